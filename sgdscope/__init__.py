@@ -1,0 +1,1 @@
+"""sgdscope: what SGD's knobs do to a network."""

@@ -1,0 +1,28 @@
+"""Errors that say in one line what the bad value is, what was expected, and where it stands."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SgdscopeError(Exception):
+    """Base of every error that sgdscope raises on purpose."""
+
+
+class RequestError(SgdscopeError):
+    """The request cannot be carried out as it stands; nothing was computed or changed."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> RequestError:
+    """An error for a name that does not exist, with the nearest one that does.
+
+    Args:
+        kind: what the name should have been, for example ``"model"``.
+        name: the name as given.
+        known: every valid name.
+        where: the place it was read from, for example ``"study.toml"``.
+    """
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    place = f"{where}: " if where else ""
+    return RequestError(f"{place}unknown {kind} {name!r}; {hint}valid: {', '.join(known)}")

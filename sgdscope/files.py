@@ -1,0 +1,27 @@
+"""Writing files so that a reader sees the old one or the new one, never half of one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, flush it to disk, put it in place.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full; ``path`` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(aside)
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically, in UTF-8."""
+    write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))

@@ -1,0 +1,47 @@
+"""What a measure is: options in, readings out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from sgdscope.data import Dataset
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be measured, with the data it was trained on and is tested on."""
+
+    model: nn.Module  # evaluation mode, on the data's device
+    data: Dataset
+    seed: int  # the run's; attack starts and probe vectors derive from it
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number read off a network, and the evidence that it can be trusted."""
+
+    measure: str
+    value: float
+    eps: float | None = None  # ℓ∞ or ℓ2 radius in pixel units, for attacks
+    evidence: dict[str, float | int | bool] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)  # reasons not to trust it, each one sentence
+    arrays: dict[str, Tensor] = field(default_factory=dict)  # kept beside the weights
+
+
+class Measure(BaseModel, ABC):
+    """Something to read off a network; the fields are its options in a study file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    every: Count | None = None  # taken after every so many epochs too, not only at the end
+
+    @abstractmethod
+    def read(self, subject: Subject) -> list[Reading]:
+        """Measure. The network is left as it was found."""

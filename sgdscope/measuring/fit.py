@@ -1,0 +1,73 @@
+"""How well a network fits: loss and accuracy on the parts of its data."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgdscope.data import Images
+from sgdscope.measuring.base import Measure, Reading, Subject
+from sgdscope.registry import MEASURES
+
+CHUNK = 500  # images per forward pass: a chunk's activations stay near the cache
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: Images) -> Tensor:
+    """(N, classes), in chunks."""
+    starts = range(0, len(images), CHUNK)
+    return torch.cat([model(images[start : start + CHUNK].inputs()) for start in starts])
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of points whose largest logit is their label's."""
+    return (logits.argmax(1) == labels).double().mean().item()
+
+
+@MEASURES.add("train_loss")
+class TrainLoss(Measure):
+    """Mean cross-entropy on the training images, evaluation mode, no augmentation."""
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading."""
+        images = subject.data.train
+        loss = F.cross_entropy(logits(subject.model, images).double(), images.labels)
+        return [Reading("train_loss", loss.item())]
+
+
+@MEASURES.add("train_accuracy")
+class TrainAccuracy(Measure):
+    """Accuracy on the training images, evaluation mode, no augmentation."""
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading."""
+        images = subject.data.train
+        return [Reading("train_accuracy", accuracy(logits(subject.model, images), images.labels))]
+
+
+@MEASURES.add("validation_accuracy")
+class ValidationAccuracy(Measure):
+    """Accuracy on the validation images."""
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading."""
+        images = subject.data.validation
+        share = accuracy(logits(subject.model, images), images.labels)
+        return [Reading("validation_accuracy", share)]
+
+
+@MEASURES.add("test_accuracy")
+class TestAccuracy(Measure):
+    """Accuracy on the test images, with the confidence it was reached with."""
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with mean confidence, mean margin, share of the commonest answer."""
+        images = subject.data.test
+        scores = logits(subject.model, images).double()
+        best = scores.topk(2, dim=1).values
+        answers = torch.bincount(scores.argmax(1), minlength=subject.data.classes)
+        evidence = {
+            "confidence": scores.softmax(1).amax(1).mean().item(),
+            "margin": (best[:, 0] - best[:, 1]).mean().item(),
+            "most_predicted": answers.max().item() / len(images),
+        }
+        return [Reading("test_accuracy", accuracy(scores, images.labels), evidence=evidence)]

@@ -1,0 +1,164 @@
+"""The networks: the paper's four, each a map from pixels in [0, 1] to logits."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgdscope import streams
+from sgdscope.registry import MODELS
+
+
+class ModelBuilder(Protocol):
+    """Builds an untrained network for images of one shape, initialised as torch does."""
+
+    def __call__(self, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
+        """A map from (N, channels, height, width), normalised or not, to logits (N, classes)."""
+
+
+class Normalise(nn.Module):
+    """Per-channel standardisation as the first layer, so that attacks see pixels in [0, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        return (pixels - self.mean) / self.std
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask is a function of a key, so that a run can be repeated step for step.
+
+    Without a key (a network used on its own) it is torch's dropout.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = p
+        self.key: Tensor | None = None  # () int64, set anew at every training step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero each element with probability ``p`` and scale the rest, in training mode only."""
+        if not self.training or self.key is None:
+            return F.dropout(x, self.p, self.training)
+        position = torch.arange(x.numel(), device=x.device).view(x.shape)
+        kept = streams.uniform(self.key, position) >= self.p
+        return x * kept / (1 - self.p)
+
+
+def build(
+    name: str,
+    *,
+    shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> nn.Module:
+    """A registered model, initialised from ``seed`` alone; with ``mean`` and ``std``, normalised.
+
+    Raises:
+        RequestError: no model has that name.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.key(seed, "initialisation"))
+        network = MODELS[name](shape=shape, classes=classes)
+    if mean is None or std is None:
+        return network
+    return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))
+
+
+def _features(trunk: nn.Module, shape: tuple[int, int, int]) -> int:
+    """How many numbers the trunk makes of one image."""
+    with torch.no_grad():
+        return int(trunk.eval()(torch.zeros(1, *shape)).numel())
+
+
+@MODELS.add("stdcnn")
+def stdcnn(*, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """The paper's StdCNN: four 3×3 convolutions, two poolings, dropout; 23,010 parameters."""
+    trunk = nn.Sequential(
+        nn.Conv2d(shape[0], 10, 3), nn.ReLU(),
+        nn.Conv2d(10, 10, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(10, 20, 3), nn.ReLU(),
+        nn.Conv2d(20, 20, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(),
+    )  # fmt: skip
+    head = (nn.Linear(_features(trunk, shape), 50), nn.ReLU(), Dropout(0.5), nn.Linear(50, classes))
+    return nn.Sequential(*trunk, *head).train()
+
+
+@MODELS.add("m1")
+def m1(*, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """Yao et al.'s M1: two 5×5 convolutions, no pooling, 500 hidden units; 4,016,050 parameters."""
+    trunk = nn.Sequential(
+        nn.Conv2d(shape[0], 20, 5), nn.ReLU(),
+        nn.Conv2d(20, 20, 5), nn.ReLU(),
+        nn.Flatten(),
+    )  # fmt: skip
+    head = (nn.Linear(_features(trunk, shape), 500), nn.ReLU(), nn.Linear(500, classes))
+    return nn.Sequential(*trunk, *head).train()
+
+
+@MODELS.add("c1")
+def c1(*, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """Yao et al.'s C1: two 5×5 convolutions with pooling then BatchNorm; 1,756,682 parameters."""
+    trunk = nn.Sequential(
+        nn.Conv2d(shape[0], 64, 5, padding=2), nn.ReLU(),
+        nn.MaxPool2d(3, stride=2, padding=1), nn.BatchNorm2d(64),
+        nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(),
+        nn.MaxPool2d(3, stride=2, padding=1), nn.BatchNorm2d(64),
+        nn.Flatten(),
+    )  # fmt: skip
+    head = (
+        nn.Linear(_features(trunk, shape), 384), nn.ReLU(),
+        nn.Linear(384, 192), nn.ReLU(),
+        nn.Linear(192, classes),
+    )  # fmt: skip
+    return nn.Sequential(*trunk, *head).train()
+
+
+class _Residual(nn.Module):
+    """Two 3×3 convolutions beside a shortcut (He et al. 2016, the basic block)."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv2d(channels, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
+        )  # fmt: skip
+        self.shortcut = (
+            nn.Identity()
+            if channels == width
+            else nn.Sequential(
+                nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.block(x) + self.shortcut(x))
+
+
+@MODELS.add("resnet18")
+def resnet18(*, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """He et al.'s ResNet18 in its CIFAR form: 3×3 stem, 64 wide, [2, 2, 2, 2]; 11,173,962."""
+    blocks: list[nn.Module] = []
+    channels = 64
+    for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        blocks += [_Residual(channels, width, stride), _Residual(width, width, 1)]
+        channels = width
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+        *blocks,
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes),
+    )  # fmt: skip

@@ -1,0 +1,55 @@
+"""How the learning rate follows from batch size and epoch."""
+
+from abc import ABC, abstractmethod
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sgdscope.registry import SCHEDULES
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Schedule(BaseModel, ABC):
+    """A learning-rate schedule; its fields are what a study file may set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @abstractmethod
+    def rate(self, *, batch_size: int, epoch: int) -> float:
+        """The learning rate of one epoch; the first epoch is 1."""
+
+
+@SCHEDULES.add("fixed")
+class Fixed(Schedule):
+    """One learning rate for every batch size and epoch (the paper's LR)."""
+
+    learning_rate: Rate = 0.01
+
+    def rate(self, *, batch_size: int, epoch: int) -> float:
+        """The learning rate itself."""
+        return self.learning_rate
+
+
+@SCHEDULES.add("constant-ratio")
+class ConstantRatio(Schedule):
+    """Learning rate proportional to the batch size (the paper's LR/BS; Jastrzebski et al. 2017)."""
+
+    ratio: Rate = 0.00015625
+
+    def rate(self, *, batch_size: int, epoch: int) -> float:
+        """Ratio × batch size."""
+        return self.ratio * batch_size
+
+
+@SCHEDULES.add("step-decay")
+class StepDecay(Schedule):
+    """Learning rate multiplied by a factor every few epochs (the paper's Benchmark)."""
+
+    learning_rate: Rate = 0.01
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.5
+    every: Annotated[int, Field(ge=1)] = 5
+
+    def rate(self, *, batch_size: int, epoch: int) -> float:
+        """Learning rate × factor, once for each ``every`` epochs that have passed."""
+        return self.learning_rate * self.factor ** ((epoch - 1) // self.every)
