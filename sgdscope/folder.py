@@ -1,0 +1,159 @@
+"""A study's folder: every file name in one place, and the only code that writes there."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from sgdscope import studyfile
+from sgdscope.errors import RequestError
+from sgdscope.files import write_atomically, write_text
+from sgdscope.result import Result
+from sgdscope.study import Study
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+
+class StudyFolder:
+    """What a study leaves behind: settings, one folder per run, tables, figures, page."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.study_file = self.path / "study.toml"
+        self.csv = self.path / "results.csv"
+        self.parquet = self.path / "results.parquet"
+        self.figures = self.path / "figures"
+        self.report = self.path / "report.html"
+
+    def result_file(self, run_id: str) -> Path:
+        """Settings, history and measurements of a run."""
+        return self.path / "runs" / run_id / "result.json"
+
+    def weights_file(self, run_id: str) -> Path:
+        """The network as trained."""
+        return self.path / "runs" / run_id / "weights.safetensors"
+
+    def arrays_file(self, run_id: str) -> Path:
+        """What measures keep beside their numbers: outcomes by example, densities, …."""
+        return self.path / "runs" / run_id / "arrays.safetensors"
+
+    def settings(self) -> dict[str, Any]:
+        """The study as it was resolved.
+
+        Raises:
+            RequestError: the folder holds no study.
+        """
+        if not self.study_file.is_file():
+            raise RequestError(f"{self.path}: no study there; expected a folder with a study.toml")
+        return studyfile.read(self.study_file)
+
+    def claim(self, study: Study, *, home: Path) -> None:
+        """Make the folder, or find that it is this study's already.
+
+        A study of the same name whose grid only grew keeps what the folder holds.
+
+        Args:
+            study: the study to be run.
+            home: the folder that its plugins' paths are relative to.
+
+        Raises:
+            RequestError: the folder cannot be written to, or holds something else.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RequestError(f"--out {self.path}: a file; expected a folder")
+        if self.study_file.is_file():
+            self._must_belong_to(study)
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise RequestError(
+                f"--out {self.path}: holds other files and no study.toml; expected an empty folder"
+            )
+        try:
+            settings = study.model_dump(exclude_defaults=True) | {"name": study.name}
+            settings["plugins"] = [self._keep_plugin(home / file) for file in study.plugins]
+            write_text(self.study_file, tomli_w.dumps(settings))
+        except OSError as error:
+            raise RequestError(f"--out {self.path}: cannot be written: {error.strerror}") from error
+
+    def _keep_plugin(self, file: Path) -> str:
+        kept = self.path / "plugins" / file.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if file.resolve() != kept.resolve():
+            shutil.copyfile(file, kept)
+        return f"plugins/{file.name}"
+
+    def _must_belong_to(self, study: Study) -> None:
+        other = self.settings().get("name")
+        if other != study.name:
+            raise RequestError(
+                f"--out {self.path}: belongs to study {other!r}; expected an empty folder "
+                f"or one of study {study.name!r}"
+            )
+        wanted = {run.id for run in study.runs}
+        strange = [result.run.id for result in self.results() if result.run.id not in wanted]
+        if strange:
+            raise RequestError(
+                f"--out {self.path}: holds {len(strange)} runs of {study.name!r} with other "
+                f"settings (run {strange[0]}); choose another folder"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from running a study in this folder.
+
+        Raises:
+            RequestError: another process is at it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RequestError(
+                    f"--out {self.path}: another sgdscope is running a study there"
+                ) from None
+            yield
+
+    def save(
+        self, result: Result, *, weights: Mapping[str, Tensor], arrays: Mapping[str, Tensor]
+    ) -> None:
+        """Write a run's files, the result last: a run is finished once that file is there."""
+        from safetensors.torch import save_file
+
+        run_id = result.run.id
+        if weights:
+            write_atomically(self.weights_file(run_id), partial(save_file, dict(weights)))
+        if arrays:
+            write_atomically(self.arrays_file(run_id), partial(save_file, dict(arrays)))
+        write_text(self.result_file(run_id), result.model_dump_json(indent=1))
+
+    def result(self, run_id: str) -> Result | None:
+        """A finished run's result; a damaged file is set aside, and the run counts as not done."""
+        file = self.result_file(run_id)
+        try:
+            return Result.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            aside = file.with_suffix(".damaged")
+            file.replace(aside)
+            _log.warning(
+                "%s is damaged (%s); set aside as %s", file, error.errors()[0]["msg"], aside
+            )
+            return None
+
+    def results(self) -> list[Result]:
+        """Every finished run, in the order of their ids."""
+        ids = sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
+        return [result for run_id in ids if (result := self.result(run_id)) is not None]

@@ -1,0 +1,94 @@
+"""A result: one run's settings, history, measurements, timings, versions, and why it failed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sgdscope.run import Run
+
+Status = Literal["done", "diverged", "collapsed", "failed"]
+
+
+class _Record(BaseModel):
+    # JSON has no NaN or infinity: they are written as strings and read back as numbers.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Epoch(_Record):
+    """What training saw in one epoch."""
+
+    epoch: int  # from 1
+    steps: int  # updates since the start
+    learning_rate: float
+    train_loss: float  # mean over the epoch's batches, training mode
+    train_accuracy: float  # likewise
+    validation_accuracy: float  # at the epoch's end, evaluation mode
+    seconds: float
+
+
+class Measurement(_Record):
+    """One row of the results: what was measured, when, and how far it can be trusted."""
+
+    epoch: int
+    measure: str
+    eps: float | None
+    value: float
+    evidence: dict[str, bool | int | float] = {}
+    flags: list[str] = []
+
+
+class Result(_Record):
+    """Everything about one run but its weights."""
+
+    run: Run
+    status: Status
+    error: str | None = None  # traceback of a run that failed
+    history: list[Epoch] = []
+    measured: dict[str, dict[str, Any]] = {}  # options of each measure that was taken
+    measurements: list[Measurement] = []
+    seconds: dict[str, float] = {}  # "train", and each measure by name
+    environment: dict[str, str] = {}
+    device: str = "cpu"
+
+    @property
+    def steps(self) -> int:
+        """Updates made."""
+        return self.history[-1].steps if self.history else 0
+
+    @property
+    def lr_steps(self) -> float:
+        """Learning rate summed over the updates: how far gradient flow would have gone."""
+        total, before = 0.0, 0
+        for epoch in self.history:
+            total += epoch.learning_rate * (epoch.steps - before)
+            before = epoch.steps
+        return total
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Versions and machine, as they stand beside every result."""
+    return {
+        **{package: version(package) for package in ("sgdscope", "torch", "numpy")},
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "unknown"

@@ -1,0 +1,118 @@
+"""The results of a study as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from sgdscope.files import write_atomically
+from sgdscope.folder import StudyFolder
+from sgdscope.result import Result
+
+SETTINGS = ["run", "model", "data", "schedule", "batch_size", "learning_rate", "momentum"]
+SETTINGS += ["epochs", "seed"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's results: three tidy tables, each row beginning with its run's settings.
+
+    ``table`` has one row per run and measurement, ``runs`` one per run, ``history`` one per run
+    and epoch.
+    """
+
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    history: pd.DataFrame
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a study's folder.
+
+        Raises:
+            RequestError: the folder holds no study.
+        """
+        study = StudyFolder(folder)
+        study.settings()
+        return cls.collect(study.results())
+
+    @classmethod
+    def collect(cls, results: Iterable[Result]) -> Self:
+        """Make the tables, in the order of model, data, schedule, momentum, batch size and seed."""
+        ordered = sorted(results, key=_order)
+        runs = [_settings(result) | _outcome(result) for result in ordered]
+        rows = [row for result in ordered for row in _measurements(result)]
+        epochs = [
+            _settings(result) | epoch.model_dump() for result in ordered for epoch in result.history
+        ]
+        columns = [*SETTINGS, "epoch", "measure", "eps", "value", "status", "steps", "lr_steps"]
+        table = pd.DataFrame(
+            rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
+        )
+        return cls(table, pd.DataFrame(runs), pd.DataFrame(epochs))
+
+    def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
+        """The rows of one measure at the end of training (at one eps, where it has several)."""
+        rows = self.table[self.table["measure"] == measure]
+        if eps is not None:
+            rows = rows[rows["eps"] == eps]
+        return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+
+    def save(self, folder: StudyFolder) -> None:
+        """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted."""
+        write_atomically(folder.csv, lambda aside: self.table.to_csv(aside, index=False))
+        write_atomically(folder.parquet, lambda aside: self.table.to_parquet(aside, index=False))
+
+
+def _order(result: Result) -> tuple[Any, ...]:
+    run = result.run
+    return run.model, run.data, run.schedule, run.momentum, run.batch_size, run.seed, run.id
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    run = result.run
+    return {
+        "run": run.id,
+        "model": run.model,
+        "data": run.data,
+        "schedule": run.schedule,
+        "batch_size": run.batch_size,
+        "learning_rate": run.rate(1),
+        "momentum": run.momentum,
+        "epochs": result.history[-1].epoch if result.history else 0,
+        "seed": run.seed,
+    }
+
+
+def _outcome(result: Result) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "steps": result.steps,
+        "lr_steps": result.lr_steps,
+        "final_train_loss": result.history[-1].train_loss if result.history else float("nan"),
+        "seconds": sum(result.seconds.values()),
+        "device": result.device,
+        "error": result.error,
+    }
+
+
+def _measurements(result: Result) -> list[dict[str, Any]]:
+    outcome = _outcome(result)
+    beside = {key: outcome[key] for key in ("status", "steps", "lr_steps", "final_train_loss")}
+    return [
+        _settings(result)
+        | {
+            "epoch": reading.epoch,
+            "measure": reading.measure,
+            "eps": float("nan") if reading.eps is None else reading.eps,
+            "value": reading.value,
+        }
+        | beside
+        | {"flags": "; ".join(reading.flags)}
+        | reading.evidence
+        for reading in result.measurements
+    ]

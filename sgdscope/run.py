@@ -1,0 +1,46 @@
+"""A run: one network trained once."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sgdscope.registry import SCHEDULES
+
+Whole = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Options = dict[str, Any]
+
+
+class Run(BaseModel):
+    """One network trained once. Two runs with equal settings are the same run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model: str
+    data: str
+    train_size: Whole | None = None  # None: all training images
+    normalise: bool = True  # standardise pixels inside the model, by the training set's moments
+    schedule: str
+    schedule_options: Options
+    batch_size: Whole
+    momentum: Momentum
+    epochs: Whole | None  # how long to train; exactly one of epochs and steps
+    steps: Whole | None = None
+    until_train_loss: Positive | None = None  # stop after the first epoch whose mean loss is lower
+    seed: Seed
+
+    @cached_property
+    def id(self) -> str:
+        """A short hash of the canonical settings."""
+        canonical = json.dumps(self.model_dump(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 1."""
+        schedule = SCHEDULES[self.schedule](**self.schedule_options)
+        return schedule.rate(batch_size=self.batch_size, epoch=epoch)

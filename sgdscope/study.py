@@ -1,0 +1,184 @@
+"""A study: a declared grid of runs and what to measure on each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from sgdscope import plugins, studyfile
+from sgdscope.errors import RequestError, unknown
+from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
+from sgdscope.run import Momentum, Options, Positive, Run, Seed, Whole
+
+if TYPE_CHECKING:
+    from sgdscope.measuring import Measure
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _axis(value: Any) -> list[Any]:
+    """One value or a list of different ones, as a list."""
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ValueError("expected at least one value")
+    repeated = [v for i, v in enumerate(values) if v in values[:i]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} stands there twice")
+    return values
+
+
+def _tables(value: Any) -> dict[str, Any]:
+    """Tables of options by name; a plain list of names means default options."""
+    if isinstance(value, dict):
+        return value
+    return {name: {} for name in _axis(value)}
+
+
+Axis = BeforeValidator(_axis)
+Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_length=1)]
+
+
+class Study(BaseModel):
+    """A grid of runs (every combination of its axes) and the measures to take on each.
+
+    Axes take one value or a list. ``schedule`` holds a table for each schedule, whose options and
+    ``momentum`` are axes too: each combination is one line of a figure.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    plugins: list[str] = []  # Python files with parts of the user's own, relative to the study file
+    model: Annotated[list[str], Axis]
+    data: Annotated[list[str], Axis]
+    batch_size: Annotated[list[Whole], Axis]
+    momentum: Annotated[list[Momentum], Axis] = [0.0]
+    seed: Annotated[list[Seed], Axis] = [0]
+    train_size: Whole | None = None
+    normalise: bool = True
+    epochs: Whole | None = None
+    steps: Whole | None = None
+    until_train_loss: Positive | None = None
+    schedule: Tables
+    measure: Tables
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("expected either epochs or steps, one of the two")
+        for name in self.model:
+            MODELS[name]
+        for data in self.data:
+            self._check_sizes(data)
+        _ = self.runs, self.measures
+        return self
+
+    def _check_sizes(self, data: str) -> None:
+        available = DATA[data].train_size
+        if self.train_size is not None and self.train_size > available:
+            raise ValueError(
+                f"train_size = {self.train_size}: expected at most {available}, "
+                f"the training images of {data}"
+            )
+        size = self.train_size or available
+        if max(self.batch_size) > size:
+            raise ValueError(
+                f"batch_size = {max(self.batch_size)}: expected at most {size}, "
+                f"the training images of {data}"
+            )
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every run of the grid, in the order declared."""
+        shared = self.model_dump(
+            include={"train_size", "normalise", "epochs", "steps", "until_train_loss"}
+        )
+        grid = itertools.product(self.model, self.data, self._lines(), self.batch_size, self.seed)
+        return [
+            Run(model=model, data=data, batch_size=batch_size, seed=seed, **line, **shared)
+            for model, data, line, batch_size, seed in grid
+        ]
+
+    def _lines(self) -> Iterator[Options]:
+        """Schedule and momentum of each line of a figure."""
+        for name, table in self.schedule.items():
+            axes = {"momentum": self.momentum, **table}
+            try:
+                choices = [_axis(values) for values in axes.values()]
+            except ValueError as error:
+                raise ValueError(f"schedule.{name}: {error}") from None
+            for values in itertools.product(*choices):
+                options = dict(zip(axes, values, strict=True))
+                momentum = options.pop("momentum")
+                schedule = _checked(SCHEDULES[name], options, where=f"schedule.{name}")
+                yield {
+                    "schedule": name,
+                    "schedule_options": schedule.model_dump(),
+                    "momentum": momentum,
+                }
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """The measures by name, with their options."""
+        return {
+            name: _checked(MEASURES[name], options, where=f"measure.{name}")
+            for name, options in self.measure.items()
+        }
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any], *, where: str = "study", home: Path) -> Self:
+        """Check settings as read from a study file.
+
+        Args:
+            settings: the file's keys.
+            where: what to call the file in an error.
+            home: the folder that the plugins' paths are relative to.
+
+        Raises:
+            RequestError: a key, a name or a value is not valid.
+        """
+        for file in settings.get("plugins", []):
+            plugins.load(home / file)
+        try:
+            return _checked(cls, dict(settings), where="")
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from None
+
+    @classmethod
+    def load(cls, source: str | Path, *, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read a shipped study by name or a TOML file by path, with some keys replaced.
+
+        Raises:
+            RequestError: no such study, malformed TOML, or something in it is not valid.
+        """
+        file = studyfile.find(source)
+        settings = studyfile.read(file)
+        settings.setdefault("name", file.stem)
+        where = f"study {source}" + (" with --set" if overrides else "")
+        for key, value in (overrides or {}).items():
+            studyfile.override(settings, key, value)
+        return cls.parse(settings, where=where, home=file.parent)
+
+
+def _checked(model: type[Model], settings: Options, *, where: str) -> Model:
+    """Build a pydantic model; its first complaint becomes one clear message."""
+    try:
+        return model(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
+        if first["type"] == "extra_forbidden":
+            raise unknown("key", key, [*map(str, model.model_fields)]) from None
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        if first["type"] == "missing":
+            raise RequestError(f"{key}: required, but not there") from None
+        if not first["loc"]:
+            raise RequestError(f"{where}: {message}" if where else message) from None
+        raise RequestError(f"{key} = {first['input']!r}: {message}") from None

@@ -1,0 +1,71 @@
+"""Study files: where they are found, how they are read, and how single keys are replaced."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sgdscope.errors import RequestError, unknown
+
+
+def shipped() -> dict[str, Path]:
+    """The studies that come with sgdscope, by name."""
+    root = Path(str(resources.files("sgdscope"))) / "studies"
+    return {
+        str(file.relative_to(root).with_suffix("")): file for file in sorted(root.rglob("*.toml"))
+    }
+
+
+def find(source: str | Path) -> Path:
+    """The file of a study given by shipped name or by path.
+
+    Raises:
+        RequestError: there is neither.
+    """
+    if (found := shipped().get(str(source))) is not None:
+        return found
+    if Path(source).is_file():
+        return Path(source)
+    if str(source).endswith(".toml"):
+        raise RequestError(f"study file {source}: no such file")
+    raise unknown("study", str(source), shipped())
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        RequestError: it cannot be read, or is malformed (the message has line and column).
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"{file}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise RequestError(f"{file}: {error.strerror}") from error
+
+
+def override(settings: dict[str, Any], key: str, value: Any) -> None:
+    """Replace one key, dotted for a table within a table.
+
+    ``schedule`` and ``measure`` choose among the study's own tables; ``momentum`` replaces that of
+    every schedule; ``epochs`` and ``steps`` replace each other.
+    """
+    if key in ("schedule", "measure"):
+        tables = settings.get(key, {})
+        value = {
+            name: tables.get(name, {}) for name in (value if isinstance(value, list) else [value])
+        }
+    if key in ("epochs", "steps"):
+        for duration in ("epochs", "steps"):
+            settings.pop(duration, None)
+    if key == "momentum":
+        for table in settings.get("schedule", {}).values():
+            table.pop("momentum", None)
+    *path, last = key.split(".")
+    table = settings
+    for step in path:
+        table = table.setdefault(step, {})
+        if not isinstance(table, dict):
+            raise RequestError(f"--set {key}: {step!r} is a value, not a table")
+    table[last] = value
