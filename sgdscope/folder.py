@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,12 @@ from pydantic import ValidationError
 
 from sgdscope import studyfile
 from sgdscope.errors import RequestError
-from sgdscope.files import write_atomically, write_text
+from sgdscope.files import write_bytes, write_text
 from sgdscope.result import Result
 from sgdscope.study import Study
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from sgdscope.execution import Outcome
 
 _log = logging.getLogger(__name__)
 
@@ -125,18 +124,29 @@ class StudyFolder:
                 ) from None
             yield
 
-    def save(
-        self, result: Result, *, weights: Mapping[str, Tensor], arrays: Mapping[str, Tensor]
-    ) -> None:
-        """Write a run's files, the result last: a run is finished once that file is there."""
-        from safetensors.torch import save_file
+    def save(self, outcome: Outcome) -> None:
+        """Write a run's files, the result last: a run is finished once that file is there.
 
-        run_id = result.run.id
-        if weights:
-            write_atomically(self.weights_file(run_id), partial(save_file, dict(weights)))
-        if arrays:
-            write_atomically(self.arrays_file(run_id), partial(save_file, dict(arrays)))
-        write_text(self.result_file(run_id), result.model_dump_json(indent=1))
+        Raises:
+            RequestError: the disk is full, or the folder cannot be written to any more.
+        """
+        run_id = outcome.result.run.id
+        try:
+            if outcome.weights is not None:
+                write_bytes(self.weights_file(run_id), outcome.weights)
+            if outcome.arrays is not None:
+                write_bytes(self.arrays_file(run_id), outcome.arrays)
+            write_text(self.result_file(run_id), outcome.result.model_dump_json(indent=1))
+        except OSError as error:
+            raise RequestError(
+                f"{self.path}: run {run_id} cannot be written: {error.strerror}; "
+                "every run finished before it is kept"
+            ) from error
+
+    def weights(self, run_id: str) -> bytes | None:
+        """A trained network, as a safetensors file's bytes."""
+        file = self.weights_file(run_id)
+        return file.read_bytes() if file.is_file() else None
 
     def result(self, run_id: str) -> Result | None:
         """A finished run's result; a damaged file is set aside, and the run counts as not done."""
