@@ -59,7 +59,7 @@ class StudyFolder:
         return studyfile.read(self.study_file)
 
     def claim(self, study: Study, *, home: Path) -> None:
-        """Make the folder, or find that it is this study's already.
+        """Write the study's settings, or find that the folder is this study's already.
 
         A study of the same name whose grid only grew keeps what the folder holds.
 
@@ -70,11 +70,9 @@ class StudyFolder:
         Raises:
             RequestError: the folder cannot be written to, or holds something else.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise RequestError(f"--out {self.path}: a file; expected a folder")
         if self.study_file.is_file():
             self._must_belong_to(study)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise RequestError(
                 f"--out {self.path}: holds other files and no study.toml; expected an empty folder"
             )
@@ -109,13 +107,19 @@ class StudyFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process from running a study in this folder.
+        """Make the folder and keep every other process from running a study in it.
 
         Raises:
-            RequestError: another process is at it.
+            RequestError: it cannot be made or written to, or another process is at it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except FileExistsError:
+            raise RequestError(f"--out {self.path}: a file; expected a folder") from None
+        except OSError as error:
+            raise RequestError(f"--out {self.path}: {error.strerror}") from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
