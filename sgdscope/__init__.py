@@ -1,1 +1,31 @@
-"""sgdscope: what SGD's knobs do to a network."""
+"""sgdscope: what SGD's knobs do to a network — generalisation, curvature, robustness."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sgdscope.errors import RequestError, SgdscopeError
+    from sgdscope.results import Results
+    from sgdscope.running import run
+    from sgdscope.runs import Run
+    from sgdscope.study import Study
+
+__version__ = version("sgdscope")
+__all__ = ["RequestError", "Results", "Run", "SgdscopeError", "Study", "__version__", "run"]
+
+_HOMES = {
+    "RequestError": "errors",
+    "Results": "results",
+    "Run": "runs",
+    "SgdscopeError": "errors",
+    "Study": "study",
+    "run": "running",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's home when it is first asked for, so that ``--help`` needs no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sgdscope' has no attribute {name!r}")
+    return getattr(import_module(f"sgdscope.{_HOMES[name]}"), name)

@@ -166,9 +166,8 @@ class HubImages:
         """Decode, or read what was decoded before; check every count; split."""
         files = self._files()
         cache = _cache_file(self.name, self.repository, files)
-        try:
-            tensors = load_file(cache)
-        except (OSError, SafetensorError):
+        tensors = _kept(cache)
+        if tensors is None:
             tensors = self._decode(files)
             _keep(tensors, cache)
         return split(
@@ -269,6 +268,14 @@ def _cache_file(name: str, repository: str, files: dict[str, list[str]] | None) 
     digest = hashlib.blake2b(stamp.encode(), digest_size=6).hexdigest()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "sgdscope" / f"{name}-{digest}.safetensors"
+
+
+def _kept(cache: Path) -> dict[str, Tensor] | None:
+    """What was decoded before; None where nothing was, or it is damaged."""
+    try:
+        return load_file(cache)
+    except (OSError, SafetensorError):
+        return None
 
 
 def _keep(tensors: dict[str, Tensor], cache: Path) -> None:

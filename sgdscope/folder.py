@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,12 @@ from pydantic import ValidationError
 
 from sgdscope import studyfile
 from sgdscope.errors import RequestError
-from sgdscope.files import write_atomically, write_text
+from sgdscope.files import write_bytes, write_text
 from sgdscope.result import Result
 from sgdscope.study import Study
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from sgdscope.execution import Outcome
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class StudyFolder:
         return studyfile.read(self.study_file)
 
     def claim(self, study: Study, *, home: Path) -> None:
-        """Make the folder, or find that it is this study's already.
+        """Write the study's settings, or find that the folder is this study's already.
 
         A study of the same name whose grid only grew keeps what the folder holds.
 
@@ -71,11 +70,9 @@ class StudyFolder:
         Raises:
             RequestError: the folder cannot be written to, or holds something else.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise RequestError(f"--out {self.path}: a file; expected a folder")
         if self.study_file.is_file():
             self._must_belong_to(study)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise RequestError(
                 f"--out {self.path}: holds other files and no study.toml; expected an empty folder"
             )
@@ -110,13 +107,19 @@ class StudyFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process from running a study in this folder.
+        """Make the folder and keep every other process from running a study in it.
 
         Raises:
-            RequestError: another process is at it.
+            RequestError: it cannot be made or written to, or another process is at it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except FileExistsError:
+            raise RequestError(f"--out {self.path}: a file; expected a folder") from None
+        except OSError as error:
+            raise RequestError(f"--out {self.path}: {error.strerror}") from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -125,18 +128,29 @@ class StudyFolder:
                 ) from None
             yield
 
-    def save(
-        self, result: Result, *, weights: Mapping[str, Tensor], arrays: Mapping[str, Tensor]
-    ) -> None:
-        """Write a run's files, the result last: a run is finished once that file is there."""
-        from safetensors.torch import save_file
+    def save(self, outcome: Outcome) -> None:
+        """Write a run's files, the result last: a run is finished once that file is there.
 
-        run_id = result.run.id
-        if weights:
-            write_atomically(self.weights_file(run_id), partial(save_file, dict(weights)))
-        if arrays:
-            write_atomically(self.arrays_file(run_id), partial(save_file, dict(arrays)))
-        write_text(self.result_file(run_id), result.model_dump_json(indent=1))
+        Raises:
+            RequestError: the disk is full, or the folder cannot be written to any more.
+        """
+        run_id = outcome.result.run.id
+        try:
+            if outcome.weights is not None:
+                write_bytes(self.weights_file(run_id), outcome.weights)
+            if outcome.arrays is not None:
+                write_bytes(self.arrays_file(run_id), outcome.arrays)
+            write_text(self.result_file(run_id), outcome.result.model_dump_json(indent=1))
+        except OSError as error:
+            raise RequestError(
+                f"{self.path}: run {run_id} cannot be written: {error.strerror}; "
+                "every run finished before it is kept"
+            ) from error
+
+    def weights(self, run_id: str) -> bytes | None:
+        """A trained network, as a safetensors file's bytes."""
+        file = self.weights_file(run_id)
+        return file.read_bytes() if file.is_file() else None
 
     def result(self, run_id: str) -> Result | None:
         """A finished run's result; a damaged file is set aside, and the run counts as not done."""

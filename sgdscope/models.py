@@ -36,22 +36,23 @@ class Normalise(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask is a function of a key, so that a run can be repeated step for step.
+    """Dropout whose mask follows from a key and the step, so that a run can be repeated exactly.
 
-    Without a key (a network used on its own) it is torch's dropout.
+    Without them (a network used on its own) it is torch's dropout.
     """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.p = p
-        self.key: Tensor | None = None  # () int64, set anew at every training step
+        self.key: Tensor | None = None  # () int64
+        self.step: Tensor | None = None  # () int64, advanced by whoever trains
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero each element with probability ``p`` and scale the rest, in training mode only."""
-        if not self.training or self.key is None:
+        if not self.training or self.key is None or self.step is None:
             return F.dropout(x, self.p, self.training)
         position = torch.arange(x.numel(), device=x.device).view(x.shape)
-        kept = streams.uniform(self.key, position) >= self.p
+        kept = streams.uniform(self.key, self.step, position) >= self.p
         return x * kept / (1 - self.p)
 
 
@@ -75,6 +76,14 @@ def build(
     if mean is None or std is None:
         return network
     return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))
+
+
+def bind_dropout(model: nn.Module, *, seed: int, step: Tensor) -> None:
+    """Make every dropout mask of the model follow from ``seed`` and the shared ``step`` counter."""
+    layers = [module for module in model.modules() if isinstance(module, Dropout)]
+    for number, layer in enumerate(layers):
+        layer.key = torch.tensor(streams.key(seed, "dropout", number), device=step.device)
+        layer.step = step
 
 
 def _features(trunk: nn.Module, shape: tuple[int, int, int]) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sgdscope.run import Run
+from sgdscope.runs import Run
 
 Status = Literal["done", "diverged", "collapsed", "failed"]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sgdscope import plugins, studyfile
 from sgdscope.errors import RequestError, unknown
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
-from sgdscope.run import Momentum, Options, Positive, Run, Seed, Whole
+from sgdscope.runs import Momentum, Options, Positive, Run, Seed, Whole
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure

@@ -1,4 +1,4 @@
-"""A run: one network trained once."""
+"""Runs: each is one network trained once."""
 
 import hashlib
 import json

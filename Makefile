@@ -1,0 +1,33 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test lint clean
+
+run: .venv/.run  ## train and measure the quick study, write its page
+	$(BIN)/sgdscope run quick --out out/quick
+
+test: .venv/.test  ## run the tests, doctests included
+	$(BIN)/python -m pytest
+
+lint: .venv/.lint  ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/.run: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("sgdscope needs Python 3.11 or newer; set PYTHON=…")'
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/.test: .venv/.run
+	$(INSTALL) --editable '.[test]'
+	touch $@
+
+.venv/.lint: .venv/.run
+	$(INSTALL) --editable '.[lint]'
+	touch $@
+
+clean:
+	rm -rf .venv out

@@ -1,0 +1,5 @@
+"""``python -m sgdscope`` is the command line."""
+
+from sgdscope.cli import main
+
+main()

@@ -1,0 +1,188 @@
+"""The command line: run, report, list."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sgdscope.errors import RequestError
+
+if TYPE_CHECKING:
+    from sgdscope.results import Results
+
+app = typer.Typer(
+    help="What SGD's knobs do to a network: generalisation, curvature, robustness.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+class Device(StrEnum):
+    """Where networks are trained and measured."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    models = "models"
+    data = "data"
+    schedules = "schedules"
+    measures = "measures"
+    studies = "studies"
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="A shipped study's name, or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=V[,V…]", help="Replace a key of the study file."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: one a core, or a GPU.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to train and measure.")] = Device.auto,
+) -> None:
+    """Run a study: only what is missing, then figures and the page."""
+    with _complaints():
+        overrides = dict(_assignment(text) for text in settings or [])
+        out = out or _default_out(study, overrides)
+        results = _run(study, overrides, out, workers, device)
+        _show(results, out)
+        if (results.runs["status"] == "failed").any():
+            raise typer.Exit(1)
+
+
+def _run(
+    source: str, overrides: dict[str, Any], out: Path, workers: int | None, device: Device
+) -> Results:
+    from sgdscope import studyfile
+    from sgdscope.progress import RunProgress
+    from sgdscope.running import run
+    from sgdscope.study import Study
+
+    study = Study.load(source, overrides=overrides)
+    home = studyfile.find(source).parent
+    console.print(
+        f"[bold]{study.name}[/]: {len(study.runs)} runs, results in {out}", highlight=False
+    )
+    with RunProgress(console) as progress:
+        try:
+            return run(study, out=out, home=home, device=device, workers=workers, watcher=progress)
+        except KeyboardInterrupt:
+            progress.__exit__(None, None, None)
+            errors.print(
+                f"stopped; every finished run is kept in {out}. "
+                "The same command goes on from there."
+            )
+            raise typer.Exit(130) from None
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+) -> None:
+    """Redraw the tables, figures and page of a study from its results alone."""
+    from sgdscope.folder import StudyFolder
+    from sgdscope.results import Results
+
+    with _complaints():
+        results = Results.load(folder)
+        results.save(StudyFolder(folder))
+        _show(results, folder)
+
+
+def _show(results: Results, out: Path) -> None:
+    """Write figures and page; print the short table and where the page is."""
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = None) -> None:
+    """List the models, data sets, schedules, measures and studies there are."""
+    for wanted in [kind] if kind else list(Kind):
+        table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
+        for name, summary in _parts(wanted):
+            table.add_row(f"[bold]{name}[/]", summary)
+        console.print(table)
+
+
+def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
+    from sgdscope import registry, studyfile
+
+    if kind is Kind.studies:
+        for name, file in studyfile.shipped().items():
+            yield name, studyfile.read(file).get("description", "")
+        return
+    parts: dict[Kind, registry.Registry[Any]] = {
+        Kind.models: registry.MODELS,
+        Kind.data: registry.DATA,
+        Kind.schedules: registry.SCHEDULES,
+        Kind.measures: registry.MEASURES,
+    }
+    for name in parts[kind]:
+        yield name, parts[kind].summary(name)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Read ``key=value`` or ``key=value,value``; values as in TOML, or bare words.
+
+    Raises:
+        RequestError: there is no ``=``, or nothing on one of its sides.
+    """
+    key, equals, values = text.partition("=")
+    if not (key and equals and values):
+        raise RequestError(f"--set {text}: expected KEY=VALUE or KEY=VALUE,VALUE")
+    if values.lstrip().startswith("["):
+        return key.strip(), _value(values)
+    items = [_value(item.strip()) for item in values.split(",")]
+    return key.strip(), items if len(items) > 1 else items[0]
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _default_out(study: str, overrides: dict[str, Any]) -> Path:
+    """A folder of its own for each study and set of overrides."""
+    name = re.sub(r"[^\w-]+", "-", study.removesuffix(".toml")).strip("-")
+    if overrides:
+        text = json.dumps(overrides, sort_keys=True).encode()
+        name += "-" + hashlib.blake2b(text, digest_size=3).hexdigest()
+    return Path("out") / name
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    """A wrong request is one message and exit code 2."""
+    try:
+        yield
+    except RequestError as error:
+        errors.print(f"[red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def main() -> None:
+    """Enter here."""
+    app()

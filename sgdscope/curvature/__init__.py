@@ -1,0 +1,13 @@
+"""Curvature of a loss, matrix-free: an operator (which matrix) × an algorithm (what of it)."""
+
+from sgdscope.curvature.lanczos import Eigenvalues, bottom_eigenvalues, top_eigenvalues
+from sgdscope.curvature.operators import Hessian, Loss, Operator
+
+__all__ = [
+    "Eigenvalues",
+    "Hessian",
+    "Loss",
+    "Operator",
+    "bottom_eigenvalues",
+    "top_eigenvalues",
+]

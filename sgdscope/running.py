@@ -1,0 +1,116 @@
+"""Running a study: find what is missing, have it carried out, keep every result as it comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from sgdscope import data
+from sgdscope.engines import Event, Job, LocalEngine
+from sgdscope.errors import RequestError
+from sgdscope.execution import Outcome, Task
+from sgdscope.folder import StudyFolder
+from sgdscope.results import Results
+from sgdscope.runs import Run
+from sgdscope.study import Study
+
+
+class Watcher(Protocol):
+    """Someone who wants to know how a study is coming along."""
+
+    def begin(self, tasks: Sequence[Task], *, measures: int) -> None:
+        """Told once, what there is to do."""
+
+    def tell(self, event: Event | Outcome) -> None:
+        """Told of everything that happens."""
+
+
+def run(
+    study: Study,
+    *,
+    out: str | Path,
+    home: str | Path = ".",
+    device: str = "auto",
+    workers: int | None = None,
+    watcher: Watcher | None = None,
+) -> Results:
+    """Carry out what is missing of a study and keep it in a folder.
+
+    Args:
+        study: what to run.
+        out: the folder for its results; finished runs in it are kept as they are.
+        home: the folder that the study's plugins are relative to.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        workers: worker processes; by default one per core, or one per GPU.
+        watcher: told of what there is to do and of everything that happens.
+
+    Raises:
+        RequestError: the folder, the data or the device cannot be used.
+    """
+    device = choose_device(device)
+    for name in study.data:
+        data.load(name)  # here, so that bad data is one message and workers find it decoded
+    folder = StudyFolder(out)
+    with folder.locked():
+        folder.claim(study, home=Path(home))
+        tasks = missing(study, folder)
+        if watcher is not None:
+            watcher.begin(tasks, measures=len(study.measures))
+        engine = LocalEngine(workers or default_workers(device))
+        job = Job(study.measure, tuple(Path(home, file) for file in study.plugins), device)
+        with closing(engine.execute(job, tasks)) as events:
+            for event in events:
+                if isinstance(event, Outcome):
+                    folder.save(event)
+                if watcher is not None:
+                    watcher.tell(event)
+        results = Results.load(out)
+        results.save(folder)
+    return results
+
+
+def missing(study: Study, folder: StudyFolder) -> list[Task]:
+    """The tasks left to do, longest first so that no worker is left with a long one at the end."""
+    tasks = [task for run in study.runs if (task := _task(run, study, folder)) is not None]
+    return sorted(tasks, key=lambda task: (task.prior is not None, task.run.batch_size))
+
+
+def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
+    """What is left to do of a run: nothing, measures on its trained network, or all of it."""
+    result = folder.result(run.id)
+    if result is None:
+        return Task(run)
+    options = {name: measure.model_dump() for name, measure in study.measures.items()}
+    lacking = {name for name in options if result.measured.get(name) != options[name]}
+    if not lacking:
+        return None
+    weights = folder.weights(run.id)
+    if weights is None or any(study.measures[name].every for name in lacking):
+        return Task(run)
+    if any(name in result.measured for name in lacking):
+        result = result.model_copy(update={"measured": {}, "measurements": []})
+    return Task(run, result, weights)
+
+
+def choose_device(device: str) -> str:
+    """Resolve "auto".
+
+    Raises:
+        RequestError: there is no such device here.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise RequestError(f"--device {device}: expected auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise RequestError("--device cuda: no CUDA device was found; expected one, or --device cpu")
+    return "cuda" if device != "cpu" and available else "cpu"
+
+
+def default_workers(device: str) -> int:
+    """One worker a core that this process may use, or one a GPU."""
+    return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))

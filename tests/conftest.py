@@ -1,0 +1,63 @@
+"""Shared by the tests: one thread, small data, small runs."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from sgdscope.data import Dataset, Images, load
+from sgdscope.runs import Run
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return load("digits")
+
+
+@pytest.fixture
+def small(digits: Dataset) -> Dataset:
+    """192 training and 60 test digits: enough to train on, quick to measure."""
+    return Dataset(
+        digits.train[:192], digits.validation[:40], digits.test[:60], 10, digits.mean, digits.std
+    )
+
+
+@pytest.fixture
+def colour() -> Dataset:
+    """Random 32×32 colour images, augmented as CIFAR-10 is."""
+    generator = torch.Generator().manual_seed(0)
+
+    def images(count: int) -> Images:
+        pixels = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
+        return Images(pixels, torch.randint(0, 10, (count,), generator=generator))
+
+    return Dataset(images(64), images(16), images(16), 10, [0.5] * 3, [0.25] * 3, augmented=True)
+
+
+@pytest.fixture
+def make_run():
+    """A run on digits; any setting can be replaced."""
+
+    def make(**settings) -> Run:
+        defaults = {
+            "model": "stdcnn", "data": "digits", "schedule": "fixed",
+            "schedule_options": {"learning_rate": 0.05}, "batch_size": 32, "momentum": 0.0,
+            "epochs": 2, "seed": 0,
+        }  # fmt: skip
+        if "steps" in settings:
+            defaults["epochs"] = None
+        return Run(**(defaults | settings))
+
+    return make
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of the real images; a test that needs it is skipped where there is none."""
+    folder = os.environ.get("SGDSCOPE_DATA")
+    if not folder:
+        pytest.skip("needs the real images: set SGDSCOPE_DATA to their folder")
+    return Path(folder)

@@ -1,0 +1,70 @@
+"""Extreme eigenvalues against dense matrices in float64."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sgdscope.curvature import bottom_eigenvalues, top_eigenvalues
+from sgdscope.errors import RequestError
+
+
+class Dense:
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix, self.size, self.examples, self.products = matrix, len(matrix), 1, 0
+        self.dtype, self.device = matrix.dtype, matrix.device
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        self.products += vectors.shape[1]
+        return self.matrix @ vectors
+
+
+def with_spectrum(*values: float) -> Dense:
+    generator = torch.Generator().manual_seed(1)
+    n = len(values)
+    basis = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))[0]
+    return Dense(basis * torch.tensor(values, dtype=torch.float64) @ basis.T)
+
+
+SPECTRA = {
+    "separated": [9.0, 5.0, 4.0, *torch.linspace(-1, 1, 27).tolist()],
+    "largest magnitude negative": [-20.0, -7.0, 3.0, 2.0, *torch.linspace(-1, 1, 26).tolist()],
+    "repeated": [5.0, 5.0, 5.0, *torch.linspace(-1, 1, 27).tolist()],
+    "all equal": [2.0] * 12,
+    "zero": [0.0] * 12,
+    "negative definite": torch.linspace(-4, -1, 20).tolist(),
+    "one": [3.0],
+}
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA.values(), ids=SPECTRA)
+@pytest.mark.parametrize("k", [1, 3])
+def test_ends_of_a_known_spectrum(spectrum: list[float], k: int) -> None:
+    operator = with_spectrum(*spectrum)
+    k = min(k, operator.size)
+    expected = torch.tensor(sorted(spectrum), dtype=torch.float64)
+    top = top_eigenvalues(operator, k=k, tolerance=1e-9)
+    bottom = bottom_eigenvalues(operator, k=k, tolerance=1e-9)
+    assert top.converged
+    assert bottom.converged
+    torch.testing.assert_close(top.values, expected.flip(0)[:k], atol=1e-8, rtol=0)
+    torch.testing.assert_close(bottom.values, expected[:k], atol=1e-8, rtol=0)
+
+
+def test_residuals_are_those_of_the_vectors() -> None:
+    operator = with_spectrum(*torch.linspace(-3, 8, 40).tolist())
+    top = top_eigenvalues(operator, k=2, tolerance=1e-3, max_products=12)
+    actual = (operator.matrix @ top.vectors - top.vectors * top.values).norm(dim=0)
+    torch.testing.assert_close(top.residuals, actual, atol=1e-10, rtol=1e-6)
+    assert not top.converged
+    assert top.products == 12
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_k_outside_the_matrix(k: int) -> None:
+    with pytest.raises(RequestError, match=f"k={k}; expected 1 … 3"):
+        top_eigenvalues(with_spectrum(1.0, 2.0, 3.0), k=k)
+
+
+def test_products_that_are_not_finite() -> None:
+    with pytest.raises(RequestError, match="not finite"):
+        top_eigenvalues(Dense(torch.full((3, 3), torch.nan, dtype=torch.float64)))

@@ -1,0 +1,118 @@
+"""DESIGN conventions 4, 7, 8 and 9: SGD, streams, divergence, how long to train."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sgdscope import streams
+from sgdscope.data import augment
+from sgdscope.models import bind_dropout
+from sgdscope.training import initialise, train
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def by_hand(run, data):
+    """SGD with momentum in the plainest words: one update after another, in float32."""
+    model = initialise(run, data).train()
+    step = torch.tensor(0)
+    bind_dropout(model, seed=run.seed, step=step)
+    velocity = [torch.zeros_like(p) for p in model.parameters()]
+    for epoch in range(1, run.epochs + 1):
+        shuffle = streams.generator(run.seed, "order", epoch)
+        order = torch.randperm(len(data.train), generator=shuffle)
+        for start in range(0, len(order) - run.batch_size + 1, run.batch_size):
+            index = order[start : start + run.batch_size]
+            pixels = data.train.pixels[index]
+            if data.augmented:
+                pixels = augment(pixels, index, seed=run.seed, epoch=epoch)
+            loss = F.cross_entropy(model(pixels / 255), data.train.labels[index])
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for p, v, g in zip(model.parameters(), velocity, gradients, strict=True):
+                    v.mul_(run.momentum).add_(g)
+                    p.sub_(run.rate(epoch) * v)
+            step += 1
+    return weights(model)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("schedule", ["fixed", "step-decay"])
+def test_training_is_heavy_ball_sgd(small, make_run, momentum, schedule):
+    options = {"learning_rate": 0.05} | ({"every": 1} if schedule == "step-decay" else {})
+    run = make_run(
+        schedule=schedule, schedule_options=options, momentum=momentum, epochs=3, batch_size=40
+    )
+    assert torch.allclose(weights(train(run, small).model), by_hand(run, small), atol=1e-5)
+
+
+def test_training_on_augmented_images_is_heavy_ball_sgd(colour, make_run):
+    options = {"learning_rate": 0.002}  # small: BatchNorm on noise amplifies rounding
+    run = make_run(model="c1", batch_size=16, momentum=0.5, schedule_options=options)
+    start, expected = weights(initialise(run, colour)), by_hand(run, colour)
+    ours = weights(train(run, colour).model)
+    assert (ours - expected).norm() < 1e-3 * (expected - start).norm()
+
+
+def test_the_last_partial_batch_is_dropped(small, make_run):
+    trained = train(make_run(batch_size=50, epochs=2), small)
+    assert [epoch.steps for epoch in trained.history] == [192 // 50, 2 * (192 // 50)]
+
+
+def test_a_run_repeats_bit_for_bit_whatever_the_global_seed(small, make_run):
+    torch.manual_seed(1)
+    first = weights(train(make_run(), small).model)
+    torch.manual_seed(2)
+    assert torch.equal(weights(train(make_run(), small).model), first)
+    assert not torch.equal(weights(train(make_run(seed=1), small).model), first)
+
+
+def test_seeds_share_initialisation_across_batch_sizes(small, make_run):
+    a, b = (initialise(make_run(batch_size=size), small) for size in (16, 64))
+    assert torch.equal(weights(a), weights(b))
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (6, 1), (7, 2), (13, 3)])
+def test_steps_count_updates(small, make_run, steps, epochs):
+    history = train(make_run(steps=steps), small).history
+    assert (history[-1].steps, history[-1].epoch) == (steps, epochs)
+
+
+def test_training_stops_once_the_loss_is_reached(small, make_run):
+    full = train(make_run(epochs=8), small).history
+    target = full[3].train_loss
+    early = train(make_run(epochs=8, until_train_loss=target), small).history
+    assert early[-1].train_loss <= target < early[-2].train_loss
+    assert len(early) < len(full)
+
+
+def test_train_size_takes_the_first_images(small, make_run):
+    part = replace(small, train=small.train[:64])
+    cut = train(make_run(train_size=64), small)
+    assert torch.equal(weights(cut.model), weights(train(make_run(), part).model))
+    assert cut.history[0].steps == 2
+
+
+def test_a_learning_rate_too_large_diverges_and_stops(small, make_run):
+    options = {"learning_rate": 1e6}
+    trained = train(make_run(schedule_options=options, epochs=50), small)
+    assert trained.diverged
+    assert len(trained.history) < 50
+    assert not math.isfinite(trained.history[-1].train_loss) or weights(trained.model).isnan().any()
+
+
+def test_after_epoch_sees_the_network_in_evaluation_mode(small, make_run):
+    seen = []
+    train(make_run(epochs=3), small, after_epoch=lambda e, m: seen.append((e, m.training)))
+    assert seen == [(1, False), (2, False), (3, False)]
+
+
+def test_the_network_learns(digits, make_run):
+    run = make_run(batch_size=16, schedule_options={"learning_rate": 0.1}, epochs=8)
+    history = train(run, digits).history
+    assert history[-1].validation_accuracy > 0.9
