@@ -10,7 +10,7 @@ import tomli_w
 from sgdscope.files import write_text
 from sgdscope.folder import StudyFolder
 from sgdscope.result import Epoch, Measurement, Result, Status
-from sgdscope.run import Run
+from sgdscope.runs import Run
 
 OPTIONS = {
     "fixed": {"learning_rate": 0.01},
@@ -67,7 +67,7 @@ def study(
         for seed in range(seeds)
     ]
     for result in (_with_mishaps(results) if mishaps else results) if finished else []:
-        folder.save(result, weights={}, arrays={})
+        write_text(folder.result_file(result.run.id), result.model_dump_json(indent=1))
     return folder
 
 
