@@ -13,8 +13,8 @@ from sgdscope.files import write_atomically
 from sgdscope.folder import StudyFolder
 from sgdscope.result import Result
 
-SETTINGS = ["run", "model", "data", "schedule", "batch_size", "learning_rate", "momentum"]
-SETTINGS += ["epochs", "seed"]
+SETTINGS = ["run", "model", "data", "schedule", "schedule_options", "batch_size", "learning_rate"]
+SETTINGS += ["momentum", "epochs", "seed"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def _settings(result: Result) -> dict[str, Any]:
         "model": run.model,
         "data": run.data,
         "schedule": run.schedule,
+        "schedule_options": ", ".join(f"{k}={v}" for k, v in run.schedule_options.items()),
         "batch_size": run.batch_size,
         "learning_rate": run.rate(1),
         "momentum": run.momentum,

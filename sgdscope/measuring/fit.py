@@ -60,7 +60,7 @@ class TestAccuracy(Measure):
     """Accuracy on the test images, with the confidence it was reached with."""
 
     def read(self, subject: Subject) -> list[Reading]:
-        """One reading, with mean confidence, mean margin, share of the commonest answer."""
+        """One reading, with mean confidence, mean margin, share of the commonest answer, chance."""
         images = subject.data.test
         scores = logits(subject.model, images).double()
         best = scores.topk(2, dim=1).values
@@ -69,5 +69,6 @@ class TestAccuracy(Measure):
             "confidence": scores.softmax(1).amax(1).mean().item(),
             "margin": (best[:, 0] - best[:, 1]).mean().item(),
             "most_predicted": answers.max().item() / len(images),
+            "chance": 1 / subject.data.classes,
         }
         return [Reading("test_accuracy", accuracy(scores, images.labels), evidence=evidence)]

@@ -1,0 +1,213 @@
+"""What all figures share: sizes, type, panels, axes, lines with bands, marks, legends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from sgdscope import palette, views
+from sgdscope.palette import Line
+from sgdscope.views import Panel
+
+FloatArray = npt.NDArray[np.float64]
+
+COLUMN, PAGE = 3.3, 6.8  # widths in inches of one column and of both
+INK, FAINT = "#22242A", "#8A8F98"
+# What would tell one drawing from the next, the date, is left out.
+METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that layouts agree everywhere
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
+    "figure.titlesize": 8.5,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.title_fontsize": 6,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.4,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E7E9ED",
+    "grid.linewidth": 0.5,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "text.color": INK,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sgdscope",
+    "pdf.fonttype": 42,
+}
+STRETCHED = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1]  # ticks of a stretched accuracy axis
+END = 0.004  # error at which the stretching ends, so that no error at all has a place
+MARKS = {"diverged": "x", "collapsed": "v"}
+
+
+def style() -> AbstractContextManager[None]:
+    """Within it, figures are made and saved in sgdscope's style and nobody else's."""
+    return mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **STYLE})
+
+
+def sheet(
+    titles: Sequence[str],
+    title: str,
+    *,
+    xlabel: str,
+    columns: int | None = None,
+    height: float = 1.9,
+    share: Literal["all", "row"] = "all",
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel a title, sharing the x axis, and the y axis at least along a row."""
+    count = len(titles)
+    columns = columns or (count if count <= 3 else 2 if count == 4 else 3)
+    rows = -(-count // columns)
+    size = (COLUMN if columns == 1 else PAGE, height * rows + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False)
+    axes = list(grid.flat)
+    for spare in axes[count:]:
+        spare.remove()
+    for i, (ax, name) in enumerate(zip(axes, titles, strict=False)):
+        ax.set_title(name, loc="left", color=FAINT if count == 1 else INK)
+        ax.tick_params(labelbottom=i + columns >= count, labelleft=i % columns == 0)
+        ax.set_xlabel(xlabel if i + columns >= count else "")
+    return figure, axes[:count]
+
+
+def name(panel: Panel) -> str:
+    """A panel's title."""
+    model, data = panel
+    return f"{model} on {data}"
+
+
+def batch_axis(ax: Axes, sizes: Sequence[int]) -> None:
+    """A log₂ axis whose ticks are the batch sizes themselves."""
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    ax.xaxis.set_major_formatter(FixedFormatter([f"{size}" for size in sizes]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlim(sizes[0] / 1.25, sizes[-1] * 1.25)
+
+
+def accuracy_axis(ax: Axes, chance: float | None, *, stretched: bool = False) -> None:
+    """From 0 to 1, with chance level drawn.
+
+    Args:
+        ax: the axis.
+        chance: the accuracy of guessing, where it is known.
+        stretched: towards 1, where a point of accuracy is worth more: logarithmic in the error.
+    """
+    if stretched:
+        ax.set_yscale("function", functions=(_stretch, _shrink))
+        ax.yaxis.set_major_locator(FixedLocator(STRETCHED))
+        ax.yaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in STRETCHED]))
+    ax.set_ylim(0 if stretched else -0.03, 1.0005 if stretched else 1.03)
+    if chance is not None:
+        ax.axhline(chance, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+
+
+def _stretch(accuracy: FloatArray) -> FloatArray:
+    return -np.log10(np.maximum(1 - accuracy, -END / 2) + END)
+
+
+def _shrink(place: FloatArray) -> FloatArray:
+    return 1 + END - 10**-place
+
+
+def banded(ax: Axes, x: Sequence[float], spread: pd.DataFrame, colour: str, **looks: Any) -> Line2D:
+    """The middle as a line and low to high as a band; a gap where nothing was measured.
+
+    Args:
+        ax: where to draw.
+        x: every place along the axis.
+        spread: ``middle``, ``low``, ``high``, indexed by x.
+        colour: of both.
+        looks: of the line.
+    """
+    full = spread.reindex(list(x))
+    (drawn,) = ax.plot(x, full["middle"], color=colour, zorder=3, **looks)
+    if (full["high"] > full["low"]).any():
+        ax.fill_between(x, full["low"], full["high"], color=colour, alpha=0.16, lw=0, zorder=2)
+    return drawn
+
+
+def marks(ax: Axes, rows: pd.DataFrame, x: str, colour: str, *, shift: float = 0.0) -> None:
+    """Diverged and collapsed runs by their own symbols; without a value, at the bottom edge."""
+    for status, marker in MARKS.items():
+        own = rows[rows["status"] == status]
+        valued = own["value"].notna()
+        looks: dict[str, Any] = {"marker": marker, "color": colour, "ls": "", "mfc": "white"}
+        looks |= {"markersize": 4.2, "zorder": 5}
+        for some, height, transform in (
+            (own[valued], own["value"][valued], ax.transData),
+            (own[~valued], [0.03] * int((~valued).sum()), ax.get_xaxis_transform()),
+        ):
+            if len(some):
+                ax.plot(some[x] * 2**shift, height, transform=transform, **looks)
+
+
+def doubted(ax: Axes, rows: pd.DataFrame, x: str, colour: str) -> None:
+    """A ring around every value that carries a flag or did not converge."""
+    own = rows[views.doubtful(rows)]
+    ax.plot(own[x], own["value"], "o", ms=6.5, mfc="none", mec=colour, mew=0.7, zorder=4)
+
+
+def keys(lines: Sequence[Line], **looks: Any) -> list[Line2D]:
+    """Legend entries of lines."""
+    return [
+        Line2D(
+            [], [], color=line.colour, marker=palette.MARKERS[line.mark], label=line.label, **looks
+        )
+        for line in lines
+    ]
+
+
+def extras(rows: pd.DataFrame, *, chance: bool) -> list[Line2D]:
+    """Legend entries of whatever else the rows bring into the figure."""
+    entries = []
+    if chance:
+        entries.append(Line2D([], [], color=FAINT, lw=0.8, ls=(0, (1, 2)), label="chance level"))
+    looks: dict[str, Any] = {"color": FAINT, "ls": "", "mfc": "white", "markersize": 4.2}
+    for status, marker in MARKS.items():
+        if (rows["status"] == status).any():
+            entries.append(Line2D([], [], marker=marker, label=f"{status} run", **looks))
+    if views.doubtful(rows).any():
+        ring = {**looks, "markersize": 6.0, "mfc": "none", "mew": 0.7}
+        entries.append(Line2D([], [], marker="o", label="flagged or unconverged", **ring))
+    return entries
+
+
+def legend(figure: Figure, handles: Sequence[Artist], *, note: str = "") -> None:
+    """One legend below all panels, with a note on what the bands are."""
+    wide = figure.get_figwidth() > COLUMN
+    columns = min(len(handles), 4 if wide else 2)
+    made = figure.legend(
+        handles=list(handles), loc="outside lower center", ncols=columns, title=note or None
+    )
+    made.get_title().set_color(FAINT)

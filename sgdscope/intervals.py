@@ -1,0 +1,53 @@
+"""Middle and spread over seeds: one rule for figures, page and terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+FEW = 5  # with fewer seeds a t-interval says more about its formula than about the runs
+
+
+def over_seeds(rows: pd.DataFrame, by: list[str], *, log: bool = False) -> pd.DataFrame:
+    """Mean and band of ``value`` over the runs of each group that trained properly.
+
+    The band is a 95 % t-interval of the mean where some group has ``FEW`` seeds or more, and from
+    smallest to largest value otherwise; a single seed has none (low = high = middle).
+
+    Args:
+        rows: with columns ``value``, ``status`` and those of ``by``.
+        by: what makes a group.
+        log: work on logarithms, so that the middle is a geometric mean; values must be positive.
+
+    Returns:
+        One row a group: ``by``, ``middle``, ``low``, ``high``, ``seeds``.
+    """
+    good = rows[(rows["status"] == "done") & np.isfinite(rows["value"].astype(float))]
+    values = np.log(good["value"].astype(float)) if log else good["value"].astype(float)
+    groups = good.assign(value=values).groupby(by, sort=True)["value"]
+    table = groups.agg(middle="mean", low="min", high="max", seeds="count", spread="std")
+    if not uses_extremes(table["seeds"]):
+        several = table["seeds"] > 1
+        degrees = table["seeds"].clip(lower=2) - 1
+        half = stats.t.ppf(0.975, degrees) * table["spread"] / np.sqrt(table["seeds"])
+        table["low"] = table["middle"] - half.where(several, 0.0)
+        table["high"] = table["middle"] + half.where(several, 0.0)
+    if log:
+        table[["middle", "low", "high"]] = np.exp(table[["middle", "low", "high"]])
+    return table.drop(columns="spread").reset_index()
+
+
+def uses_extremes(seeds: pd.Series) -> bool:
+    """Whether a band runs from smallest to largest value rather than being a t-interval."""
+    return seeds.empty or int(seeds.max()) < FEW
+
+
+def describe(seeds: pd.Series) -> str:
+    """What a band is, in words."""
+    if seeds.empty or seeds.max() == 1:
+        return "one seed"
+    low, high = int(seeds.min()), int(seeds.max())
+    count = f"{high} seeds" if low == high else f"{low}–{high} seeds"
+    kind = "min–max" if uses_extremes(seeds) else "95% t-interval of the mean"
+    return f"band: {kind}, {count}"

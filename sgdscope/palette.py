@@ -1,0 +1,165 @@
+"""What lines and measures are called and how they look: the same in figures, page and terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+LABELS = {
+    "test_accuracy": "Test accuracy",
+    "train_accuracy": "Training accuracy",
+    "validation_accuracy": "Validation accuracy",
+    "train_loss": "Training loss",
+    "fgsm_accuracy": "FGSM accuracy",
+    "bim_accuracy": "BIM accuracy",
+    "pgd_accuracy": "PGD accuracy",
+    "apgd_accuracy": "APGD accuracy",
+    "strong_accuracy": "Accuracy under the strong attack",
+    "top_eigenvalue": "λ₁, top Hessian eigenvalue",
+    "trace": "Trace of the Hessian",
+}
+PAPER = {"fixed": "LR", "constant-ratio": "LR/BS", "step-decay": "Benchmark"}
+
+# Colours for a light page and for a dark one. The first three are the paper's; all keep apart in
+# hue and lightness for the common kinds of colour blindness.
+SCHEDULES = {
+    "fixed": ("#4FAEE3", "#4FB3EA"),
+    "constant-ratio": ("#8A5FC2", "#A688DE"),
+    "step-decay": ("#D6402F", "#F0705E"),
+}
+OTHERS = [
+    ("#E09A00", "#E8AE33"),
+    ("#1A9E77", "#35BD94"),
+    ("#8C6D46", "#BFA07A"),
+    ("#D46BA3", "#E38FBD"),
+    ("#6B7280", "#A3ABB8"),
+]
+# The smallest batch is the lightest on white, the darkest on black: viridis without its ends.
+BATCHES = ["#B5C93A", "#5CBF68", "#26A384", "#2A7E8E", "#3B5A8C", "#46327E"]
+MARKERS = ["o", "s", "^", "D", "p", "*"]
+SYMBOLS = ["circle", "square", "triangle-up", "diamond", "pentagon", "star"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure: a schedule with its options and a momentum."""
+
+    key: str
+    schedule: str
+    options: str  # as in the column schedule_options
+    momentum: float
+    label: str
+    colour: str  # on a light ground
+    dark: str  # on a dark ground
+    mark: int  # index into MARKERS and SYMBOLS
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of this line."""
+        return frame[
+            (frame["schedule"] == self.schedule)
+            & (frame["schedule_options"] == self.options)
+            & (frame["momentum"] == self.momentum)
+        ]
+
+
+def lines(runs: pd.DataFrame) -> list[Line]:
+    """Every line of a study: the paper's schedules first, momentum rising within each."""
+    if runs.empty:
+        return []
+    found = runs[["schedule", "schedule_options", "momentum"]].drop_duplicates()
+    names = sorted(found["schedule"].unique(), key=_schedule_order)
+    momenta = sorted(found["momentum"].unique())
+    made: list[Line] = []
+    for name in names:
+        light, dark = _colours(name, names)
+        own = found[found["schedule"] == name].sort_values(["momentum", "schedule_options"])
+        varying = _varying(own["schedule_options"].unique())
+        for i, row in enumerate(own.itertuples(index=False)):
+            shade = 0.62 * i / max(len(own) - 1, 1)
+            extra = varying[str(row.schedule_options)]
+            made.append(
+                Line(
+                    key=f"line{len(made)}",
+                    schedule=name,
+                    options=str(row.schedule_options),
+                    momentum=float(row.momentum),
+                    label=", ".join(filter(None, [name, extra, f"m = {row.momentum:g}"])),
+                    colour=mix(light, "#101020", shade),
+                    dark=mix(dark, "#FFFFFF", shade),
+                    mark=momenta.index(row.momentum) % len(MARKERS),
+                )
+            )
+    return made
+
+
+def label(measure: str) -> str:
+    """A measure's name in print."""
+    return LABELS.get(measure, measure.replace("_", " ").capitalize())
+
+
+def is_accuracy(measure: str) -> bool:
+    """Whether a measure is a share of points answered rightly, so that chance level matters."""
+    return measure.endswith("_accuracy")
+
+
+def on_log_axis(measure: str, values: pd.Series) -> bool:
+    """Whether a measure's values are best seen on a logarithmic axis."""
+    if is_accuracy(measure) or values.empty or not (values > 0).all():
+        return False
+    return measure == "top_eigenvalue" or bool(values.max() > 8 * values.min())
+
+
+def batch_colours(sizes: Iterable[int]) -> dict[int, str]:
+    """A colour for each batch size, from light to dark."""
+    ordered = sorted(sizes)
+    last = max(len(ordered) - 1, 1)
+    return {size: _along(BATCHES, i / last) for i, size in enumerate(ordered)}
+
+
+def mix(colour: str, other: str, share: float) -> str:
+    """``colour`` with ``share`` of ``other`` in it; both as #RRGGBB."""
+    pairs = zip(_channels(colour), _channels(other), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)
+
+
+def see_through(colour: str, share: float) -> str:
+    """A colour that covers only a share of what is behind it."""
+    red, green, blue = _channels(colour)
+    return f"rgba({red},{green},{blue},{share})"
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def _along(colours: list[str], place: float) -> str:
+    """The colour at a place between 0 and 1 along a list of them."""
+    index, share = divmod(place * (len(colours) - 1), 1)
+    following = min(int(index) + 1, len(colours) - 1)
+    return mix(colours[int(index)], colours[following], share)
+
+
+def rank(name: str, order: Iterable[str]) -> int:
+    """The place of a name in an order; behind everything where it has none."""
+    order = list(order)
+    return order.index(name) if name in order else len(order)
+
+
+def _schedule_order(name: str) -> tuple[int, str]:
+    return rank(name, SCHEDULES), name
+
+
+def _colours(name: str, names: list[str]) -> tuple[str, str]:
+    if name in SCHEDULES:
+        return SCHEDULES[name]
+    others = [other for other in names if other not in SCHEDULES]
+    return OTHERS[others.index(name) % len(OTHERS)]
+
+
+def _varying(options: Iterable[str]) -> dict[str, str]:
+    """For each text of options, the part of it that is not common to all of them."""
+    parts = {text: text.split(", ") for text in options}
+    common = set.intersection(*(set(part) for part in parts.values()))
+    return {text: ", ".join(p for p in part if p not in common) for text, part in parts.items()}

@@ -1,0 +1,28 @@
+"""The page of a study: one file that needs no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sgdscope import figures, plugins
+from sgdscope.files import write_text
+from sgdscope.folder import StudyFolder
+from sgdscope.results import Results
+
+
+def write(folder: StudyFolder) -> Path:
+    """Draw every figure into ``figures/`` and write ``report.html``, from results alone.
+
+    Raises:
+        RequestError: the folder holds no study, or a plugin of its own cannot be loaded.
+    """
+    from sgdscope.report import page
+
+    settings = folder.settings()
+    for plugin in settings.get("plugins", []):
+        plugins.load(folder.path / plugin)
+    finished = folder.results()
+    results = Results.collect(finished)
+    drawn = figures.draw(results, folder.figures)
+    write_text(folder.report, page.html(settings, finished, results, drawn))
+    return folder.report

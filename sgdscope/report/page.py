@@ -1,0 +1,68 @@
+"""The page itself: a template filled with what the study says and what its runs gave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from sgdscope import palette
+from sgdscope.report import sections
+from sgdscope.report.cards import cards
+from sgdscope.report.tables import numbered, tables
+from sgdscope.result import Result
+from sgdscope.results import Results
+
+
+def html(
+    settings: dict[str, Any], finished: Sequence[Result], results: Results, drawn: Iterable[Path]
+) -> str:
+    """The whole page.
+
+    Args:
+        settings: the study as resolved.
+        finished: its results.
+        results: the same as tables.
+        drawn: files of figures, in a folder ``figures`` beside the page.
+    """
+    from plotly.offline import get_plotlyjs
+
+    results = numbered(results)
+    shown = list(cards(results))
+    parts = sections.build(settings, finished, results, shown, list(drawn))
+    payload = {
+        "tables": tables(results),
+        "lines": [asdict(line) for line in palette.lines(results.runs)],
+        "dark": _dark(results),
+        "cards": [asdict(card) for card in shown],
+    }
+    return Template(_file("page.html")).substitute(
+        title=escape(str(settings.get("name", "study"))),
+        style=_file("page.css"),
+        contents="\n".join(f'<a href="#{part.id}">{escape(part.title)}</a>' for part in parts),
+        body="\n".join(part.html for part in parts),
+        payload=_embedded(payload),
+        plotly=get_plotlyjs() if shown else "",
+        script=_file("page.js"),
+    )
+
+
+def _dark(results: Results) -> dict[str, str]:
+    """For each colour drawn on a light ground, the one to draw on a dark ground."""
+    lines = palette.lines(results.runs)
+    return {line.colour: line.dark for line in lines}
+
+
+def _embedded(payload: dict[str, Any]) -> str:
+    """JSON that nothing in it can break out of."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _file(name: str) -> str:
+    return resources.files("sgdscope.report").joinpath(name).read_text(encoding="utf-8")

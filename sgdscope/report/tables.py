@@ -1,0 +1,90 @@
+"""What the page's script is given: every run and every reading, once, as plain lists."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from sgdscope import palette, views
+from sgdscope.results import Results
+
+RUN_COLUMNS = ["run", "model", "data", "schedule", "schedule_options", "momentum", "batch_size"]
+RUN_COLUMNS += ["learning_rate", "epochs", "seed", "status", "steps", "lr_steps"]
+RUN_COLUMNS += ["final_train_loss", "seconds"]
+NOT_EVIDENCE = {*RUN_COLUMNS, "epoch", "measure", "eps", "value", "flags", "reading"}
+
+
+def numbered(results: Results) -> Results:
+    """The results with a column ``reading``: the place of a row's run and value in ``tables``.
+
+    A run that has no value has −1 − its own place instead.
+    """
+    table = results.table.assign(reading=range(len(results.table)))
+    runs = results.runs.assign(reading=range(-1, -1 - len(results.runs), -1))
+    return replace(results, table=table, runs=runs)
+
+
+def tables(results: Results) -> dict[str, Any]:
+    """Runs and end-of-training readings, each with the names of its columns."""
+    if results.runs.empty:
+        return {"runs": [], "columns": RUN_COLUMNS, "readings": [], "measures": []}
+    runs = results.runs
+    place = {run: i for i, run in enumerate(runs["run"])}
+    measures = views.measures(results.table)
+    evidence = {name: _evidence(results, name) for name in measures}
+    return {
+        "columns": RUN_COLUMNS,
+        "runs": [
+            [plain(value) for value in row] for row in runs[RUN_COLUMNS].itertuples(index=False)
+        ],
+        "measures": [
+            {
+                "name": name,
+                "label": palette.label(name),
+                "accuracy": palette.is_accuracy(name),
+                "evidence": evidence[name],
+            }
+            for name in measures
+        ],
+        "readings": _readings(results, place, measures, evidence),
+    }
+
+
+def _evidence(results: Results, measure: str) -> list[str]:
+    rows = results.table[results.table["measure"] == measure]
+    names = [name for name in rows.columns if name not in NOT_EVIDENCE]
+    return [name for name in names if rows[name].notna().any()]
+
+
+def _readings(
+    results: Results,
+    place: dict[str, int],
+    measures: list[str],
+    evidence: dict[str, list[str]],
+) -> list[list[Any] | int]:
+    """By place in the table: run, measure, eps, value, flags, evidence; 0 for what came earlier."""
+    readings: list[list[Any] | int] = [0] * len(results.table)
+    for i, name in enumerate(measures):
+        rows = results.at_end(name)
+        columns = [rows[column] for column in ["reading", "run", "eps", "value", "flags"]]
+        columns += [rows[column] for column in evidence[name]]
+        for reading, run, eps, value, flags, *found in zip(*columns, strict=True):
+            cells = [plain(cell) for cell in found]
+            readings[reading] = [place[run], i, plain(eps), plain(value), flags, *cells]
+    return readings
+
+
+def plain(value: Any) -> Any:
+    """A cell as JSON has it: None for what is not a number, six digits for what is."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, bool | str) or value is None or value is pd.NaT:
+        return value
+    return (
+        plain(float(value))
+        if hasattr(value, "dtype") and value.dtype.kind == "f"
+        else (bool(value) if hasattr(value, "dtype") and value.dtype.kind == "b" else int(value))
+    )
