@@ -49,8 +49,8 @@ class Kind(StrEnum):
     studies = "studies"
 
 
-@app.command()
-def run(
+@app.command("run")
+def start(
     study: Annotated[str, typer.Argument(help="A shipped study's name, or a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
     settings: Annotated[
@@ -97,8 +97,8 @@ def _run(
             raise typer.Exit(130) from None
 
 
-@app.command()
-def report(
+@app.command("report")
+def redraw(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
 ) -> None:
     """Redraw the tables, figures and page of a study from its results alone."""
@@ -113,6 +113,12 @@ def report(
 
 def _show(results: Results, out: Path) -> None:
     """Write figures and page; print the short table and where the page is."""
+    from sgdscope import report, summary
+    from sgdscope.folder import StudyFolder
+
+    console.print(summary.table(results))
+    page = report.write(StudyFolder(out))
+    console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
 @app.command("list")

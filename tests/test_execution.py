@@ -1,0 +1,109 @@
+"""What one run becomes: measured, diverged, collapsed or failed, and never an exception."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load
+
+from sgdscope.execution import Task, execute
+from sgdscope.measuring import Measure, Reading
+from sgdscope.registry import MEASURES
+
+CPU = torch.device("cpu")
+
+
+class Broken(Measure):
+    """Raises."""
+
+    def read(self, subject):
+        raise ZeroDivisionError("a broken measure")
+
+
+class Constant(Measure):
+    """Answers 42, with an array beside it."""
+
+    def read(self, subject):
+        return [Reading("constant", 42.0, eps=0.1, arrays={"ones": torch.ones(3)})]
+
+
+def measures(*names, **options):
+    return {name: MEASURES[name](**options) for name in names}
+
+
+def carry_out(task, measures):
+    heard = []
+    return execute(task, measures, device=CPU, notify=heard.append), heard
+
+
+def test_a_run_becomes_a_result_with_weights(make_run):
+    run = make_run(train_size=200)
+    outcome, heard = carry_out(Task(run), measures("test_accuracy", "train_loss"))
+    result = outcome.result
+    assert (result.run, result.status, result.error) == (run, "done", None)
+    assert [m.measure for m in result.measurements] == ["test_accuracy", "train_loss"]
+    assert heard == ["epoch", "epoch", "test_accuracy", "train_loss"]
+    assert set(result.seconds) == {"train", "test_accuracy", "train_loss"}
+    assert result.steps == 2 * (200 // 32)
+    assert result.lr_steps == pytest.approx(0.05 * result.steps)
+    assert sum(tensor.numel() for tensor in load(outcome.weights).values()) == 23_010 + 2
+
+
+def test_a_measure_taken_along_training_is_dated(make_run):
+    outcome, _ = carry_out(Task(make_run(epochs=5, train_size=64)), measures("train_loss", every=2))
+    assert [m.epoch for m in outcome.result.measurements] == [2, 4, 5]
+    repeated, _ = carry_out(
+        Task(make_run(epochs=4, train_size=64)), measures("train_loss", every=2)
+    )
+    assert [m.epoch for m in repeated.result.measurements] == [2, 4]
+
+
+def test_measures_along_the_way_do_not_change_the_run(make_run):
+    plain, _ = carry_out(Task(make_run(train_size=64)), {})
+    along = measures("train_loss", every=1) | measures("top_eigenvalue", every=1, examples=32)
+    watched, _ = carry_out(Task(make_run(train_size=64)), along)
+    assert watched.weights == plain.weights
+
+
+def test_a_diverged_run_is_a_result_with_its_measures_unknown(make_run):
+    run = make_run(schedule_options={"learning_rate": 1e6}, epochs=30, train_size=320)
+    outcome, _ = carry_out(Task(run), measures("test_accuracy"))
+    assert outcome.result.status == "diverged"
+    (missing,) = outcome.result.measurements
+    assert math.isnan(missing.value)
+
+
+def test_a_run_that_answers_one_class_is_collapsed(make_run):
+    run = make_run(schedule_options={"learning_rate": 1e-6}, steps=1)
+    outcome, _ = carry_out(Task(run), measures("test_accuracy"))
+    assert outcome.result.status == "collapsed"
+    assert outcome.result.measurements[0].evidence["most_predicted"] == 1
+
+
+def test_a_failing_measure_spares_the_others_and_is_redone(make_run):
+    run = make_run(batch_size=16, schedule_options={"learning_rate": 0.1})
+    first, _ = carry_out(Task(run), {"broken": Broken(), "constant": Constant()})
+    assert first.result.status == "failed"
+    assert "a broken measure" in first.result.error
+    assert [m.measure for m in first.result.measurements] == ["constant"]
+    mended, heard = carry_out(
+        Task(run, first.result, first.weights),
+        measures("train_loss") | {"constant": Constant()},
+    )
+    assert mended.result.status == "done"
+    assert heard == ["train_loss"]
+    assert mended.weights == first.weights
+    assert mended.result.history == first.result.history
+    straight, _ = carry_out(Task(run), measures("train_loss"))
+    assert mended.result.measurements[-1] == straight.result.measurements[0]
+
+
+def test_arrays_are_filed_by_measure_eps_and_epoch(make_run):
+    outcome, _ = carry_out(Task(make_run(train_size=64)), {"constant": Constant()})
+    assert load(outcome.arrays)["constant/0.1/2/ones"].tolist() == [1, 1, 1]
+
+
+def test_a_run_that_cannot_start_is_a_failed_result(make_run):
+    outcome, _ = carry_out(Task(make_run(model="nothing")), {})
+    assert outcome.result.status == "failed"
+    assert "unknown model 'nothing'" in outcome.result.error

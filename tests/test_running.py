@@ -1,0 +1,270 @@
+"""A study from end to end, in worker processes, and what its folder is worth afterwards."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import sgdscope
+from sgdscope.engines import LocalEngine
+from sgdscope.errors import RequestError
+from sgdscope.execution import Outcome
+from sgdscope.folder import StudyFolder
+from sgdscope.results import Results
+from sgdscope.running import choose_device, missing
+from sgdscope.study import Study
+
+STUDY = """
+name = "tiny"
+model = "stdcnn"
+data = "digits"
+train_size = 96
+batch_size = [16, 32]
+seed = [0, 1]
+epochs = 2
+[schedule.fixed]
+learning_rate = 0.05
+[measure.test_accuracy]
+[measure.fgsm_accuracy]
+eps = [0.0, 0.1]
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    file = tmp_path / "tiny.toml"
+    file.write_text(STUDY)
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a finished study; tests work on copies of it."""
+    home = tmp_path_factory.mktemp("study")
+    (home / "tiny.toml").write_text(STUDY)
+    sgdscope.run(Study.load(home / "tiny.toml"), out=home / "out", workers=2)
+    return home / "out"
+
+
+@pytest.fixture
+def folder(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "out"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every run's files, without the times in them."""
+    files = {}
+    for file in folder.glob("runs/*/*"):
+        content = file.read_bytes()
+        if file.name == "result.json":
+            result = json.loads(content)
+            del result["seconds"]
+            for epoch in result["history"]:
+                del epoch["seconds"]
+            content = json.dumps(result).encode()
+        files[f"{file.parent.name}/{file.name}"] = content
+    return files
+
+
+class Watcher:
+    """Remembers what it was told, and may raise after so many outcomes."""
+
+    def __init__(self, stop_after: int | None = None):
+        self.tasks, self.outcomes, self.stop_after = None, 0, stop_after
+
+    def begin(self, tasks, *, measures):
+        self.tasks = tasks
+
+    def tell(self, event):
+        self.outcomes += isinstance(event, Outcome)
+        if self.outcomes == self.stop_after:
+            raise KeyboardInterrupt
+
+
+def test_a_study_leaves_a_tidy_folder(finished):
+    assert {"study.toml", "results.csv", "results.parquet", "runs"} <= {
+        file.name for file in finished.iterdir()
+    }
+    table = pd.read_csv(finished / "results.csv")
+    columns = "run model data schedule batch_size learning_rate momentum epochs seed epoch measure"
+    assert {*columns.split(), "eps", "value"} <= {*table.columns}
+    assert len(table) == 4 * 3
+    clean = table[(table["measure"] == "fgsm_accuracy") & (table["eps"] == 0)]
+    test = table[table["measure"] == "test_accuracy"]
+    assert clean["value"].tolist() == test["value"].tolist()
+    parquet = pd.read_parquet(finished / "results.parquet")
+    pd.testing.assert_frame_equal(parquet, Results.load(finished).table)
+
+
+def test_running_again_does_nothing(folder, study_file):
+    before, watcher = contents(folder), Watcher()
+    sgdscope.run(Study.load(study_file), out=folder, watcher=watcher)
+    assert watcher.tasks == []
+    assert contents(folder) == before
+
+
+def test_one_worker_gives_what_two_give(finished, study_file, tmp_path):
+    sgdscope.run(Study.load(study_file), out=tmp_path / "alone", workers=1)
+    assert contents(tmp_path / "alone") == contents(finished)
+
+
+def test_a_stopped_study_goes_on_where_it_stood(finished, study_file, tmp_path):
+    out = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        sgdscope.run(Study.load(study_file), out=out, workers=1, watcher=Watcher(stop_after=2))
+    kept = contents(out)
+    assert len(StudyFolder(out).results()) == 2
+    sgdscope.run(Study.load(study_file), out=out, workers=2)
+    assert contents(out) == contents(finished)
+    assert kept.items() <= contents(out).items()
+
+
+def test_only_what_is_missing_is_done(folder, study_file):
+    more = Study.load(study_file, overrides={"seed": [0, 1, 2]})
+    assert [task.run.seed for task in missing(more, StudyFolder(folder))] == [2, 2]
+    measured = Study.load(study_file, overrides={"measure.train_loss": {}})
+    tasks = missing(measured, StudyFolder(folder))
+    assert len(tasks) == 4
+    assert all(task.weights for task in tasks)
+    before = contents(folder)
+    sgdscope.run(measured, out=folder, workers=1)
+    weights = {name: c for name, c in before.items() if name.endswith("weights.safetensors")}
+    assert weights.items() <= contents(folder).items()
+    assert len(Results.load(folder).at_end("train_loss")) == 4
+
+
+def test_a_measure_with_other_options_is_taken_anew(folder, study_file):
+    other = Study.load(study_file, overrides={"measure.fgsm_accuracy.eps": [0.2]})
+    sgdscope.run(other, out=folder, workers=1)
+    assert set(Results.load(folder).at_end("fgsm_accuracy")["eps"]) == {0.2}
+
+
+def test_a_damaged_result_is_set_aside_and_redone(folder, finished, study_file, caplog):
+    study = Study.load(study_file)
+    victim = StudyFolder(folder).result_file(study.runs[0].id)
+    victim.write_bytes(victim.read_bytes()[:200])
+    sgdscope.run(study, out=folder, workers=1)
+    assert f"{victim} is damaged" in caplog.text
+    assert victim.with_suffix(".damaged").exists()
+    victim.with_suffix(".damaged").unlink()
+    assert contents(folder) == contents(finished)
+
+
+def test_a_folder_of_another_study_is_refused(folder, study_file):
+    before = contents(folder)
+    with pytest.raises(RequestError, match="belongs to study 'tiny'"):
+        sgdscope.run(Study.load(study_file, overrides={"name": "other"}), out=folder)
+    with pytest.raises(RequestError, match="holds 4 runs of 'tiny' with other settings"):
+        sgdscope.run(Study.load(study_file, overrides={"epochs": 3}), out=folder)
+    (folder / "study.toml").unlink()
+    with pytest.raises(RequestError, match="holds other files"):
+        sgdscope.run(Study.load(study_file), out=folder)
+    assert contents(folder) == before
+
+
+def test_an_unusable_folder_is_refused(study_file, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="a file; expected a folder"):
+        sgdscope.run(Study.load(study_file), out=tmp_path / "file")
+    monkeypatch.setattr(
+        Path,
+        "mkdir",
+        lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")),
+    )
+    with pytest.raises(RequestError, match="Permission denied"):
+        sgdscope.run(Study.load(study_file), out=tmp_path / "closed" / "out")
+
+
+def test_two_processes_do_not_share_a_folder(folder, study_file):
+    with StudyFolder(folder).locked(), pytest.raises(RequestError, match="another sgdscope"):
+        sgdscope.run(Study.load(study_file), out=folder)
+
+
+def test_a_full_disk_stops_the_study_and_keeps_what_is_there(study_file, tmp_path, monkeypatch):
+    out, replace, count = tmp_path / "out", Path.replace, []
+
+    def full(self, target):
+        if Path(target).name == "weights.safetensors":
+            count.append(target)
+            if len(count) > 2:
+                raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RequestError, match="cannot be written: No space left on device"):
+        sgdscope.run(Study.load(study_file), out=out, workers=1)
+    assert len(StudyFolder(out).results()) == 2
+    assert not [*out.rglob("*.tmp")]
+
+
+DEADLY = '''
+import os, signal
+from pathlib import Path
+from sgdscope.measuring import Measure, Reading
+from sgdscope.registry import MEASURES
+
+@MEASURES.add("deadly")
+class Deadly(Measure):
+    """Kills its process: always for seed 1, the first time for seed 0."""
+
+    mark: str
+
+    def read(self, subject):
+        mark = Path(self.mark)
+        if subject.seed == 1 or not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [Reading("deadly", 1.0)]
+'''
+
+
+def test_a_worker_that_dies_is_replaced_and_its_run_tried_once_more(study_file, tmp_path):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    overrides = {
+        "plugins": ["deadly.py"],
+        "batch_size": 32,
+        "measure": ["deadly"],
+        "measure.deadly.mark": str(tmp_path / "mark"),
+    }
+    study = Study.load(study_file, overrides=overrides)
+    results = sgdscope.run(study, out=tmp_path / "out", home=tmp_path, workers=1)
+    status = results.runs.set_index("seed")["status"].to_dict()
+    assert status[0] != "failed" == status[1]
+    assert "SIGKILL" in results.runs.set_index("seed").loc[1, "error"]
+    again = Study.load(tmp_path / "out" / "study.toml")
+    assert [task.run.seed for task in missing(again, StudyFolder(tmp_path / "out"))] == [1]
+
+
+def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(study_file, tmp_path):
+    command = [sys.executable, "-m", "sgdscope", "run", str(study_file), "--out", "out"]
+    command += ["--workers", "1", "--set", "epochs=100", "--set", "seed=0,1,2,3,4,5"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not [*tmp_path.glob("out/runs/*/result.json")] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "every finished run is kept in out" in errors
+    assert "Traceback" not in errors
+    assert time.monotonic() - asked < 30
+    assert StudyFolder(tmp_path / "out").results()
+
+
+def test_cuda_without_one_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(RequestError, match="--device cuda: no CUDA device"):
+        choose_device("cuda")
+    assert choose_device("auto") == "cpu"
+
+
+def test_no_more_workers_than_tasks_are_started(monkeypatch):
+    monkeypatch.setattr("sgdscope.engines.local._start", lambda job: pytest.fail("started"))
+    assert list(LocalEngine(4).execute(None, [])) == []
