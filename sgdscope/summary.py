@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from sgdscope import intervals, palette
 from sgdscope.results import Results
 from sgdscope.views import View
 
+LOSS = "loss"
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
 
 
 def table(results: Results) -> Table:
     """One row a line and batch size: mean ± half the band over seeds, and how the runs ended."""
     view = View(results)
-    grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     columns = _columns(view)
-    names = ["model, data", "schedule"] if len(view.panels) > 1 else ["schedule"]
-    for name in names:
-        grid.add_column(name, overflow="ellipsis", no_wrap=True)
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("schedule", overflow="ellipsis", no_wrap=True)
     for name in ["batch", *columns]:
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_column("runs", no_wrap=True)
     for panel, within in view.by_panel(view.runs) if view.panels else []:
+        if len(view.panels) > 1:
+            grid.add_row(f"[bold]{escape(panel)}[/]")
         for line, own in view.by_line(within):
-            said = [panel.replace(" on ", ", "), line.label][-len(names) :]
-            for size, runs in own.groupby("batch_size"):
+            for i, (size, runs) in enumerate(own.groupby("batch_size")):
                 cells = [_cell(name, rows, runs) for name, rows in columns.items()]
-                grid.add_row(*said, str(size), *cells, _statuses(runs))
-                said = [""] * len(names)
+                said = "" if i else escape(line.label)
+                grid.add_row(said, str(size), *cells, _statuses(runs))
     return grid
 
 
@@ -42,7 +43,7 @@ def _columns(view: View) -> dict[str, pd.DataFrame]:
     columns["λ₁"] = view.at_end("top_eigenvalue")
     columns = {name: rows for name, rows in columns.items() if not rows.empty}
     if not view.runs.empty:
-        columns["train loss"] = view.runs.assign(value=view.runs["final_train_loss"])
+        columns[LOSS] = view.runs.assign(value=view.runs["final_train_loss"])
     return columns
 
 
@@ -53,9 +54,11 @@ def _cell(name: str, rows: pd.DataFrame, runs: pd.DataFrame) -> str:
     spread = intervals.over_seeds(own, ["batch_size"])
     if spread.empty:
         return "–"
-    middle, low, high, seeds = spread.loc[0, ["middle", "low", "high", "seeds"]]
-    digits = max(0, 2 - _magnitude(middle)) if name in ("λ₁", "train loss") else 3
-    return f"{middle:.{digits}f}" + (f" ±{(high - low) / 2:.{digits}f}" if seeds > 1 else "")
+    middle, low, high = (float(spread[column].iloc[0]) for column in ("middle", "low", "high"))
+    if name == LOSS:
+        return f"{middle:.2g}"
+    digits = max(0, 2 - _magnitude(middle)) if name == "λ₁" else 3
+    return f"{middle:.{digits}f}" + (f"±{(high - low) / 2:.{digits}f}" if high > low else "")
 
 
 def _magnitude(value: float) -> int:

@@ -176,7 +176,7 @@ def telling_eps(rows: pd.DataFrame) -> float:
     spread = rows[rows["status"] == "done"].groupby("eps")["value"].std().dropna()
     if spread.empty:
         return float(rows["eps"].max())
-    return float(spread.iloc[::-1].idxmax())
+    return float(spread.index[::-1][int(spread.to_numpy()[::-1].argmax())])
 
 
 def floor(rows: pd.DataFrame, column: str = "value") -> float:

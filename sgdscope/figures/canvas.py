@@ -74,7 +74,8 @@ MARKS = {"diverged": "x", "collapsed": "v"}
 
 def style() -> AbstractContextManager[None]:
     """Within it, figures are made and saved in sgdscope's style and nobody else's."""
-    return mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **STYLE})
+    looks: dict[Any, Any] = {**mpl.rcParamsDefault, "backend": "agg", **STYLE}
+    return mpl.rc_context(looks)
 
 
 def sheet(
@@ -120,7 +121,8 @@ def batch_axis(ax: Axes, sizes: Sequence[int]) -> None:
 
 def log_axis(axis: Axis) -> None:
     """Logarithmic, with plain numbers where they are short: text stays text."""
-    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    axes = axis.axes
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
     axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     axis.set_minor_formatter(NullFormatter())
 

@@ -25,7 +25,7 @@ def warnings(view: View, *, missing: int) -> list[str]:
     """Every warning, the gravest first, as HTML."""
     found = []
     for status, meaning in MEANING.items():
-        runs = view.runs[view.runs["status"] == status] if len(view.runs) else []
+        runs = view.runs[view.runs["status"] == status]
         if len(runs):
             found.append(_warning(status, f"{_runs(len(runs))} {status}", meaning, _names(runs)))
     if missing > 0:

@@ -65,14 +65,13 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
         if measure != "test_accuracy":
             eps = views.telling_eps(rows)
             rows = view.at_end(measure, eps=eps)
-        rows = rows[rows["status"] == "done"]
-        if rows["value"].notna().any():
-            best = rows.loc[rows["value"].idxmax()]
+        rows = rows[(rows["status"] == "done") & rows["value"].notna()]
+        if len(rows):
+            best = rows.sort_values("value").to_dict("records")[-1]
             name = f"best {_short(measure)}" + (f", eps {eps:g}" if eps is not None else "")
             note = f"{best['schedule']}, m = {best['momentum']:g}, batch {best['batch_size']}"
             tiles.append(markup.tile(f"{best['value']:.3f}", name, note))
-    sharp = view.at_end("top_eigenvalue")
-    sharp = sharp.loc[sharp["status"] == "done", "value"].dropna()
+    sharp = views.good(view.at_end("top_eigenvalue"))
     if len(sharp):
         span = f"{markup.number(sharp.min())} – {markup.number(sharp.max())}"
         tiles.append(markup.tile(span, "λ₁", "smallest and largest"))
@@ -187,13 +186,20 @@ def _columns(view: View) -> dict[str, pd.DataFrame]:
 def _trend(rows: pd.DataFrame, line: Line, sizes: Sequence[int]) -> str:
     spread = intervals.over_seeds(rows, ["batch_size"]).set_index("batch_size")
     middles = spread["middle"].reindex(list(sizes))
-    known = middles.dropna()
-    if known.empty:
+    if middles.isna().all():
         return "<td>–</td>"
-    first, last = markup.number(middles.iloc[0]), markup.number(middles.iloc[-1])
+    first, last = (_end(rows, middles, size) for size in (sizes[0], sizes[-1]))
     colours = f"--light:{line.colour};--dark:{line.dark}"
     curve = markup.sparkline([float(value) for value in middles])
     return (
         f'<td><span class="ends">{first}<i>→</i>{last}</span>'
         f'<span class="inked" style="{colours}">{curve}</span></td>'
     )
+
+
+def _end(rows: pd.DataFrame, middles: pd.Series, size: int) -> str:
+    """A mean, or what became of the runs where there is none."""
+    if middles.notna()[size]:
+        return markup.number(float(middles[size]))
+    statuses = sorted(rows.loc[rows["batch_size"] == size, "status"].unique())
+    return f"<em>{escape('/'.join(statuses) or '–')}</em>"

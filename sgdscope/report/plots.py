@@ -22,8 +22,7 @@ _AXIS: dict[str, Any] = {
     "ticks": "",
     "automargin": True,
     "title": {"standoff": 8, "font": {"size": 12}},
-    "exponentformat": "power",
-    "minexponent": 4,
+    "tickformat": "~g",
 }
 TEMPLATE = go.layout.Template(
     layout={
