@@ -129,12 +129,6 @@ def mix(colour: str, other: str, share: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)
 
 
-def see_through(colour: str, share: float) -> str:
-    """A colour that covers only a share of what is behind it."""
-    red, green, blue = _channels(colour)
-    return f"rgba({red},{green},{blue},{share})"
-
-
 def _channels(colour: str) -> list[int]:
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 

@@ -52,4 +52,3 @@ def test_log_axes(measure: str, values: list[float], log: bool) -> None:
 
 def test_mixing() -> None:
     assert palette.mix("#000000", "#FFFFFF", 0.5) == "#808080"
-    assert palette.see_through("#0A0B0C", 0.2) == "rgba(10,11,12,0.2)"

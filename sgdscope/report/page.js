@@ -32,10 +32,7 @@ const short = (value) => {
 };
 
 const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)).join(",");
-const recolouring = Object.entries(dark).flatMap(([light, other]) => [
-  [`"${light}"`, `"${other}"`],
-  [`rgba(${channels(light)},`, `rgba(${channels(other)},`],
-]);
+const recolouring = Object.entries(dark).map(([light, other]) => [`"${light}"`, `"${other}"`]);
 
 // A fresh copy in the colours of the hour: plotly keeps and changes what it is given.
 const themed = (value) => {
@@ -91,6 +88,14 @@ const towardsOne = (figure) => {
   });
 };
 
+// On a short logarithmic axis 1, 2 and 5 of each decade, on a long one whole decades.
+const fewTicks = ({ data, layout }, way) => {
+  const axis = layout[`${way}axis`];
+  if (axis?.type !== "log" || axis.tickvals) return;
+  const values = data.filter((trace) => trace.yaxis !== "y2").flatMap((trace) => trace[way]).filter((value) => value > 0);
+  axis.dtick = Math.max(...values) / Math.min(...values) < 1000 ? "D2" : 1;
+};
+
 const axes = {
   "0 to 1": () => {},
   "towards 1": towardsOne,
@@ -107,13 +112,38 @@ const config = {
   toImageButtonOptions: { format: "svg" },
 };
 
+// The band of a mean as one closed outline, interrupted where nothing was measured.
+const band = ({ x, y, customdata, legendgroup, line, meta }) => {
+  if (meta !== "mean" || !customdata.some(([low, high]) => high > low)) return null;
+  const outline = { x: [], y: [] };
+  let piece = [];
+  const close = () => {
+    const there = piece.map((i) => [x[i], customdata[i][1]]);
+    const back = piece.map((i) => [x[i], customdata[i][0]]).reverse();
+    for (const [at, value] of piece.length ? [...there, ...back, [null, null]] : []) {
+      outline.x.push(at);
+      outline.y.push(value);
+    }
+    piece = [];
+  };
+  y.forEach((value, i) => { if (value === null) close(); else piece.push(i); });
+  close();
+  return {
+    ...outline, type: "scatter", mode: "lines", line: { width: 0 }, legendgroup, hoverinfo: "skip",
+    fill: "toself", fillcolor: `rgba(${channels(line.color)},.15)`,
+  };
+};
+
 const draw = (box, plot, axis) => {
   const figure = themed({ data: plot.data, layout: plot.layout });
-  axes[axis]?.(figure);
   for (const trace of figure.data) {
-    trace.visible = !hidden.has(trace.legendgroup);
     if (trace.meta === "runs") trace.text = trace.customdata.map(described);
+    else if (trace.customdata) trace.text = trace.y.map(short);
   }
+  figure.data = figure.data.flatMap((trace) => [band(trace), trace]).filter(Boolean);
+  axes[axis]?.(figure);
+  for (const way of ["x", "y"]) fewTicks(figure, way);
+  for (const trace of figure.data) trace.visible = !hidden.has(trace.legendgroup);
   figure.layout.template = themed(template);
   figure.layout.dragmode = narrow.matches ? false : "zoom";
   Plotly.react(box, figure.data, figure.layout, { ...config, displayModeBar: narrow.matches ? false : "hover" });
