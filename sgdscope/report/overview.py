@@ -152,7 +152,7 @@ def trends(view: View) -> str:
     if len(view.sizes) < 2 or not columns:
         return ""
     header = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    parts = []
+    parts: list[str] = []
     for panel, runs in view.by_panel(view.runs):
         lines = [line for line, _ in view.by_line(runs)]
         own = [rows[rows["panel"] == panel] for rows in columns.values()]
