@@ -57,7 +57,7 @@ class StudyFolder:
             raise RequestError(f"{self.path}: no study there; expected a folder with a study.toml")
         return studyfile.read(self.study_file)
 
-    def claim(self, study: Study, *, home: Path) -> None:
+    def prepare(self, study: Study, *, home: Path) -> None:
         """Write the study's settings, or find that the folder is this study's already.
 
         A study of the same name whose grid only grew keeps what the folder holds.
