@@ -10,12 +10,16 @@ from sgdscope.errors import RequestError
 
 class Dense:
     def __init__(self, matrix: Tensor) -> None:
-        self.matrix, self.size, self.examples, self.products = matrix, len(matrix), 1, 0
+        self.matrix, self.size, self.examples, self.products = matrix, matrix.shape[-1], 1, 0
         self.dtype, self.device = matrix.dtype, matrix.device
+        self.batch = tuple(matrix.shape[:-2])
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
-        self.products += vectors.shape[1]
+        self.products += vectors.shape[-1]
         return self.matrix @ vectors
+
+    def part(self) -> None:
+        pass
 
 
 def with_spectrum(*values: float) -> Dense:
