@@ -101,7 +101,7 @@ def _execute(task: Task, measures: Mapping[str, Measure], data: Dataset, notify:
     else:
         trained = _train(run, measures, data, record, notify)
     epoch = len(trained.history)
-    subject = Subject(trained.model, data, run.seed)
+    subject = Subject(trained.model, data, run.seed, run.batch_size)
     error = None
     for name, measure in measures.items():
         if name in measured:
@@ -140,7 +140,7 @@ def _train(
     def after_epoch(epoch: int, model: nn.Module) -> None:
         for name, measure in measures.items():
             if measure.every and epoch % measure.every == 0:
-                record.take(name, measure, Subject(model, data, run.seed), epoch)
+                record.take(name, measure, Subject(model, data, run.seed, run.batch_size), epoch)
         notify("epoch")
 
     trained = train(run, data, after_epoch=after_epoch)

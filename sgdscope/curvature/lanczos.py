@@ -113,7 +113,7 @@ class Krylov:
         self.operator = operator
         self._generator = streams.generator(seed, "lanczos")
         self._next: Tensor = torch.linalg.qr(self._random(width) if start is None else start)[0]
-        self._blocks: list[Tensor] = []
+        self._rows = self._next.mT[..., :0, :].contiguous()  # (*batch, capacity, size)
         # What is small is kept in float64 on the CPU.
         self.projected = torch.zeros(*operator.batch, 0, 0, dtype=torch.float64)
         self._coupling = self.projected
@@ -121,7 +121,8 @@ class Krylov:
     @property
     def basis(self) -> Tensor:
         """(*batch, size, m), orthonormal."""
-        return torch.cat(self._blocks, dim=-1)
+        basis: Tensor = self._rows[..., : self.projected.shape[-1], :].mT
+        return basis
 
     @property
     def exhausted(self) -> bool:
@@ -130,11 +131,11 @@ class Krylov:
 
     def extend(self) -> None:
         """Multiply once by every vector of the newest block and orthonormalise what comes out."""
-        self._blocks.append(self._next)
         image = self.operator @ self._next
         if not image.isfinite().all():
             raise RequestError("a product with the matrix is not finite; expected finite numbers")
-        remainder, shares = self._without_basis(image)
+        self._append(self._next)
+        remainder, shares = self._without_basis(image, self.projected.shape[-1] + image.shape[-1])
         self.projected = _bordered(self.projected, shares.double().cpu())
         self._next = self._orthonormal(remainder, scale=image.norm(dim=(-2, -1))[..., None])
         self._coupling = (self._next.mT @ remainder).double().cpu()
@@ -145,20 +146,26 @@ class Krylov:
         lengths: Tensor = (self._coupling @ newest).norm(dim=-2)
         return lengths
 
-    def _without_basis(self, block: Tensor) -> tuple[Tensor, Tensor]:
-        """What of a block is orthogonal to the basis, and its coordinates in the basis.
+    def _append(self, block: Tensor) -> None:
+        """Put a block at the end of the basis, in storage that doubles when it is full."""
+        used, capacity = self.projected.shape[-1], self._rows.shape[-2]
+        needed = used + block.shape[-1]
+        if needed > capacity:
+            grown = block.new_empty(*block.shape[:-2], max(needed, 2 * capacity), block.shape[-2])
+            grown[..., :used, :] = self._rows[..., :used, :]
+            self._rows = grown
+        self._rows[..., used:needed, :] = block.mT
+
+    def _without_basis(self, block: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+        """What of a block is orthogonal to the basis's first columns, and its shares of them.
 
         Taking it away once loses orthogonality to cancellation; twice is enough.
         """
-        total = None
-        for _ in range(2):
-            shares = [old.mT @ block for old in self._blocks]
-            for old, share in zip(self._blocks, shares, strict=True):
-                block = block - old @ share
-            coordinates = torch.cat(shares, dim=-2)
-            total = coordinates if total is None else total + coordinates
-        assert total is not None
-        return block, total
+        basis = self._rows[..., :columns, :].mT
+        first = basis.mT @ block
+        block = block - basis @ first
+        second = basis.mT @ block
+        return block - basis @ second, first + second
 
     def _orthonormal(self, block: Tensor, scale: Tensor) -> Tensor:
         """An orthonormal block that holds ``block`` and is orthogonal to the basis.
@@ -176,7 +183,9 @@ class Krylov:
             orthonormal = torch.where(
                 lost[..., None, :], self._random(block.shape[-1]), orthonormal
             )
-        orthonormal = torch.linalg.qr(self._without_basis(orthonormal)[0])[0]
+        orthonormal = torch.linalg.qr(
+            self._without_basis(orthonormal, self.projected.shape[-1])[0]
+        )[0]
         return orthonormal
 
     def _random(self, width: int) -> Tensor:

@@ -152,7 +152,7 @@ class _InParameters(ABC):
         return max(1, sum(storages.values()))
 
     def _mean_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        return _finite(self.loss(outputs, labels))
+        return finite(self.loss(outputs, labels))
 
     def _shaped(self, flat: Tensor) -> list[Tensor]:
         """Views of a flat vector in the parameters' shapes."""
@@ -168,6 +168,14 @@ class Hessian(_InParameters):
         return list(
             torch.autograd.grad(loss, self.parameters, create_graph=True, materialize_grads=True)
         )
+
+    def gradient(self) -> Tensor:
+        """The mean loss's gradient, (size,)."""
+        total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
+        for first in range(0, self.examples, self.chunk):
+            for whole, share in zip(self._shaped(total), self._graph(first), strict=True):
+                whole += share.detach()
+        return total
 
     def _product(self, graph: list[Tensor], vector: Sequence[Tensor]) -> Sequence[Tensor]:
         curved = [(g, v) for g, v in zip(graph, vector, strict=True) if g.requires_grad]
@@ -247,7 +255,7 @@ class InputHessian:
         for few, theirs in zip(torch.split(inputs, chunk), torch.split(labels, chunk), strict=True):
             points = few.detach().clone().requires_grad_()
             with torch.enable_grad(), FastConvolutions():
-                total = _finite(loss(model(points), theirs)) * len(points)
+                total = finite(loss(model(points), theirs)) * len(points)
                 (slopes,) = torch.autograd.grad(total, points, create_graph=True)
             self._points.append(points)
             self._slopes.append(slopes)
@@ -292,7 +300,8 @@ def require_examples(inputs: Tensor, labels: Tensor) -> None:
         )
 
 
-def _finite(loss: Tensor) -> Tensor:
+def finite(loss: Tensor) -> Tensor:
+    """The loss, or RequestError if it is not a finite number."""
     if not loss.isfinite():
         raise RequestError(
             f"the loss is {loss.item()}; expected a finite number: "
