@@ -85,7 +85,7 @@ def test_bad_requests() -> None:
         Hessian(model, inputs, labels)
     model.eval()[8].weight.data.fill_(torch.nan)
     with pytest.raises(RequestError, match="the loss is nan"):
-        top_eigenvalues(Hessian(model, inputs, labels))
+        Hessian(model, inputs, labels)
     with pytest.raises(RequestError, match="no parameter of the network requires a gradient"):
         Hessian(model.requires_grad_(False), inputs, labels)
 

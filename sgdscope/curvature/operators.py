@@ -15,8 +15,11 @@ from sgdscope.errors import RequestError
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → their mean loss, ()
 
-CHUNK = 200  # examples per pass: their activations stay near the cache
-MEMORY = 2 * 2**30  # bytes of graphs kept between products
+CHUNK = 200  # examples per pass, where no graph is kept
+MEMORY = 2 * 2**30  # bytes of graphs kept between products …
+CHUNKS = 8  # … in at least so many chunks, where one does not hold all examples
+LARGEST_CHUNK = 500  # nothing is gained beyond
+SAMPLE = 16  # examples on which a graph's bytes are counted
 PART = 10  # a part() has one example in so many …
 SMALLEST_PART = 50  # … and at least so many, or there is none
 
@@ -55,8 +58,8 @@ class _InParameters(ABC):
         inputs: (N, …).
         labels: (N, …).
         loss: the mean over the examples it is given, as torch's losses are.
-        chunk: examples per pass.
         memory: bytes of graphs kept between products; other chunks' are rebuilt each time.
+        chunk: examples per pass; as many as fit into an eighth of ``memory`` if not given.
 
     Raises:
         RequestError: the network is in training mode or has nothing to differentiate by, there are
@@ -72,8 +75,8 @@ class _InParameters(ABC):
         labels: Tensor,
         *,
         loss: Loss = F.cross_entropy,
-        chunk: int = CHUNK,
         memory: int = MEMORY,
+        chunk: int | None = None,
     ) -> None:
         require_evaluation_mode(model)
         require_examples(inputs, labels)
@@ -81,12 +84,16 @@ class _InParameters(ABC):
         if not self.parameters:
             raise RequestError("no parameter of the network requires a gradient; expected some")
         self.model, self.inputs, self.labels = model, inputs, labels
-        self.loss, self.chunk, self.memory = loss, chunk, memory
+        self.loss, self.memory = loss, memory
         self._lengths = [p.numel() for p in self.parameters]
         self.size, self.examples, self.products = sum(self._lengths), len(inputs), 0
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
         self._graphs: dict[int, Any] = {}  # by the chunk's first example
-        self._room: int | None = None  # how many graphs fit into the memory
+        per_example = self._bytes_per_example()
+        fitting = min(max(1, memory // CHUNKS // per_example), LARGEST_CHUNK)
+        self.chunk = chunk or fitting
+        per_graph = self.chunk * per_example + self.size * self.dtype.itemsize
+        self._room = memory // per_graph  # how many graphs are kept
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """(size, k) to (size, k)."""
@@ -108,7 +115,7 @@ class _InParameters(ABC):
             return None
         return type(self)(
             self.model, self.inputs[::PART], self.labels[::PART],
-            loss=self.loss, chunk=self.chunk, memory=self.memory // PART,
+            loss=self.loss, memory=self.memory // PART, chunk=self.chunk,
         )  # fmt: skip
 
     @abstractmethod
@@ -123,21 +130,18 @@ class _InParameters(ABC):
         """The graph of the chunk that starts at example ``first``, kept or rebuilt."""
         if first in self._graphs:
             return self._graphs[first]
-        if self._room is None:
-            self._room = self.memory // self._bytes_of_graph(first)
-        graph = self._build(first)
+        graph = self._build(slice(first, first + self.chunk))
         if len(self._graphs) < self._room:
             self._graphs[first] = graph
         return graph
 
-    def _build(self, first: int) -> Any:
-        inputs = self.inputs[first : first + self.chunk]
-        labels = self.labels[first : first + self.chunk]
+    def _build(self, chosen: slice) -> Any:
+        inputs, labels = self.inputs[chosen], self.labels[chosen]
         with torch.enable_grad(), FastConvolutions():
             return self._linearise(self.model(inputs), labels, len(inputs) / self.examples)
 
-    def _bytes_of_graph(self, first: int) -> int:
-        """What a chunk's graph holds on to, parameters aside."""
+    def _bytes_per_example(self) -> int:
+        """What a graph holds on to for each example, parameters aside."""
         storages: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
@@ -146,10 +150,10 @@ class _InParameters(ABC):
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            self._build(first)
+            self._build(slice(SAMPLE))
         for parameter in self.parameters:
             storages.pop(parameter.untyped_storage().data_ptr(), None)
-        return max(1, sum(storages.values()))
+        return max(1, sum(storages.values()) // min(SAMPLE, self.examples))
 
     def _mean_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         return finite(self.loss(outputs, labels))
