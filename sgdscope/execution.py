@@ -171,7 +171,8 @@ class _Execution:
 
     def _take(self, name: str, measure: Measure) -> None:
         start = time.perf_counter()
-        for reading in measure.read(Subject(self.training.model, self.data, self.run.seed)):
+        subject = Subject(self.training.model, self.data, self.run.seed, self.run.batch_size)
+        for reading in measure.read(subject):
             self._record(reading)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
