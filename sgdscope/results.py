@@ -37,7 +37,7 @@ class Results:
             RequestError: the folder holds no study.
         """
         study = StudyFolder(folder)
-        study.settings()
+        study.load_plugins()
         return cls.collect(study.results())
 
     @classmethod
