@@ -12,7 +12,8 @@ from sgdscope.palette import Line
 from sgdscope.results import Results
 
 LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
-FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue")  # what the paper shows
+# In this order, before everything else: what the paper shows, and the attack to trust.
+FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "strong_accuracy", "top_eigenvalue")
 
 
 class View:
@@ -65,6 +66,12 @@ class View:
         """The accuracies under attack, each with its eps in rising order."""
         radii = {m: sorted(self._ends[m]["eps"].dropna().unique()) for m in self.measures}
         return {m: eps for m, eps in radii.items() if eps and palette.is_accuracy(m)}
+
+    @cached_property
+    def main_attacks(self) -> list[str]:
+        """The attacks that a summary shows, the one to trust most last."""
+        known = [attack for attack in self.attacks if attack in FIRST]
+        return known or list(self.attacks)[:1]
 
     @cached_property
     def along_training(self) -> list[str]:

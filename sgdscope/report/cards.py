@@ -124,7 +124,7 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
 
 def _relation(view: View) -> Card:
     named = {palette.label(name): name for name in view.attacks}
-    said, name = list(named.items())[-1]
+    name = view.main_attacks[-1]
     radii = sorted({eps for own in view.attacks.values() for eps in own})
     return Card(
         id="relation",
@@ -132,7 +132,7 @@ def _relation(view: View) -> Card:
         title="λ₁ against robustness",
         note="One point a run; larger points are larger batches. Dotted: chance.",
         controls={
-            "attack": Control([*named], said),
+            "attack": Control([*named], palette.label(name)),
             "eps": Control([f"{e:g}" for e in radii], f"{views.telling_eps(view.at_end(name)):g}"),
         },
         axis="accuracy",
@@ -149,13 +149,14 @@ def _relation(view: View) -> Card:
 def _by_eps(view: View) -> Card:
     named = {palette.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
     sizes = {f"{size}": size for size in view.sizes}
+    main = palette.label(view.main_attacks[-1])
     return Card(
         id="eps",
         section="eps",
         title="Accuracy against eps",
         note="At eps 0, accuracy without attack. Dotted: chance.",
         controls={
-            "attack": Control([*named], [*named][-1]),
+            "attack": Control([*named], main if main in named else [*named][-1]),
             "batch size": Control([*sizes], [*sizes][-1]),
         },
         axis="accuracy",
