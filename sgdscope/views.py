@@ -84,6 +84,12 @@ class View:
         return [measure for measure in self.measures if measure in several]
 
     @cached_property
+    def seeds(self) -> pd.Series:
+        """Of each point of a line, how many runs trained properly."""
+        done = self.runs[self.runs["status"] == "done"]
+        return done.groupby(["panel", "line", "batch_size"])["seed"].count()
+
+    @cached_property
     def _ends(self) -> dict[str, pd.DataFrame]:
         if self.table.empty:
             return {}

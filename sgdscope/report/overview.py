@@ -179,7 +179,7 @@ def _columns(view: View) -> dict[str, pd.DataFrame]:
         eps = views.telling_eps(view.at_end(name))
         columns[f"{palette.label(name)}, eps {eps:g}"] = view.at_end(name, eps=eps)
     columns["λ₁"] = view.at_end("top_eigenvalue")
-    columns["final training loss"] = view.runs.assign(value=view.runs["final_train_loss"])
+    columns["training loss"] = view.runs.assign(value=view.runs["final_train_loss"])
     columns["lr · steps"] = view.runs.assign(value=view.runs["lr_steps"])
     return {name: rows for name, rows in columns.items() if not rows.empty}
 
