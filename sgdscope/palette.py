@@ -36,8 +36,13 @@ OTHERS = [
     ("#D46BA3", "#E38FBD"),
     ("#6B7280", "#A3ABB8"),
 ]
-# The smallest batch is the lightest on white, the darkest on black: viridis without its ends.
+# Batch sizes rise from green to violet, along viridis without the ends that the ground swallows.
 BATCHES = ["#B5C93A", "#5CBF68", "#26A384", "#2A7E8E", "#3B5A8C", "#46327E"]
+BATCHES_ON_DARK = ["#E8E337", "#8FD350", "#3FBF8F", "#3A9FB0", "#6F93CF", "#A48BE0"]
+# A clean accuracy is drawn on an axis logarithmic in the error, so that 0.98 and 0.99 can be told
+# apart; at this error the stretching ends, so that no error at all has a place too.
+STRETCH_END = 0.004
+STRETCH_TICKS = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1]
 MARKERS = ["o", "s", "^", "D", "p", "*"]
 SYMBOLS = ["circle", "square", "triangle-up", "diamond", "pentagon", "star"]
 
@@ -54,14 +59,6 @@ class Line:
     colour: str  # on a light ground
     dark: str  # on a dark ground
     mark: int  # index into MARKERS and SYMBOLS
-
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of this line."""
-        return frame[
-            (frame["schedule"] == self.schedule)
-            & (frame["schedule_options"] == self.options)
-            & (frame["momentum"] == self.momentum)
-        ]
 
 
 def lines(runs: pd.DataFrame) -> list[Line]:
@@ -99,6 +96,13 @@ def label(measure: str) -> str:
     return LABELS.get(measure, measure.replace("_", " ").capitalize())
 
 
+def short(measure: str) -> str:
+    """A measure's name where there is room for a word or two."""
+    if measure == "top_eigenvalue":
+        return "λ₁"
+    return label(measure).removesuffix(" accuracy")
+
+
 def is_accuracy(measure: str) -> bool:
     """Whether a measure is a share of points answered rightly, so that chance level matters."""
     return measure.endswith("_accuracy")
@@ -108,14 +112,15 @@ def on_log_axis(measure: str, values: pd.Series) -> bool:
     """Whether a measure's values are best seen on a logarithmic axis."""
     if is_accuracy(measure) or values.empty or not (values > 0).all():
         return False
-    return measure == "top_eigenvalue" or bool(values.max() > 8 * values.min())
+    return measure in ("top_eigenvalue", "train_loss") or bool(values.max() > 8 * values.min())
 
 
-def batch_colours(sizes: Iterable[int]) -> dict[int, str]:
-    """A colour for each batch size, from light to dark."""
-    ordered = sorted(sizes)
+def batch_colours(sizes: Iterable[int], *, dark: bool = False) -> dict[int, str]:
+    """A colour for each batch size, on a light or a dark ground."""
+    ordered = sorted(int(size) for size in sizes)
     last = max(len(ordered) - 1, 1)
-    return {size: _along(BATCHES, i / last) for i, size in enumerate(ordered)}
+    scale = BATCHES_ON_DARK if dark else BATCHES
+    return {size: _along(scale, i / last) for i, size in enumerate(ordered)}
 
 
 def mix(colour: str, other: str, share: float) -> str:

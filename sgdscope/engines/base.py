@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from sgdscope import plugins
-from sgdscope.execution import Outcome, Task
+from sgdscope.execution import Checkpoint, Event, Outcome, Task
 from sgdscope.measuring import Measure
+from sgdscope.plugins import Plugin
 from sgdscope.registry import MEASURES
 from sgdscope.result import Result
 from sgdscope.runs import Run
 
+ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
 
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a run: "epoch", or the name of a measure taken."""
-
-    run_id: str
-    what: str
+Message = Event | Checkpoint | Outcome
 
 
 @dataclass(frozen=True)
@@ -28,21 +23,26 @@ class Job:
     """What a worker must know beside its tasks; plain values, so that it can be sent anywhere."""
 
     measures: dict[str, dict[str, Any]]  # options by name
-    plugins: tuple[Path, ...]
+    plugins: tuple[Plugin, ...]
     device: str
+    checkpoint_every: float  # seconds
 
     def prepare(self) -> Mapping[str, Measure]:
         """Load the user's parts and make the measures, in the worker."""
-        for file in self.plugins:
-            plugins.load(file)
+        for plugin in self.plugins:
+            plugin.load()
         return {name: MEASURES[name](**options) for name, options in self.measures.items()}
 
 
 class Engine(Protocol):
     """Carries out tasks somewhere. It returns what came of them and writes nothing."""
 
-    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Event | Outcome, None, None]:
-        """Events as they happen, one outcome a task; closing the iterator stops the work."""
+    @property
+    def device(self) -> str:
+        """The best there is to train on: "cuda" or "cpu"."""
+
+    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
+        """Messages as they come, one outcome a task; closing the iterator stops the work."""
 
 
 def failure(run: Run, why: str) -> Outcome:

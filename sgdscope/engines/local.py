@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from sgdscope.engines.base import Event, Job, failure
-from sgdscope.execution import Outcome, Task, execute
+import torch
 
-ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
+from sgdscope import data
+from sgdscope.engines.base import ATTEMPTS, Job, Message, failure
+from sgdscope.execution import Checkpoint, Outcome, Task, execute
 
 
 @dataclass
@@ -26,17 +29,23 @@ class _Worker:
 class LocalEngine:
     """Hands tasks to worker processes; a worker that dies is replaced and its task tried again."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, *, workers: int | None = None) -> None:
+        self.workers = workers  # processes; None: one a core that may be used, or one a GPU
 
-    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Event | Outcome, None, None]:
-        """Carry out the tasks; events as they happen, outcomes as they come.
+    @property
+    def device(self) -> str:
+        """What this machine can train on."""
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
+        """Carry out the tasks; messages as they come.
 
         Closing the iterator stops the workers at once.
         """
         queue = deque(tasks)
         deaths: dict[str, int] = {}
-        workers = [_start(job) for _ in range(min(self.workers, len(tasks)))]
+        count = self.workers or _default_workers(job.device)
+        workers = [_start(job) for _ in range(min(count, len(tasks)))]
         try:
             for worker in workers:
                 _hand(worker, queue)
@@ -58,11 +67,17 @@ class LocalEngine:
                         continue
                     if isinstance(message, Outcome):
                         _hand(worker, queue)
+                    if isinstance(message, Checkpoint) and worker.task is not None:
+                        worker.task = Task(worker.task.run, checkpoint=message.state)
                     yield message
         finally:
             for worker in workers:
                 worker.process.kill()
                 worker.process.join()
+
+
+def _default_workers(device: str) -> int:
+    return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))
 
 
 def _start(job: Job) -> _Worker:
@@ -95,18 +110,18 @@ def _obituary(process: BaseProcess) -> str:
 
 def _work(pipe: Connection, job: Job) -> None:
     """A worker's life: take a task, carry it out, send what came of it."""
-    import torch
-
     torch.set_num_threads(1)
     measures = job.prepare()
-    device = torch.device(job.device)
+
+    @lru_cache(maxsize=1)
+    def load(name: str) -> data.Dataset:
+        return data.load(name).to(torch.device(job.device))
+
     try:
         while True:
-            task: Task = pipe.recv()
-
-            def notify(what: str, run_id: str = task.run.id) -> None:
-                pipe.send(Event(run_id, what))
-
-            pipe.send(execute(task, measures, device=device, notify=notify))
+            outcome = execute(
+                pipe.recv(), measures, load, tell=pipe.send, checkpoint_every=job.checkpoint_every
+            )
+            pipe.send(outcome)
     except (EOFError, OSError):
         return  # the parent is gone
