@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgdscope.curvature.convolution import FastConvolutions
+from sgdscope.curvature.twice import TwiceDifferentiable
 from sgdscope.errors import RequestError
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → their mean loss, ()
@@ -137,7 +137,7 @@ class _InParameters(ABC):
 
     def _build(self, chosen: slice) -> Any:
         inputs, labels = self.inputs[chosen], self.labels[chosen]
-        with torch.enable_grad(), FastConvolutions():
+        with torch.enable_grad(), TwiceDifferentiable():
             return self._linearise(self.model(inputs), labels, len(inputs) / self.examples)
 
     def _bytes_per_example(self) -> int:
@@ -258,7 +258,7 @@ class InputHessian:
         self._slopes: list[Tensor] = []
         for few, theirs in zip(torch.split(inputs, chunk), torch.split(labels, chunk), strict=True):
             points = few.detach().clone().requires_grad_()
-            with torch.enable_grad(), FastConvolutions():
+            with torch.enable_grad(), TwiceDifferentiable():
                 total = finite(loss(model(points), theirs)) * len(points)
                 (slopes,) = torch.autograd.grad(total, points, create_graph=True)
             self._points.append(points)
