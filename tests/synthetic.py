@@ -72,7 +72,7 @@ def study(
     if fail:
         results = [_failed(result) for result in results]
     for result in results if finished else []:
-        write_text(folder.result_file(result.run.id), result.model_dump_json(indent=1))
+        write_text(folder.run_file(result.run.id, "result.json"), result.model_dump_json(indent=1))
     return folder
 
 

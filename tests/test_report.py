@@ -50,6 +50,15 @@ class Page(HTMLParser):
             self.text += data
 
 
+def given(page: str | Path) -> dict[str, Any]:
+    """What the page's script is given."""
+    html = page if isinstance(page, str) else page.read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="payload">(.*?)</script>', html, re.S)
+    assert found
+    made: dict[str, Any] = json.loads(found[1])
+    return made
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     folder = synthetic.study(tmp_path_factory.mktemp("study"))
@@ -69,10 +78,7 @@ def page(html: str) -> Page:
 
 @pytest.fixture(scope="module")
 def payload(html: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="payload">(.*?)</script>', html, re.S)
-    assert found
-    made: dict[str, Any] = json.loads(found[1])
-    return made
+    return given(html)
 
 
 def test_sections_stand_in_their_order(page: Page) -> None:
@@ -166,9 +172,20 @@ def test_lost_runs_are_in_no_mean(payload: dict[str, Any]) -> None:
     traces = card["plots"][0]["data"]
     symbols = {str(trace.get("marker", {}).get("symbol")) for trace in traces}
     assert {"x-thin-open", "triangle-down-open"} <= symbols
-    means = [trace for trace in traces if trace["mode"] == "lines+markers"]
-    seeds = sum(point[3] for trace in means for point in trace["customdata"])
+    means = [trace for trace in traces if trace.get("meta") == "mean"]
+    seeds = sum(point[2] or 0 for trace in means for point in trace["customdata"])
     assert seeds == 24 - 3
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_line_has_a_gap_where_no_run_is_left(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, seeds=1)  # of fixed, m = 0.9 the smallest batch diverged
+    card = next(
+        card for card in given(report.write(folder))["cards"] if card["id"] == "test_accuracy"
+    )
+    means = [trace for trace in card["plots"][0]["data"] if trace.get("meta") == "mean"]
+    gaps = [[y is None for y in trace["y"]] for trace in means]
+    assert gaps == [[False] * 3, [True, False, False], [False, False, True], [False] * 3]
 
 
 def test_each_control_has_plots_for_what_is_shown_first(payload: dict[str, Any]) -> None:

@@ -99,6 +99,7 @@ def sheet(
     for spare in axes[count:]:
         spare.remove()
     for i, (ax, name) in enumerate(zip(axes, titles, strict=False)):
+        name = name.replace(", ", ",\n") if columns > 4 else name  # narrow: in two lines
         ax.set_title(name, loc="left", color=FAINT if count == 1 else INK)
         ax.tick_params(labelbottom=i + columns >= count, labelleft=i % columns == 0)
         ax.set_xlabel(xlabel if i + columns >= count else "")

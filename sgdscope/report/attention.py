@@ -62,10 +62,10 @@ def _flagged(view: View) -> list[str]:
         _warning(
             "flagged",
             f"{palette.label(str(measure))}: {_values(len(own))} flagged",
-            str(own["flag"].iloc[0]) if own["flag"].nunique() == 1 else str(kind),
+            ("" if own["flag"].nunique() == 1 else "for example: ") + str(own["flag"].iloc[0]),
             [f"{name}: {flag}" for name, flag in zip(_names(own), own["flag"], strict=True)],
         )
-        for (measure, kind), own in each.groupby(["measure", "kind"], sort=False)
+        for (measure, _), own in each.groupby(["measure", "kind"], sort=False)
     ]
 
 

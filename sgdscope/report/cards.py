@@ -110,7 +110,7 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
         yield Card(
             id=f"others-{kind}",
             section="batch",
-            title=title,
+            title=title if len(own) > 1 else first,
             controls={"measure": Control([*own], first)},
             axis=kind,
             scale="as drawn" if kind == "positive" else axes[name][1],

@@ -30,9 +30,11 @@ def tile(value: str, name: str, note: str = "") -> str:
     return f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span>{below}</div>'
 
 
-def fold(summary: str, html: str, *, kind: str = "") -> str:
+def fold(summary: str, html: str, *, kind: str, unfolded: bool = False) -> str:
     """Something to be unfolded; both are HTML already."""
-    return f'<details class="{kind}"><summary>{summary}</summary>{html}</details>'
+    return (
+        f'<details class="{kind}"{" open" * unfolded}><summary>{summary}</summary>{html}</details>'
+    )
 
 
 def sparkline(values: Sequence[float], *, width: int = 72, height: int = 20) -> str:

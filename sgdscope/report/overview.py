@@ -152,16 +152,17 @@ def trends(view: View) -> str:
     if len(view.sizes) < 2 or not columns:
         return ""
     header = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    parts = []
+    parts: list[str] = []
     for panel, runs in view.by_panel(view.runs):
         lines = [line for line, _ in view.by_line(runs)]
         own = [rows[rows["panel"] == panel] for rows in columns.values()]
         body = "".join(_followed(line, own, view.sizes) for line in lines)
         title = f"<b>{escape(panel)}</b> from batch size {view.sizes[0]} to {view.sizes[-1]}"
-        parts.append(
-            f'<div class="scroll"><table class="trends"><caption>{title}</caption>'
-            f"<thead><tr><th></th>{header}</tr></thead><tbody>{body}</tbody></table></div>"
+        table = (
+            f'<div class="scroll"><table class="trends"><thead><tr><th></th>{header}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
         )
+        parts.append(markup.fold(title, table, kind="panel", unfolded=len(parts) < 2))
     return "".join(parts)
 
 

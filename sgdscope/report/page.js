@@ -32,10 +32,7 @@ const short = (value) => {
 };
 
 const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)).join(",");
-const recolouring = Object.entries(dark).flatMap(([light, other]) => [
-  [`"${light}"`, `"${other}"`],
-  [`rgba(${channels(light)},`, `rgba(${channels(other)},`],
-]);
+const recolouring = Object.entries(dark).map(([light, other]) => [`"${light}"`, `"${other}"`]);
 
 // A fresh copy in the colours of the hour: plotly keeps and changes what it is given.
 const themed = (value) => {
@@ -91,6 +88,15 @@ const towardsOne = (figure) => {
   });
 };
 
+// On a logarithmic axis of some decades 1, 2 and 5 of each; on a long one whole decades.
+const fewTicks = ({ data, layout }, way) => {
+  const axis = layout[`${way}axis`];
+  if (axis?.type !== "log" || axis.tickvals) return;
+  const values = data.filter((trace) => trace.yaxis !== "y2").flatMap((trace) => trace[way]).filter((value) => value > 0);
+  const span = Math.max(...values) / Math.min(...values);
+  if (span > 6) axis.dtick = span < 1000 ? "D2" : 1;
+};
+
 const axes = {
   "0 to 1": () => {},
   "towards 1": towardsOne,
@@ -107,13 +113,38 @@ const config = {
   toImageButtonOptions: { format: "svg" },
 };
 
+// The band of a mean as one closed outline, interrupted where nothing was measured.
+const band = ({ x, y, customdata, legendgroup, line, meta }) => {
+  if (meta !== "mean" || !customdata.some(([low, high]) => high > low)) return null;
+  const outline = { x: [], y: [] };
+  let piece = [];
+  const close = () => {
+    const there = piece.map((i) => [x[i], customdata[i][1]]);
+    const back = piece.map((i) => [x[i], customdata[i][0]]).reverse();
+    for (const [at, value] of piece.length ? [...there, ...back, [null, null]] : []) {
+      outline.x.push(at);
+      outline.y.push(value);
+    }
+    piece = [];
+  };
+  y.forEach((value, i) => { if (value === null) close(); else piece.push(i); });
+  close();
+  return {
+    ...outline, type: "scatter", mode: "lines", line: { width: 0 }, legendgroup, hoverinfo: "skip",
+    fill: "toself", fillcolor: `rgba(${channels(line.color)},.15)`,
+  };
+};
+
 const draw = (box, plot, axis) => {
   const figure = themed({ data: plot.data, layout: plot.layout });
-  axes[axis]?.(figure);
   for (const trace of figure.data) {
-    trace.visible = !hidden.has(trace.legendgroup);
     if (trace.meta === "runs") trace.text = trace.customdata.map(described);
+    else if (trace.customdata) trace.text = trace.y.map(short);
   }
+  figure.data = figure.data.flatMap((trace) => [band(trace), trace]).filter(Boolean);
+  axes[axis]?.(figure);
+  for (const way of ["x", "y"]) fewTicks(figure, way);
+  for (const trace of figure.data) trace.visible = !hidden.has(trace.legendgroup);
   figure.layout.template = themed(template);
   figure.layout.dragmode = narrow.matches ? false : "zoom";
   Plotly.react(box, figure.data, figure.layout, { ...config, displayModeBar: narrow.matches ? false : "hover" });
@@ -139,7 +170,9 @@ const seen = new IntersectionObserver(
 
 const redraw = () => { for (const again of drawn.values()) if (again.done) again.draw(); };
 night.addEventListener("change", () => { redraw(); for (const card of built) card.legend(); });
-addEventListener("beforeprint", () => { for (const box of drawn.keys()) Plotly.Plots.resize(box); });
+addEventListener("beforeprint", () => {
+  for (const again of drawn.values()) if (!again.done) { again.done = true; again.draw(); }
+});
 
 // ---- legends: one for each card, all in step
 
@@ -200,7 +233,7 @@ const segments = (name, choices, chosen, choose) => {
   const buttons = choices.map((one) =>
     make("button", {
       type: "button",
-      "aria-pressed": one === chosen,
+      "aria-pressed": String(one === chosen),
       onclick: () => {
         for (const button of buttons) button.setAttribute("aria-pressed", button.textContent === one);
         choose(one);
@@ -216,20 +249,27 @@ const build = (card, hole) => {
   let axis = card.scale;
   let shown = [];
 
-  const fill = () => {
-    for (const box of panels.querySelectorAll(".plot")) {
-      seen.unobserve(box);
-      if (drawn.get(box)?.done) Plotly.purge(box);
-      drawn.delete(box);
+  // Boxes are kept from choice to choice, so that a plot changes in place.
+  const boxes = [];
+  const boxAt = (i) => {
+    if (!boxes[i]) {
+      boxes[i] = make("div", { class: "plot" });
+      drawn.set(boxes[i], { done: false });
+      panels.append(make("figure", {}, make("figcaption"), boxes[i]));
+      seen.observe(boxes[i]);
     }
+    return boxes[i];
+  };
+  const fill = () => {
     shown = card.plots.filter(({ choice }) => Object.entries(choice).every(([name, value]) => chosen[name] === value));
     panels.classList.toggle("single", shown.length === 1);
-    panels.replaceChildren(...shown.map((plot) => {
-      const box = make("div", { class: "plot" });
-      drawn.set(box, { done: false, draw: () => draw(box, plot, axis) });
-      return make("figure", {}, make("figcaption", {}, plot.panel), box);
-    }));
-    for (const box of panels.querySelectorAll(".plot")) seen.observe(box);
+    shown.forEach((plot, i) => {
+      const again = drawn.get(boxAt(i));
+      boxes[i].previousSibling.textContent = plot.panel;
+      again.draw = () => draw(boxes[i], plot, axis);
+      if (again.done) again.draw();
+    });
+    boxes.forEach((box, i) => { box.parentNode.hidden = i >= shown.length; });
     own.legend();
   };
   const own = {
@@ -239,7 +279,7 @@ const build = (card, hole) => {
       legend.replaceChildren(...found.map(([group, { name, colour, mark }]) =>
         make("button", {
           type: "button",
-          "aria-pressed": !hidden.has(group),
+          "aria-pressed": String(!hidden.has(group)),
           title: "click: show or hide; double click: this one alone",
           onclick: (event) => toggle(group, groups, event.detail === 2),
         }, key(colour, mark), name)));
@@ -249,14 +289,8 @@ const build = (card, hole) => {
     .filter(([, { choices }]) => choices.length > 1)
     .map(([name, { choices }]) => segments(name, choices, chosen[name], (one) => { chosen[name] = one; fill(); }));
   if (card.axis in axisChoices) {
-    controls.push(segments("axis", axisChoices[card.axis], axis, (one) => { axis = one; redrawCard(); }));
+    controls.push(segments("axis", axisChoices[card.axis], axis, (one) => { axis = one; fill(); }));
   }
-  const redrawCard = () => {
-    for (const box of panels.querySelectorAll(".plot")) {
-      const again = drawn.get(box);
-      if (again.done) again.draw();
-    }
-  };
   hole.append(...[
     make("header", {}, make("h3", {}, card.title), ...controls),
     card.note ? make("p", { class: "note" }, card.note) : null,

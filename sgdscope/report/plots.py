@@ -52,10 +52,10 @@ def against_batch(
     rows = view.at_end(measure, eps=eps)
     log = palette.on_log_axis(measure, views.good(rows))
     by = ["panel", "line", "batch_size"]
-    spreads = _parts(intervals.over_seeds(rows, by, log=log))
+    spreads = _parts(_gapped(view, intervals.over_seeds(rows, by, log=log)))
     clean = {}
     if eps is not None:
-        clean = _parts(intervals.over_seeds(view.at_end("test_accuracy"), by))
+        clean = _parts(_gapped(view, intervals.over_seeds(view.at_end("test_accuracy"), by)))
     axis = {
         "type": "log",
         "tickvals": view.sizes,
@@ -116,8 +116,7 @@ def along(
         for line, name, colour, spread in _compared(view, own, by_line=by_line):
             group = line.key if by_line else name
             looks = {"color": colour, "width": 1.8}
-            drawn += traces.band(spread, "epoch", group=group, colour=colour)
-            drawn.append(traces.middle(spread, "epoch", name=name, group=group, line=looks))
+            drawn.append(traces.mean(spread, "epoch", name=name, group=group, line=looks))
             if measure == "top_eigenvalue":
                 measured = rows[
                     (rows["panel"] == panel)
@@ -139,6 +138,13 @@ def _compared(
                 yield line, line.label, line.colour, spread
             else:
                 yield line, f"batch size {size}", colours[int(str(size))], spread
+
+
+def _gapped(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
+    """With an empty row for each batch size that a line lacks, so that the line has a gap there."""
+    places = spreads[["panel", "line"]].drop_duplicates()
+    sizes = pd.DataFrame({"batch_size": view.sizes})
+    return places.merge(sizes, how="cross").merge(spreads, how="left")
 
 
 def _parts(spreads: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -15,7 +15,7 @@ from sgdscope.views import View
 
 PLOTTED = {
     "batch": ("By batch size", "Each measure at the end of training."),
-    "relation": ("Curvature and robustness", "Does λ₁ tell how robust a network is?"),
+    "relation": ("λ₁ and robustness", "Does λ₁ tell how robust a network is?"),
     "eps": ("By eps", "How fast accuracy falls as the attack grows."),
     "learning": ("Learning curves", "A difference means little until training got equally far."),
     "along": ("Along training", "Measures taken while training went on."),

@@ -44,7 +44,7 @@ def tables(view: View) -> dict[str, Any]:
             {
                 "name": name,
                 "label": palette.label(name),
-                "short": palette.short(name),
+                "short": _short(view, name),
                 "main": name in MAIN or name in view.attacks,
                 "evidence": evidence[name],
             }
@@ -52,6 +52,12 @@ def tables(view: View) -> dict[str, Any]:
         ],
         "readings": _readings(view, place, measures, evidence),
     }
+
+
+def _short(view: View, measure: str) -> str:
+    """A measure's name at the head of a column, where an attack is followed by its eps."""
+    short = measure in view.attacks or measure == "top_eigenvalue"
+    return palette.short(measure) if short else palette.label(measure).lower()
 
 
 def _evidence(view: View, measure: str) -> list[str]:

@@ -16,13 +16,12 @@ LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
 
 
 def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
-    """For each schedule and momentum a band, the mean, and a point for each run."""
+    """For each schedule and momentum the mean with its band, and a point for each run."""
     runs = dict(view.by_line(rows[rows["status"] == "done"]))
     for line, spread in view.by_line(spreads):
         several = bool((spread["seeds"] > 1).any())
         looks = {"symbol": palette.SYMBOLS[line.mark], "size": 8, "color": line.colour}
-        yield from band(spread, x, group=line.key, colour=line.colour)
-        yield middle(
+        yield mean(
             spread, x, name=line.label, group=line.key,
             line={"color": line.colour, "width": 2}, marker=looks if several else None,
         )  # fmt: skip
@@ -35,26 +34,10 @@ def dashed(view: View, spreads: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
     for line, spread in view.by_line(spreads):
         looks = {"color": line.colour, "width": 1.3, "dash": "dash"}
         name = f"{line.label}: test accuracy"
-        yield middle(spread, x, name=name, group=line.key, line=looks)
+        yield mean(spread, x, name=name, group=line.key, line=looks)
 
 
-def band(spread: pd.DataFrame, x: str, *, group: str, colour: str) -> Iterator[go.Scatter]:
-    """The band as one closed outline; none where every point is a single run."""
-    if not (spread["high"] > spread["low"]).any():
-        return
-    yield go.Scatter(
-        x=numbers(pd.concat([spread[x], spread[x][::-1]])),
-        y=numbers(pd.concat([spread["high"], spread["low"][::-1]])),
-        fill="toself",
-        fillcolor=palette.see_through(colour, 0.15),
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        legendgroup=group,
-    )
-
-
-def middle(
+def mean(
     spread: pd.DataFrame,
     x: str,
     *,
@@ -63,20 +46,24 @@ def middle(
     line: dict[str, Any],
     marker: dict[str, Any] | None = None,
 ) -> go.Scatter:
-    """The means, which tell their spread when pointed at."""
-    columns = [numbers(spread[column]) for column in ("middle", "low", "high", "seeds")]
-    said = "<b>%{customdata[0]:.4g}</b>"
+    """The means, each with low, high and the number of seeds.
+
+    The page's script draws the band from them and writes the values that are pointed at.
+    """
+    columns = [numbers(spread[column]) for column in ("low", "high", "seeds")]
+    said = f"<b>{name}</b><br>{x.replace('_', ' ')} %{{x}}: <b>%{{text}}</b>"
     if (spread["seeds"] > 1).any():
-        said += "<br>%{customdata[1]:.4g} – %{customdata[2]:.4g}, seeds: %{customdata[3]}"
+        said += "<br>%{customdata[0]:.4g} – %{customdata[1]:.4g}, seeds: %{customdata[2]}"
     return go.Scatter(
         x=numbers(spread[x]),
-        y=columns[0],
+        y=numbers(spread["middle"]),
         mode="lines+markers" if marker else "lines",
         line=line,
         marker=marker or {},
         legendgroup=group,
         customdata=[list(row) for row in zip(*columns, strict=True)],
-        hovertemplate=f"<b>{name}</b><br>{x.replace('_', ' ')} %{{x}}: {said}<extra></extra>",
+        meta="mean" if "dash" not in line else "beside",
+        hovertemplate=f"{said}<extra></extra>",
     )
 
 
