@@ -6,7 +6,8 @@ Scored by the time to a true relative error below 1e-3 in the largest eigenvalue
 wins by stopping early. The truth is the Rayleigh quotient in float64 of an eigenvector that a long
 Lanczos converged to; its float64 residual bounds what is wrong with it. Each peer is run with one
 setting after another, from loose to tight, until it reaches the error; only that last run is
-counted, which presumes a user who knows which setting suffices. sgdscope runs with its defaults.
+counted, which presumes a user who knows the answer and so which setting suffices. The indented
+rows are what a user gets who does not. sgdscope runs with its defaults, which stop by themselves.
 Trace and density are compared on the StdCNN at equal standard error.
 
 Peers: PyHessian, hessian-eigenthings, curvlinops-for-pytorch (benchmarks/requirements.txt). Data:
@@ -111,7 +112,8 @@ def prepare(case: Case) -> Problem:
     data = load(case.data)
     run = Run(
         model=case.model, data=case.data, train_size=case.train_size, schedule="fixed",
-        schedule_options={"lr": 0.01}, batch_size=64, momentum=0.9, epochs=case.epochs, seed=0,
+        schedule_options={"learning_rate": 0.01},
+        batch_size=64, momentum=0.9, epochs=case.epochs, seed=0,
     )  # fmt: skip
     model = train(run, data).model.eval()
     images = data.train[: case.examples]
@@ -153,6 +155,16 @@ def by_eigenthings(problem: Problem, steps: int) -> float:
         eigenthings_hessian(problem), k=1, max_iter=steps, which="LA", seed=0
     )
     return float(found.eigenvalues[0])
+
+
+def by_converged_eigenthings(problem: Problem, steps: int) -> float:
+    """The value if the library says that it has converged, at its own tolerance."""
+    import hessian_eigenthings
+
+    found = hessian_eigenthings.lanczos(
+        eigenthings_hessian(problem), k=1, max_iter=steps, which="LA", seed=0
+    )
+    return float(found.eigenvalues[0]) if bool(found.converged[0]) else math.nan
 
 
 def by_curvlinops(problem: Problem, setting: tuple[int, float]) -> float:
@@ -199,10 +211,12 @@ SETTINGS: dict[str, tuple[Contestant, Iterable[Any]]] = {
     "sgdscope, defaults": (ours, [None]),
     "PyHessian, tol": (by_pyhessian, [1e-3, 1e-4, 1e-5, 1e-6]),
     "hessian-eigenthings Lanczos, steps": (by_eigenthings, range(5, 20)),
+    "  the same, until it says converged": (by_converged_eigenthings, range(8, 30)),
     "curvlinops + scipy eigsh, ncv and tol": (
         by_curvlinops,
-        [(4, 0.1), (6, 0.1), (8, 0.1), (10, 0.1), (10, 1e-2), (20, 1e-3)],
+        [(4, 0.1), (6, 0.1), (8, 0.1), (10, 0.1), (10, 1e-2)],
     ),
+    "  the same, scipy's ncv": (by_curvlinops, [(20, 1e-3)]),
 }
 
 
@@ -220,7 +234,8 @@ def compare_eigenvalues(name: str, problem: Problem) -> None:
             error = abs(value - problem.truth) / problem.truth
             if error < GOAL:
                 break
-        seconds = min(seconds, timed(solve, problem, setting)[1])
+        if seconds < 4:
+            seconds = min(seconds, timed(solve, problem, setting)[1])
         best = seconds if solve is ours else best
         verdict = f"{error:.0e}" if error < GOAL else f"{error:.0e} not reached"
         table.add_row(

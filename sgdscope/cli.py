@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.table import Table
 
 from sgdscope.errors import RequestError
@@ -27,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 100)
 errors = Console(stderr=True)
 
 
@@ -199,4 +202,7 @@ def _complaints() -> Iterator[None]:
 
 def main() -> None:
     """Enter here."""
+    log = logging.getLogger("sgdscope")
+    log.addHandler(RichHandler(console=errors, show_time=False, show_level=False, show_path=False))
+    log.setLevel(logging.INFO)
     app()

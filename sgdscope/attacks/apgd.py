@@ -60,7 +60,11 @@ class Adaptive:
         state = self._begin(inputs, eps)
         for taken in range(self.steps + 1):
             logits, state.slope = victim.gradients(state.now, points, LOSSES[self.loss])
-            state.loss = LOSSES[self.loss](logits, points.labels, points.targets)
+            before, state.loss = (
+                state.loss,
+                LOSSES[self.loss](logits, points.labels, points.targets),
+            )
+            state.rises = state.rises + (state.loss > before) * (taken > 0)
             hit = points.fooled(logits)
             lost = progress.add(points.margins(logits)) & ~hit & self.give_up
             if bool((done := hit | lost).any()):
@@ -102,7 +106,6 @@ class Adaptive:
 def _record(state: _State) -> None:
     """Take note of the largest loss so far and of where it was."""
     better = state.loss > state.best_loss
-    state.rises = state.rises + better
     state.best = torch.where(spread(better, state.now).bool(), state.now, state.best)
     state.best_slope = torch.where(spread(better, state.now).bool(), state.slope, state.best_slope)
     state.best_loss = torch.where(better, state.loss, state.best_loss)
@@ -146,15 +149,20 @@ class Targeted:
         inputs = points.inputs.clone()
         fooled = torch.zeros_like(points.labels, dtype=torch.bool)
         given_up = ~fooled
-        for rank in range(min(self.classes, logits.shape[1] - 1)):
+        rank, ranks = 0, min(self.classes, logits.shape[1] - 1)
+        while rank < ranks and bool((~fooled).any()):
             left = (~fooled).nonzero().squeeze(1)
-            if not len(left):
-                break
-            aimed = replace(points[left], targets=others[left, rank])
+            # Few points: several targets at once, so that a pass is worth its overhead.
+            together = min(max(victim.chunk // len(left), 1), ranks - rank)
+            copies = left.repeat(together)
+            aims = others[left][:, rank : rank + together].t().reshape(-1)
             run = Adaptive(self.steps, loss, self.norm, self.seed, rank, self.give_up)
-            tries = run(victim, aimed, eps[left])
-            inputs[left], fooled[left] = tries.inputs, tries.fooled
-            given_up[left] &= tries.given_up
+            tries = run(victim, replace(points[copies], targets=aims), eps[copies])
+            inputs[left] = tries.inputs[: len(left)]
+            inputs[copies[tries.fooled]] = tries.inputs[tries.fooled]
+            fooled[copies[tries.fooled]] = True
+            given_up[copies[~tries.given_up]] = False
+            rank += together
         return Tries(inputs, fooled, given_up & ~fooled)
 
 

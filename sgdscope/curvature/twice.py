@@ -1,8 +1,10 @@
-"""Second derivatives of convolutions at the speed of first ones.
+"""Layers whose second derivatives cost what they must.
 
 Differentiating a convolution's backward pass, torch obtains the weight's gradient as a convolution
-of images by images, which its kernels are slow at. Each term is itself one of the passes that the
-kernels are made for; written as such, a Hessian-vector product takes a third less time.
+of images by images, which its kernels are slow at, though each term is one of the passes that they
+are made for. Differentiating a ReLU's, it carries a gradient of zeros along; a BatchNorm's, it
+allows for batch statistics that evaluation mode has not. Written without that, a Hessian-vector
+product takes a third to a half less time.
 """
 
 from collections.abc import Callable
@@ -16,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 _backward = torch.ops.aten.convolution_backward
 
 
-class FastConvolutions(TorchFunctionMode):
-    """Within this context, two-dimensional convolutions can be differentiated twice at speed."""
+class TwiceDifferentiable(TorchFunctionMode):
+    """Within this context, common layers can be differentiated twice at speed."""
 
     def __torch_function__(
         self,
@@ -26,12 +28,17 @@ class FastConvolutions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Replace ``conv2d`` where the replacement covers the case; leave the rest alone."""
+        """Replace a layer where the replacement covers the case; leave the rest alone."""
+        kwargs = kwargs or {}
         if func is F.conv2d:
-            inputs, weight, bias, *geometry = _arguments(*args, **(kwargs or {}))
+            inputs, weight, bias, *geometry = _arguments(*args, **kwargs)
             if inputs.dim() == 4 and all(isinstance(part, (tuple, list)) for part in geometry[:3]):
                 return _convolve(inputs, weight, bias, *geometry)
-        return func(*args, **(kwargs or {}))
+        if func in (F.relu, torch.relu) and len(args) == 1 and not kwargs.get("inplace"):
+            return _rectify(args[0])
+        if func is F.batch_norm:
+            return _normalise(func, *args, **kwargs)
+        return func(*args, **kwargs)
 
 
 def _arguments(
@@ -122,5 +129,57 @@ class _Gradients(torch.autograd.Function):
         return image_grad, inputs_grad, weight_grad, None, None
 
 
+class _Rectified(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor) -> Tensor:
+        outputs = inputs.relu()
+        ctx.save_for_backward(outputs)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, image: Tensor) -> Tensor:
+        (outputs,) = ctx.saved_tensors
+        return _gate(image, outputs.detach())
+
+
+class _Gate(torch.autograd.Function):
+    """Lets through what lies where the outputs are positive; linear, and its own derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, outputs: Tensor) -> Tensor:
+        ctx.save_for_backward(outputs)
+        gated: Tensor = torch.ops.aten.threshold_backward(image, outputs, 0)
+        return gated
+
+    @staticmethod
+    def backward(ctx: Any, image: Tensor) -> tuple[Tensor, None]:
+        (outputs,) = ctx.saved_tensors
+        return _gate(image, outputs), None
+
+
+def _normalise(
+    func: Any,
+    inputs: Tensor,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Batch normalisation: by kept statistics an affine map of each channel."""
+    if training or mean is None or variance is None:
+        return func(inputs, mean, variance, weight, bias, training, momentum, eps)
+    scale = (variance + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale
+    shift = shift if bias is None else shift + bias
+    shape = (1, -1) + (1,) * (inputs.dim() - 2)
+    return inputs * scale.view(shape) + shift.view(shape)
+
+
+_rectify: Callable[..., Tensor] = _Rectified.apply
+_gate: Callable[..., Tensor] = _Gate.apply
 _convolve: Callable[..., Tensor] = _Convolution.apply
 _differentiable_gradients: Callable[..., tuple[Any, ...]] = _Gradients.apply
