@@ -127,7 +127,7 @@ def _show(results: Results, out: Path) -> None:
     from sgdscope import report, summary
     from sgdscope.folder import StudyFolder
 
-    console.print(summary.table(results))
+    console.print(summary.table(results, width=console.width))
     page = report.write(StudyFolder(out))
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
