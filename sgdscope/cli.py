@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.table import Table
 
 from sgdscope.errors import RequestError
@@ -27,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 100)
 errors = Console(stderr=True)
 
 
@@ -37,6 +40,13 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class EngineName(StrEnum):
+    """What carries out the runs."""
+
+    local = "local"
+    ray = "ray"
 
 
 class Kind(StrEnum):
@@ -61,20 +71,21 @@ def start(
         int | None, typer.Option(min=1, help="Worker processes; default: one a core, or a GPU.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train and measure.")] = Device.auto,
+    engine: Annotated[
+        EngineName, typer.Option(help="Processes on this machine, or a Ray cluster.")
+    ] = EngineName.local,
 ) -> None:
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
         overrides = dict(_assignment(text) for text in settings or [])
         out = out or _default_out(study, overrides)
-        results = _run(study, overrides, out, workers, device)
+        results = _run(study, overrides, out, workers=workers, device=device, engine=engine)
         _show(results, out)
         if (results.runs["status"] == "failed").any():
             raise typer.Exit(1)
 
 
-def _run(
-    source: str, overrides: dict[str, Any], out: Path, workers: int | None, device: Device
-) -> Results:
+def _run(source: str, overrides: dict[str, Any], out: Path, **how: Any) -> Results:
     from sgdscope import studyfile
     from sgdscope.progress import RunProgress
     from sgdscope.running import run
@@ -87,7 +98,7 @@ def _run(
     )
     with RunProgress(console) as progress:
         try:
-            return run(study, out=out, home=home, device=device, workers=workers, watcher=progress)
+            return run(study, out=out, home=home, watcher=progress, **how)
         except KeyboardInterrupt:
             progress.__exit__(None, None, None)
             errors.print(
@@ -191,4 +202,7 @@ def _complaints() -> Iterator[None]:
 
 def main() -> None:
     """Enter here."""
+    log = logging.getLogger("sgdscope")
+    log.addHandler(RichHandler(console=errors, show_time=False, show_level=False, show_path=False))
+    log.setLevel(logging.INFO)
     app()

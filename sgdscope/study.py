@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from sgdscope import plugins, studyfile
+from sgdscope import studyfile
 from sgdscope.errors import RequestError, unknown
+from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
 from sgdscope.runs import Momentum, Options, Positive, Run, Seed, Whole
 
@@ -144,7 +145,7 @@ class Study(BaseModel):
             RequestError: a key, a name or a value is not valid.
         """
         for file in settings.get("plugins", []):
-            plugins.load(home / file)
+            Plugin.read(home / file).load()
         try:
             return _checked(cls, dict(settings), where="")
         except RequestError as error:
@@ -159,7 +160,7 @@ class Study(BaseModel):
         """
         file = studyfile.find(source)
         settings = studyfile.read(file)
-        settings.setdefault("name", file.stem)
+        settings.setdefault("name", str(source) if source in studyfile.shipped() else file.stem)
         where = f"study {source}" + (" with --set" if overrides else "")
         for key, value in (overrides or {}).items():
             studyfile.override(settings, key, value)
