@@ -1,4 +1,4 @@
-"""The command line: run, report, list."""
+"""The command line: run, report, claims, list."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.table import Table
 from sgdscope.errors import RequestError
 
 if TYPE_CHECKING:
+    from sgdscope.folder import StudyFolder
     from sgdscope.results import Results
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ class Kind(StrEnum):
     data = "data"
     schedules = "schedules"
     measures = "measures"
+    claims = "claims"
     studies = "studies"
 
 
@@ -121,9 +123,45 @@ def _show(results: Results, out: Path) -> None:
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
+@app.command("claims")
+def judge(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
+    lost_too: Annotated[
+        bool, typer.Option("--all", help="Count collapsed runs in trends too.")
+    ] = False,
+) -> None:
+    """Test the claims on a study's results; every verdict also goes to its claims.json."""
+    from sgdscope import claims
+    from sgdscope.claims import record
+    from sgdscope.files import write_text
+    from sgdscope.folder import StudyFolder
+    from sgdscope.results import Results
+
+    with _complaints():
+        home = StudyFolder(folder)
+        _load_plugins(home)
+        verdicts = claims.judge(Results.load(folder), lost_too=lost_too)
+        text = record.as_json(verdicts)
+        write_text(home.claims, text + "\n")
+        if as_json:
+            typer.echo(text)
+            return
+        console.print(record.table(verdicts))
+        console.print(f"every verdict, with its reason: {home.claims}", soft_wrap=True)
+
+
+def _load_plugins(folder: StudyFolder) -> None:
+    """Load the parts that a study brought along."""
+    from sgdscope import plugins
+
+    for file in folder.settings().get("plugins", []):
+        plugins.load(folder.path / file)
+
+
 @app.command("list")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = None) -> None:
-    """List the models, data sets, schedules, measures and studies there are."""
+    """List the models, data sets, schedules, measures, claims and studies there are."""
     for wanted in [kind] if kind else list(Kind):
         table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
         for name, summary in _parts(wanted):
@@ -143,6 +181,7 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
         Kind.data: registry.DATA,
         Kind.schedules: registry.SCHEDULES,
         Kind.measures: registry.MEASURES,
+        Kind.claims: registry.CLAIMS,
     }
     for name in parts[kind]:
         yield name, parts[kind].summary(name)

@@ -35,6 +35,7 @@ class StudyFolder:
         self.parquet = self.path / "results.parquet"
         self.figures = self.path / "figures"
         self.report = self.path / "report.html"
+        self.claims = self.path / "claims.json"
 
     def result_file(self, run_id: str) -> Path:
         """Settings, history and measurements of a run."""

@@ -26,6 +26,7 @@ ORDER = [
     {"running"},
     {"palette", "intervals"},
     {"views"},
+    {"claims"},
     {"summary"},
     {"figures"},
     {"report"},
