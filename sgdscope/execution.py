@@ -2,87 +2,94 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from sgdscope import data as datasets
 from sgdscope.data import Dataset
-from sgdscope.measuring import Measure, Subject, fit
-from sgdscope.result import Measurement, Result, environment
+from sgdscope.measuring import Measure, Reading, Subject, fit
+from sgdscope.result import Measurement, Result, Status, environment
 from sgdscope.runs import Run
-from sgdscope.training import Trained, initialise, train
-
-Notify = Callable[[str], None]  # told "epoch", and the name of each measure once taken
+from sgdscope.training import Training
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run to carry out, with what an earlier attempt left of it."""
+    """A run to carry out, with what earlier attempts left of it.
+
+    Tensors travel as the bytes of safetensors files, here and in what comes back.
+    """
 
     run: Run
-    prior: Result | None = None  # trained already, but not measured in full
-    weights: bytes | None = None  # of the prior result, as a safetensors file
+    checkpoint: bytes | None = None  # of a training that was cut off
+    prior: Result | None = None  # of a training that ended, where measures are missing
+    weights: bytes | None = None  # the prior result's
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run: "epoch", or the name of a measure taken."""
+
+    run_id: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run can go on from."""
+
+    run_id: str
+    state: bytes
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task; tensors as the bytes of safetensors files."""
+    """What came of a task."""
 
     result: Result
     weights: bytes | None = None
     arrays: bytes | None = None
 
 
-@dataclass
-class _Record:
-    """Readings as they come in."""
-
-    measurements: list[Measurement] = field(default_factory=list)
-    arrays: dict[str, Tensor] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def take(self, name: str, measure: Measure, subject: Subject, epoch: int) -> None:
-        start = time.perf_counter()
-        for reading in measure.read(subject):
-            self.measurements.append(
-                Measurement(
-                    epoch=epoch,
-                    measure=reading.measure,
-                    eps=reading.eps,
-                    value=reading.value,
-                    evidence=reading.evidence,
-                    flags=reading.flags,
-                )
-            )
-            prefix = "/".join(
-                [
-                    reading.measure,
-                    *([] if reading.eps is None else [f"{reading.eps:g}"]),
-                    str(epoch),
-                ]
-            )
-            self.arrays |= {f"{prefix}/{key}": value for key, value in reading.arrays.items()}
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+Tell = Callable[[Event | Checkpoint], None]
 
 
 def execute(
-    task: Task, measures: Mapping[str, Measure], *, device: torch.device, notify: Notify
+    task: Task,
+    measures: Mapping[str, Measure],
+    *,
+    device: torch.device,
+    tell: Tell,
+    checkpoint_every: float,
 ) -> Outcome:
-    """Carry out one task on this process's device. An exception becomes a failed result."""
+    """Carry out one task on this process's device. An exception becomes a failed result.
+
+    Args:
+        task: what to do.
+        measures: the measures to take, by name.
+        device: where to train and measure.
+        tell: told of events, and of a checkpoint at the end of an epoch when one is due.
+        checkpoint_every: seconds.
+    """
     try:
         data = _load(task.run.data, device).subset(task.run.train_size)
-        return _execute(task, measures, data, notify)
+        execution = _Execution(task, measures, data, tell)
+        execution.train(checkpoint_every)
+        execution.measure()
+        return execution.outcome()
     except Exception:
-        failed = Result(run=task.run, status="failed", error=traceback.format_exc())
-        return Outcome(failed.model_copy(update={"environment": environment()}))
+        error = traceback.format_exc()
+        return Outcome(
+            Result(run=task.run, status="failed", error=error, environment=environment())
+        )
 
 
 @lru_cache(maxsize=1)
@@ -90,78 +97,130 @@ def _load(name: str, device: torch.device) -> Dataset:
     return datasets.load(name).to(device)
 
 
-def _execute(task: Task, measures: Mapping[str, Measure], data: Dataset, notify: Notify) -> Outcome:
-    run, record = task.run, _Record()
-    measured: dict[str, Any] = {}
-    if task.prior is not None and task.weights is not None:
-        trained = _restore(task, data)
-        measured = dict(task.prior.measured)
-        record.measurements = list(task.prior.measurements)
-        record.seconds = dict(task.prior.seconds)
-    else:
-        trained = _train(run, measures, data, record, notify)
-    epoch = len(trained.history)
-    subject = Subject(trained.model, data, run.seed)
-    error = None
-    for name, measure in measures.items():
-        if name in measured:
-            continue
-        if trained.diverged:
-            nothing = Measurement(epoch=epoch, measure=name, eps=None, value=float("nan"))
-            record.measurements.append(nothing)
-        elif not (measure.every and epoch % measure.every == 0):
-            try:
-                record.take(name, measure, subject, epoch)
-            except Exception:
-                error = traceback.format_exc()
+class _Execution:
+    """A run being carried out."""
+
+    def __init__(
+        self, task: Task, measures: Mapping[str, Measure], data: Dataset, tell: Tell
+    ) -> None:
+        self.run, self.measures, self.data, self.tell = task.run, measures, data, tell
+        self.training = Training(task.run, data)
+        self.measured: dict[str, dict[str, object]] = {}  # options, once all is taken
+        self.measurements: list[Measurement] = []
+        self.seconds: dict[str, float] = {}
+        self.arrays: dict[str, Tensor] = {}
+        self.error: str | None = None
+        if task.checkpoint is not None:
+            tensors = load(task.checkpoint)
+            header = int.from_bytes(task.checkpoint[:8], "little")
+            metadata = json.loads(task.checkpoint[8 : 8 + header])["__metadata__"]
+            self._resume(Result.model_validate_json(metadata["result"]), tensors)
+        elif task.prior is not None and task.weights is not None:
+            weights = load(task.weights)
+            self._resume(task.prior, {f"model.{key}": value for key, value in weights.items()})
+
+    def _resume(self, result: Result, tensors: Mapping[str, Tensor]) -> None:
+        self.training.restore(tensors, result.history)
+        self.measured = dict(result.measured)
+        self.measurements = list(result.measurements)
+        self.seconds = dict(result.seconds)
+        prefix = "arrays."
+        self.arrays = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        for _ in result.history:
+            self.tell(Event(self.run.id, "epoch"))
+
+    def train(self, checkpoint_every: float) -> None:
+        """Train to the end, taking measures along the way where they ask for it."""
+        due = time.monotonic() + checkpoint_every
+        while not self.training.finished:
+            self.training.advance()
+            self.tell(Event(self.run.id, "epoch"))
+            if self.training.diverged:
+                return
+            for name, measure in self.measures.items():
+                if self._falls_on_this_epoch(measure):
+                    self._take(name, measure)
+            if time.monotonic() >= due and not self.training.finished:
+                self.tell(self._checkpoint())
+                due = time.monotonic() + checkpoint_every
+
+    def measure(self) -> None:
+        """Take the measures that are missing. One that fails spares the others."""
+        for name, measure in self.measures.items():
+            if name in self.measured:
                 continue
-        measured[name] = measure.model_dump()
-        notify(name)
-    result = Result(
-        run=run,
-        status="failed" if error else _status(trained, data),
-        error=error,
-        history=trained.history,
-        measured=measured,
-        measurements=record.measurements,
-        seconds=record.seconds,
-        environment=environment(),
-        device=_device_name(data.train.pixels.device),
-    )
-    weights = {key: value.contiguous().cpu() for key, value in trained.model.state_dict().items()}
-    return Outcome(result, save(weights), save(record.arrays) if record.arrays else None)
+            try:
+                if self.training.diverged:
+                    self._record(Reading(name, float("nan")))
+                elif not self._falls_on_this_epoch(measure):
+                    self._take(name, measure)
+            except Exception:
+                self.error = traceback.format_exc()
+            else:
+                self.measured[name] = measure.model_dump()
+            self.tell(Event(self.run.id, name))
 
+    def outcome(self) -> Outcome:
+        """The result, with the network."""
+        weights = {
+            key.removeprefix("model."): value
+            for key, value in self.training.state().items()
+            if key.startswith("model.")
+        }
+        status = "failed" if self.error else self._status()
+        arrays = save(self.arrays) if self.arrays else None
+        return Outcome(self._result(status), save(weights), arrays)
 
-def _train(
-    run: Run, measures: Mapping[str, Measure], data: Dataset, record: _Record, notify: Notify
-) -> Trained:
-    """Train, taking measures along the way where they ask for it."""
+    def _falls_on_this_epoch(self, measure: Measure) -> bool:
+        epoch = len(self.training.history)
+        return measure.every is not None and epoch % measure.every == 0
 
-    def after_epoch(epoch: int, model: nn.Module) -> None:
-        for name, measure in measures.items():
-            if measure.every and epoch % measure.every == 0:
-                record.take(name, measure, Subject(model, data, run.seed), epoch)
-        notify("epoch")
+    def _take(self, name: str, measure: Measure) -> None:
+        start = time.perf_counter()
+        for reading in measure.read(Subject(self.training.model, self.data, self.run.seed)):
+            self._record(reading)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    trained = train(run, data, after_epoch=after_epoch)
-    record.seconds["train"] = sum(epoch.seconds for epoch in trained.history)
-    return trained
+    def _record(self, reading: Reading) -> None:
+        epoch = len(self.training.history)
+        self.measurements.append(
+            Measurement(
+                epoch=epoch,
+                measure=reading.measure,
+                eps=reading.eps,
+                value=reading.value,
+                evidence=reading.evidence,
+                flags=reading.flags,
+            )
+        )
+        eps = "" if reading.eps is None else f"/{reading.eps:g}"
+        for key, array in reading.arrays.items():
+            self.arrays[f"{reading.measure}{eps}/{epoch}/{key}"] = array.contiguous().cpu()
 
+    def _status(self) -> Status:
+        if self.training.diverged:
+            return "diverged"
+        answers = fit.logits(self.training.model, self.data.test).argmax(1)
+        return "collapsed" if bool((answers == answers[0]).all()) else "done"
 
-def _restore(task: Task, data: Dataset) -> Trained:
-    """The trained network of an earlier attempt."""
-    assert task.prior is not None
-    assert task.weights is not None
-    model = initialise(task.run, data)
-    model.load_state_dict(load(task.weights))
-    return Trained(model.eval(), task.prior.history, task.prior.status == "diverged")
+    def _result(self, status: Status) -> Result:
+        trained = sum(epoch.seconds for epoch in self.training.history)
+        return Result(
+            run=self.run,
+            status=status,
+            error=self.error,
+            history=self.training.history,
+            measured=self.measured,
+            measurements=self.measurements,
+            seconds={"train": trained} | self.seconds,
+            environment=environment(),
+            device=_device_name(self.data.train.pixels.device),
+        )
 
-
-def _status(trained: Trained, data: Dataset) -> Any:
-    if trained.diverged:
-        return "diverged"
-    answers = fit.logits(trained.model, data.test).argmax(1)
-    return "collapsed" if bool((answers == answers[0]).all()) else "done"
+    def _checkpoint(self) -> Checkpoint:
+        tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.arrays.items()}
+        result = self._result("unfinished").model_dump_json()
+        return Checkpoint(self.run.id, save(tensors, metadata={"result": result}))
 
 
 def _device_name(device: torch.device) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -20,7 +21,13 @@ from sgdscope.result import Result
 from sgdscope.study import Study
 
 if TYPE_CHECKING:
-    from sgdscope.execution import Outcome
+    from sgdscope.execution import Checkpoint, Outcome
+
+RESULT = "result.json"
+WEIGHTS = "weights.safetensors"  # the network as trained
+ARRAYS = "arrays.safetensors"  # what measures keep beside their numbers
+CHECKPOINT = "checkpoint"  # a digest, then the state of a run in progress
+DIGEST_SIZE = 32
 
 _log = logging.getLogger(__name__)
 
@@ -37,17 +44,9 @@ class StudyFolder:
         self.report = self.path / "report.html"
         self.claims = self.path / "claims.json"
 
-    def result_file(self, run_id: str) -> Path:
-        """Settings, history and measurements of a run."""
-        return self.path / "runs" / run_id / "result.json"
-
-    def weights_file(self, run_id: str) -> Path:
-        """The network as trained."""
-        return self.path / "runs" / run_id / "weights.safetensors"
-
-    def arrays_file(self, run_id: str) -> Path:
-        """What measures keep beside their numbers: outcomes by example, densities, …."""
-        return self.path / "runs" / run_id / "arrays.safetensors"
+    def run_file(self, run_id: str, name: str) -> Path:
+        """One of a run's files."""
+        return self.path / "runs" / run_id / name
 
     def settings(self) -> dict[str, Any]:
         """The study as it was resolved.
@@ -136,39 +135,80 @@ class StudyFolder:
             RequestError: the disk is full, or the folder cannot be written to any more.
         """
         run_id = outcome.result.run.id
+        files = {WEIGHTS: outcome.weights, ARRAYS: outcome.arrays}
+        there = {name: content for name, content in files.items() if content is not None}
+        digests = {name: _digest(content) for name, content in there.items()}
+        result = outcome.result.model_copy(update={"digests": digests})
+        for name, content in there.items():
+            self._write(run_id, name, content)
+        self._write(run_id, RESULT, result.model_dump_json(indent=1).encode())
+        self.run_file(run_id, CHECKPOINT).unlink(missing_ok=True)
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep the state of a run in progress, in place of the one before.
+
+        Raises:
+            RequestError: the disk is full, or the folder cannot be written to any more.
+        """
+        content = _digest(checkpoint.state).encode() + checkpoint.state
+        self._write(checkpoint.run_id, CHECKPOINT, content)
+
+    def _write(self, run_id: str, name: str, content: bytes) -> None:
         try:
-            if outcome.weights is not None:
-                write_bytes(self.weights_file(run_id), outcome.weights)
-            if outcome.arrays is not None:
-                write_bytes(self.arrays_file(run_id), outcome.arrays)
-            write_text(self.result_file(run_id), outcome.result.model_dump_json(indent=1))
+            write_bytes(self.run_file(run_id, name), content)
         except OSError as error:
             raise RequestError(
                 f"{self.path}: run {run_id} cannot be written: {error.strerror}; "
                 "every run finished before it is kept"
             ) from error
 
-    def weights(self, run_id: str) -> bytes | None:
-        """A trained network, as a safetensors file's bytes."""
-        file = self.weights_file(run_id)
-        return file.read_bytes() if file.is_file() else None
+    def checkpoint(self, run_id: str) -> bytes | None:
+        """The state of a run that was cut off, if there is one; a damaged one is set aside."""
+        file = self.run_file(run_id, CHECKPOINT)
+        if not file.is_file():
+            return None
+        content = file.read_bytes()
+        digest, state = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
+        if digest != _digest(state).encode():
+            _set_aside(file, "its checksum is wrong")
+            return None
+        return state
+
+    def trained(self, run_id: str) -> tuple[Result | None, bytes | None]:
+        """A run's result and weights; where one is damaged it is set aside, and neither counts."""
+        result = self.result(run_id)
+        if result is None:
+            return None, None
+        for name, digest in result.digests.items():
+            file = self.run_file(run_id, name)
+            if not file.is_file() or _digest(file.read_bytes()) != digest:
+                _set_aside(self.run_file(run_id, RESULT), f"{name} is missing or was changed")
+                return None, None
+        weights = self.run_file(run_id, WEIGHTS)
+        return result, weights.read_bytes() if WEIGHTS in result.digests else None
 
     def result(self, run_id: str) -> Result | None:
         """A finished run's result; a damaged file is set aside, and the run counts as not done."""
-        file = self.result_file(run_id)
+        file = self.run_file(run_id, RESULT)
         try:
             return Result.model_validate_json(file.read_bytes())
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            aside = file.with_suffix(".damaged")
-            file.replace(aside)
-            _log.warning(
-                "%s is damaged (%s); set aside as %s", file, error.errors()[0]["msg"], aside
-            )
+            _set_aside(file, error.errors()[0]["msg"])
             return None
 
     def results(self) -> list[Result]:
         """Every finished run, in the order of their ids."""
         ids = sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
         return [result for run_id in ids if (result := self.result(run_id)) is not None]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=DIGEST_SIZE // 2).hexdigest()
+
+
+def _set_aside(file: Path, why: str) -> None:
+    aside = file.with_name(file.name + ".damaged")
+    file.replace(aside)
+    _log.warning("%s is damaged (%s): set aside as %s, its run is redone", file, why, aside.name)

@@ -9,8 +9,9 @@ from typing import Self
 from rich import progress
 from rich.console import Console
 
-from sgdscope.engines import Event
-from sgdscope.execution import Outcome, Task
+from sgdscope.engines import Message
+from sgdscope.execution import Event, Outcome, Task
+from sgdscope.result import Result
 
 
 class RunProgress:
@@ -53,20 +54,23 @@ class RunProgress:
     def begin(self, tasks: Sequence[Task], *, measures: int) -> None:
         """Told once, what there is to do."""
         self._tasks = {task.run.id: task for task in tasks}
-        epochs = sum(task.run.epochs or 1 for task in tasks if task.prior is None)
+        epochs = sum(task.run.epochs or 1 for task in tasks)
         self._bar.update(self._id, total=epochs + measures * len(tasks))
         self._describe()
 
-    def tell(self, event: Event | Outcome) -> None:
+    def tell(self, message: Message) -> None:
         """Told of everything that happens."""
-        if isinstance(event, Event):
+        if isinstance(message, Event):
             self._bar.advance(self._id)
-            return
-        self.finished += 1
-        self._describe()
-        run, status = event.result.run, event.result.status
+        elif isinstance(message, Outcome):
+            self.finished += 1
+            self._describe()
+            self._print(message.result)
+
+    def _print(self, result: Result) -> None:
+        run, status = result.run, result.status
         colour = {"done": "green", "failed": "red"}.get(status, "yellow")
-        seconds = sum(event.result.seconds.values())
+        seconds = sum(result.seconds.values())
         self.console.print(
             f"[{colour}]{status:9}[/] {self.finished:>{len(str(len(self._tasks)))}}"
             f"/{len(self._tasks)} [dim]{run.id}[/] {run.model} {run.data} {run.schedule} "

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sgdscope.runs import Run
 
-Status = Literal["done", "diverged", "collapsed", "failed"]
+Status = Literal["done", "diverged", "collapsed", "failed", "unfinished"]
 
 
 class _Record(BaseModel):
@@ -55,6 +55,7 @@ class Result(_Record):
     seconds: dict[str, float] = {}  # "train", and each measure by name
     environment: dict[str, str] = {}
     device: str = "cpu"
+    digests: dict[str, str] = {}  # of the files beside this one, by name
 
     @property
     def steps(self) -> int:

@@ -11,9 +11,9 @@ from typing import Protocol
 import torch
 
 from sgdscope import data
-from sgdscope.engines import Event, Job, LocalEngine
+from sgdscope.engines import Job, LocalEngine, Message
 from sgdscope.errors import RequestError
-from sgdscope.execution import Outcome, Task
+from sgdscope.execution import Checkpoint, Outcome, Task
 from sgdscope.folder import StudyFolder
 from sgdscope.results import Results
 from sgdscope.runs import Run
@@ -26,7 +26,7 @@ class Watcher(Protocol):
     def begin(self, tasks: Sequence[Task], *, measures: int) -> None:
         """Told once, what there is to do."""
 
-    def tell(self, event: Event | Outcome) -> None:
+    def tell(self, message: Message) -> None:
         """Told of everything that happens."""
 
 
@@ -38,6 +38,7 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     watcher: Watcher | None = None,
+    checkpoint_every: float = 30.0,
 ) -> Results:
     """Carry out what is missing of a study and keep it in a folder.
 
@@ -48,6 +49,7 @@ def run(
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         workers: worker processes; by default one per core, or one per GPU.
         watcher: told of what there is to do and of everything that happens.
+        checkpoint_every: seconds of training that a crash may cost, rounded up to an epoch.
 
     Raises:
         RequestError: the folder, the data or the device cannot be used.
@@ -62,13 +64,16 @@ def run(
         if watcher is not None:
             watcher.begin(tasks, measures=len(study.measures))
         engine = LocalEngine(workers or default_workers(device))
-        job = Job(study.measure, tuple(Path(home, file) for file in study.plugins), device)
-        with closing(engine.execute(job, tasks)) as events:
-            for event in events:
-                if isinstance(event, Outcome):
-                    folder.save(event)
+        plugins = tuple(Path(home, file) for file in study.plugins)
+        job = Job(study.measure, plugins, device, checkpoint_every)
+        with closing(engine.execute(job, tasks)) as messages:
+            for message in messages:
+                if isinstance(message, Outcome):
+                    folder.save(message)
+                elif isinstance(message, Checkpoint):
+                    folder.save_checkpoint(message)
                 if watcher is not None:
-                    watcher.tell(event)
+                    watcher.tell(message)
         results = Results.load(out)
         results.save(folder)
     return results
@@ -81,20 +86,19 @@ def missing(study: Study, folder: StudyFolder) -> list[Task]:
 
 
 def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
-    """What is left to do of a run: nothing, measures on its trained network, or all of it."""
-    result = folder.result(run.id)
-    if result is None:
-        return Task(run)
+    """What is left to do of a run: nothing, measures on its trained network, or its training."""
     options = {name: measure.model_dump() for name, measure in study.measures.items()}
+    result, weights = folder.trained(run.id)
+    if result is None or weights is None:
+        return Task(run, checkpoint=folder.checkpoint(run.id))
     lacking = {name for name in options if result.measured.get(name) != options[name]}
-    if not lacking:
+    if not lacking and result.status != "failed":
         return None
-    weights = folder.weights(run.id)
-    if weights is None or any(study.measures[name].every for name in lacking):
+    if any(study.measures[name].every for name in lacking):
         return Task(run)
     if any(name in result.measured for name in lacking):
         result = result.model_copy(update={"measured": {}, "measurements": []})
-    return Task(run, result, weights)
+    return Task(run, prior=result, weights=weights)
 
 
 def choose_device(device: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from sgdscope.execution import Task, execute
+from sgdscope.execution import Checkpoint, Task, execute
 from sgdscope.measuring import Measure, Reading
 from sgdscope.registry import MEASURES
 
@@ -32,8 +32,10 @@ def measures(*names, **options):
 
 
 def carry_out(task, measures):
+    """The outcome, and the names of the events on the way."""
     heard = []
-    return execute(task, measures, device=CPU, notify=heard.append), heard
+    outcome = execute(task, measures, device=CPU, tell=heard.append, checkpoint_every=1e9)
+    return outcome, [event.what for event in heard]
 
 
 def test_a_run_becomes_a_result_with_weights(make_run):
@@ -87,11 +89,11 @@ def test_a_failing_measure_spares_the_others_and_is_redone(make_run):
     assert "a broken measure" in first.result.error
     assert [m.measure for m in first.result.measurements] == ["constant"]
     mended, heard = carry_out(
-        Task(run, first.result, first.weights),
+        Task(run, prior=first.result, weights=first.weights),
         measures("train_loss") | {"constant": Constant()},
     )
     assert mended.result.status == "done"
-    assert heard == ["train_loss"]
+    assert heard == ["epoch", "epoch", "train_loss"]
     assert mended.weights == first.weights
     assert mended.result.history == first.result.history
     straight, _ = carry_out(Task(run), measures("train_loss"))
@@ -107,3 +109,20 @@ def test_a_run_that_cannot_start_is_a_failed_result(make_run):
     outcome, _ = carry_out(Task(make_run(model="nothing")), {})
     assert outcome.result.status == "failed"
     assert "unknown model 'nothing'" in outcome.result.error
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("model", ["stdcnn", "c1"])
+def test_every_checkpoint_leads_to_the_same_bits(make_run, model, momentum):
+    run = make_run(model=model, momentum=momentum, epochs=4, train_size=64)
+    along = measures("train_loss", every=1) | {"constant": Constant(every=2)}
+    heard = []
+    whole = execute(Task(run), along, device=CPU, tell=heard.append, checkpoint_every=0)
+    checkpoints = [message.state for message in heard if isinstance(message, Checkpoint)]
+    assert len(checkpoints) == 3
+    for state in checkpoints:
+        resumed, _ = carry_out(Task(run, checkpoint=state), along)
+        assert (resumed.weights, resumed.arrays) == (whole.weights, whole.arrays)
+        assert resumed.result.measurements == whole.result.measurements
+        losses = [[e.train_loss for e in r.result.history] for r in (resumed, whole)]
+        assert losses[0] == losses[1]

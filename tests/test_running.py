@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import sgdscope
-from sgdscope.engines import LocalEngine
+from sgdscope.engines import Job, LocalEngine
 from sgdscope.errors import RequestError
-from sgdscope.execution import Outcome
+from sgdscope.execution import Checkpoint, Outcome
 from sgdscope.folder import StudyFolder
 from sgdscope.results import Results
 from sgdscope.running import choose_device, missing
@@ -67,7 +67,7 @@ def contents(folder: Path) -> dict[str, bytes]:
             del result["seconds"]
             for epoch in result["history"]:
                 del epoch["seconds"]
-            content = json.dumps(result).encode()
+            content = json.dumps(result, sort_keys=True).encode()
         files[f"{file.parent.name}/{file.name}"] = content
     return files
 
@@ -81,8 +81,8 @@ class Watcher:
     def begin(self, tasks, *, measures):
         self.tasks = tasks
 
-    def tell(self, event):
-        self.outcomes += isinstance(event, Outcome)
+    def tell(self, message):
+        self.outcomes += isinstance(message, Outcome)
         if self.outcomes == self.stop_after:
             raise KeyboardInterrupt
 
@@ -145,14 +145,14 @@ def test_a_measure_with_other_options_is_taken_anew(folder, study_file):
     assert set(Results.load(folder).at_end("fgsm_accuracy")["eps"]) == {0.2}
 
 
-def test_a_damaged_result_is_set_aside_and_redone(folder, finished, study_file, caplog):
+@pytest.mark.parametrize("name", ["result.json", "weights.safetensors"])
+def test_a_damaged_file_is_set_aside_and_redone(folder, finished, study_file, caplog, name):
     study = Study.load(study_file)
-    victim = StudyFolder(folder).result_file(study.runs[0].id)
-    victim.write_bytes(victim.read_bytes()[:200])
+    victim = StudyFolder(folder).run_file(study.runs[0].id, name)
+    victim.write_bytes(victim.read_bytes()[:-200] + bytes(200))
     sgdscope.run(study, out=folder, workers=1)
-    assert f"{victim} is damaged" in caplog.text
-    assert victim.with_suffix(".damaged").exists()
-    victim.with_suffix(".damaged").unlink()
+    assert f"{victim.parent.name}/result.json is damaged" in caplog.text
+    victim.with_name("result.json.damaged").unlink()
     assert contents(folder) == contents(finished)
 
 
@@ -179,6 +179,37 @@ def test_an_unusable_folder_is_refused(study_file, tmp_path, monkeypatch):
     )
     with pytest.raises(RequestError, match="Permission denied"):
         sgdscope.run(Study.load(study_file), out=tmp_path / "closed" / "out")
+
+
+def test_a_run_goes_on_from_its_checkpoint(study_file, tmp_path):
+    study = Study.load(study_file, overrides={"epochs": 6, "batch_size": 32, "seed": 0})
+
+    class Stop(Watcher):
+        def tell(self, message):
+            if isinstance(message, Checkpoint):
+                self.stop_after -= 1
+            if self.stop_after == 0:
+                raise KeyboardInterrupt
+
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    with pytest.raises(KeyboardInterrupt):
+        sgdscope.run(study, out=cut, watcher=Stop(stop_after=3), checkpoint_every=0)
+    (task,) = missing(study, StudyFolder(cut))
+    assert task.checkpoint is not None
+    sgdscope.run(study, out=cut)
+    sgdscope.run(study, out=whole)
+    assert contents(cut) == contents(whole)
+
+
+def test_a_damaged_checkpoint_is_set_aside(study_file, tmp_path, caplog):
+    study, folder = Study.load(study_file), StudyFolder(tmp_path / "out")
+    run_id = study.runs[0].id
+    folder.save_checkpoint(Checkpoint(run_id, b"some state"))
+    assert folder.checkpoint(run_id) == b"some state"
+    file = folder.run_file(run_id, "checkpoint")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert folder.checkpoint(run_id) is None
+    assert "checkpoint is damaged" in caplog.text
 
 
 def test_two_processes_do_not_share_a_folder(folder, study_file):
@@ -267,4 +298,4 @@ def test_cuda_without_one_is_refused(monkeypatch):
 
 def test_no_more_workers_than_tasks_are_started(monkeypatch):
     monkeypatch.setattr("sgdscope.engines.local._start", lambda job: pytest.fail("started"))
-    assert list(LocalEngine(4).execute(None, [])) == []
+    assert list(LocalEngine(4).execute(Job({}, (), "cpu", 30.0), [])) == []

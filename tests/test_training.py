@@ -10,7 +10,15 @@ from torch.nn import functional as F
 from sgdscope import streams
 from sgdscope.data import augment
 from sgdscope.models import bind_dropout
-from sgdscope.training import initialise, train
+from sgdscope.training import Training, initialise
+
+
+def train(run, data):
+    """The training, at its end."""
+    training = Training(run, data)
+    while not training.finished:
+        training.advance()
+    return training
 
 
 def weights(model):
@@ -106,10 +114,10 @@ def test_a_learning_rate_too_large_diverges_and_stops(small, make_run):
     assert not math.isfinite(trained.history[-1].train_loss) or weights(trained.model).isnan().any()
 
 
-def test_after_epoch_sees_the_network_in_evaluation_mode(small, make_run):
-    seen = []
-    train(make_run(epochs=3), small, after_epoch=lambda e, m: seen.append((e, m.training)))
-    assert seen == [(1, False), (2, False), (3, False)]
+def test_the_network_is_in_evaluation_mode_between_epochs(small, make_run):
+    training = Training(make_run(), small)
+    training.advance()
+    assert not training.model.training
 
 
 def test_the_network_learns(digits, make_run):

@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sgdscope import plugins
-from sgdscope.execution import Outcome, Task
+from sgdscope.execution import Checkpoint, Event, Outcome, Task
 from sgdscope.measuring import Measure
 from sgdscope.registry import MEASURES
 from sgdscope.result import Result
 from sgdscope.runs import Run
 
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a run: "epoch", or the name of a measure taken."""
-
-    run_id: str
-    what: str
+Message = Event | Checkpoint | Outcome
 
 
 @dataclass(frozen=True)
@@ -30,6 +24,7 @@ class Job:
     measures: dict[str, dict[str, Any]]  # options by name
     plugins: tuple[Path, ...]
     device: str
+    checkpoint_every: float  # seconds
 
     def prepare(self) -> Mapping[str, Measure]:
         """Load the user's parts and make the measures, in the worker."""
@@ -41,8 +36,8 @@ class Job:
 class Engine(Protocol):
     """Carries out tasks somewhere. It returns what came of them and writes nothing."""
 
-    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Event | Outcome, None, None]:
-        """Events as they happen, one outcome a task; closing the iterator stops the work."""
+    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
+        """Messages as they come, one outcome a task; closing the iterator stops the work."""
 
 
 def failure(run: Run, why: str) -> Outcome:

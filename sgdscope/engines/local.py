@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from sgdscope.engines.base import Event, Job, failure
-from sgdscope.execution import Outcome, Task, execute
+from sgdscope.engines.base import Job, Message, failure
+from sgdscope.execution import Checkpoint, Outcome, Task, execute
 
 ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
 
@@ -29,8 +29,8 @@ class LocalEngine:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Event | Outcome, None, None]:
-        """Carry out the tasks; events as they happen, outcomes as they come.
+    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
+        """Carry out the tasks; messages as they come.
 
         Closing the iterator stops the workers at once.
         """
@@ -58,6 +58,8 @@ class LocalEngine:
                         continue
                     if isinstance(message, Outcome):
                         _hand(worker, queue)
+                    if isinstance(message, Checkpoint) and worker.task is not None:
+                        worker.task = Task(worker.task.run, checkpoint=message.state)
                     yield message
         finally:
             for worker in workers:
@@ -102,11 +104,13 @@ def _work(pipe: Connection, job: Job) -> None:
     device = torch.device(job.device)
     try:
         while True:
-            task: Task = pipe.recv()
-
-            def notify(what: str, run_id: str = task.run.id) -> None:
-                pipe.send(Event(run_id, what))
-
-            pipe.send(execute(task, measures, device=device, notify=notify))
+            outcome = execute(
+                pipe.recv(),
+                measures,
+                device=device,
+                tell=pipe.send,
+                checkpoint_every=job.checkpoint_every,
+            )
+            pipe.send(outcome)
     except (EOFError, OSError):
         return  # the parent is gone
