@@ -3,13 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from sgdscope import streams
+from sgdscope.attacks import ball
+from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, frozen, gradients, logits
+from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries
+from sgdscope.attacks.victim import Victim
+
+
+@dataclass(frozen=True)
+class Leap:
+    """One step of the whole eps from the point itself, whose gradient is known already."""
+
+    norm: Norm = "linf"
+
+    def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
+        """Attack."""
+        inputs = ball.step(points.inputs, points.slope, eps, points.inputs, eps, self.norm)
+        fooled = points.fooled(victim.logits(inputs))
+        return Tries(inputs, fooled, torch.zeros_like(fooled))
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Steps of one size from the point, or from a place drawn in the ball."""
+
+    steps: int
+    step_size: float  # multiple of eps
+    loss: Loss = "cross_entropy"
+    norm: Norm = "linf"
+    seed: int = 0
+    start: int | None = None  # number of the random start; none begins at the point
+    give_up: bool = True
+
+    def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
+        """Attack; the logits of each gradient tell whom the step before has fooled."""
+        now = points.inputs
+        if self.start is not None:
+            now = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
+        best = now.clone()
+        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
+        given_up = fooled.clone()
+        active = torch.arange(len(points), device=points.labels.device)
+        progress = Progress(self.steps)
+        for _ in range(self.steps):
+            logits, slope = victim.gradients(now, points, LOSSES[self.loss])
+            hit = points.fooled(logits)
+            lost = progress.add(points.margins(logits)) & ~hit & self.give_up
+            if bool((done := hit | lost).any()):
+                best[active[done]] = now[done]
+                fooled[active[hit]] = True
+                given_up[active[lost]] = True
+                left = (~done).nonzero().squeeze(1)
+                progress.keep(left)
+                active, points, eps = active[left], points[left], eps[left]
+                now, slope = now[left], slope[left]
+            if not len(active):
+                return Tries(best, fooled, given_up)
+            now = ball.step(now, slope, self.step_size * eps, points.inputs, eps, self.norm)
+        best[active] = now
+        fooled[active] = points.fooled(victim.logits(now))
+        return Tries(best, fooled, given_up)
 
 
 def fgsm(
@@ -32,8 +90,40 @@ def fgsm(
         loss: what to increase.
         norm: of the ball.
         targets: (N,) classes to be taken for; without them any wrong answer will do.
+
+    Raises:
+        RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
-    return _descend(model, inputs, labels, eps=eps, loss=loss, norm=norm, targets=targets)
+    tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}
+    return evaluate(
+        model, inputs, labels, eps=eps, tactics=tactics, loss=loss, targets=targets
+    )  # fmt: skip
+
+
+def bim(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    eps: Sequence[float],
+    steps: int = 10,
+    step_size: float = 1 / 10,
+    loss: Loss = "cross_entropy",
+    norm: Norm = "linf",
+    targets: Tensor | None = None,
+    give_up: bool = True,
+) -> list[Attacked]:
+    """Small steps from the point itself (Kurakin et al. 2017), where FGSM fails.
+
+    The arguments are those of ``pgd``.
+
+    Raises:
+        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    """
+    return pgd(
+        model, inputs, labels, eps=eps, steps=steps, step_size=step_size, random_start=False,
+        loss=loss, norm=norm, targets=targets, give_up=give_up,
+    )  # fmt: skip
 
 
 def pgd(
@@ -50,142 +140,35 @@ def pgd(
     norm: Norm = "linf",
     targets: Tensor | None = None,
     seed: int = 0,
+    give_up: bool = True,
 ) -> list[Attacked]:
-    """Many small steps (Madry et al. 2018), on the points that FGSM does not fool.
+    """Small steps from places drawn in the ball (Madry et al. 2018), where FGSM fails.
 
     A point counts as fooled as soon as one iterate fools the network, and what fools it at one eps
     fools it at every larger one: so PGD is never above FGSM, nor an accuracy above that of a
-    smaller eps.
+    smaller eps or of fewer restarts.
 
     Args:
         model: evaluation mode; pixels in [0, 1] to logits.
         inputs: (N, …) in [0, 1].
         labels: (N,) int64.
         eps: radii in pixel units; one result each.
-        steps: steps from each start.
+        steps: from each start.
         step_size: of each step, as a multiple of eps.
         random_start: begin uniformly in the ball rather than at the point itself.
-        restarts: random starts, each on what the ones before left.
+        restarts: random starts, each on what the ones before left; one without random starts.
         loss: what to increase.
         norm: of the ball.
         targets: (N,) classes to be taken for; without them any wrong answer will do.
         seed: of the random starts.
+        give_up: leave a point whose boundary is out of reach (see ``Progress``).
+
+    Raises:
+        RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
-    return _descend(
-        model, inputs, labels, eps=eps, steps=steps, step_size=step_size,
-        starts=restarts, random_start=random_start, loss=loss, norm=norm, targets=targets,
-        seed=seed,
-    )  # fmt: skip
-
-
-def _descend(
-    model: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    *,
-    eps: Sequence[float],
-    loss: Loss,
-    norm: Norm,
-    targets: Tensor | None,
-    steps: int = 1,
-    step_size: float = 1.0,
-    starts: int = 0,
-    random_start: bool = False,
-    seed: int = 0,
-) -> list[Attacked]:
-    """From the smallest eps to the largest: one full step, then ``starts`` walks of ``steps``."""
-    points = Points(inputs, labels, torch.arange(len(labels), device=labels.device), targets)
-    found: dict[float, Attacked] = {}
-    with frozen(model):
-        scores, slope = gradients(model, inputs, points, LOSSES[loss])
-        clean = scores.argmax(1) == labels
-        zero = clean & (slope == 0).flatten(1).all(1)
-        best, fooled = inputs.clone(), points.fooled(scores) if targets is not None else ~clean
-        for radius in sorted(set(eps)):
-            left = (~fooled).nonzero().squeeze(1)
-            tries = _step(inputs[left], inputs[left], slope[left], radius, 1.0, norm)
-            hit = points[left].fooled(logits(model, tries)) if len(left) else fooled[:0]
-            best[left] = tries
-            fooled[left[hit]] = True
-            for start in range(starts):
-                left = (~fooled).nonzero().squeeze(1)
-                if not len(left) or radius == 0:
-                    break
-                some = points[left]
-                begin = some.inputs
-                if random_start:
-                    begin = _random(some, radius, norm, seed, start)
-                tries, hit = _walk(model, some, begin, radius, steps, step_size, loss, norm)
-                best[left] = tries
-                fooled[left[hit]] = True
-            found[radius] = Attacked(radius, best.clone(), fooled.clone(), clean, zero)
-    return [found[radius] for radius in eps]
-
-
-def _walk(
-    model: nn.Module,
-    points: Points,
-    begin: Tensor,
-    eps: float,
-    steps: int,
-    step_size: float,
-    loss: Loss,
-    norm: Norm,
-) -> tuple[Tensor, Tensor]:
-    """Inputs (N, …) and who was fooled (N,), after up to ``steps`` steps from ``begin``."""
-    best = begin.clone()
-    fooled = torch.zeros_like(points.labels, dtype=torch.bool)
-    active = torch.arange(len(points), device=points.labels.device)
-    some, now = points, begin
-    for _ in range(steps):
-        scores, slope = gradients(model, now, some, LOSSES[loss])
-        hit = some.fooled(scores)
-        best[active[hit]] = now[hit]
-        fooled[active[hit]] = True
-        left = ~hit
-        active, some, now, slope = active[left], some[left], now[left], slope[left]
-        if not len(active):
-            return best, fooled
-        now = _step(some.inputs, now, slope, eps, step_size, norm)
-    best[active] = now
-    fooled[active] = some.fooled(logits(model, now))
-    return best, fooled
-
-
-def _step(
-    origin: Tensor, now: Tensor, slope: Tensor, eps: float, size: float, norm: Norm
-) -> Tensor:
-    """One step of ``size``·eps along the gradient, then back into the ball and into [0, 1]."""
-    if norm == "linf":
-        moved = torch.add(now, slope.sign(), alpha=size * eps)
-        return torch.clamp(moved, origin - eps, origin + eps).clamp_(0, 1)
-    moved = now + _unit(slope) * (size * eps)
-    away = moved - origin
-    return (origin + away * (eps / _length(away).clamp_min(eps)).nan_to_num(0)).clamp_(0, 1)
-
-
-def _length(x: Tensor) -> Tensor:
-    """ℓ2 norm of each point, shaped to multiply it."""
-    lengths: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
-    return lengths.view(-1, *[1] * (x.dim() - 1))
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Each point scaled to ℓ2 length 1; zero stays zero. Tiny gradients do not underflow."""
-    largest = x.flatten(1).abs().amax(1).view(-1, *[1] * (x.dim() - 1))
-    x = x / largest.clamp_min(torch.finfo(x.dtype).tiny)
-    return x / _length(x).clamp_min(torch.finfo(x.dtype).tiny)
-
-
-def _random(points: Points, eps: float, norm: Norm, seed: int, start: int) -> Tensor:
-    """Uniform in the ball, clipped to [0, 1]; a point's start depends on its index alone."""
-    x = points.inputs
-    pixel = torch.arange(x[0].numel(), device=x.device)
-    key = torch.tensor(streams.key(seed, "attack start", start), device=x.device)
-    draw = streams.uniform(key, points.index[:, None], pixel).to(x.dtype).view_as(x)
-    if norm == "linf":
-        return (x + (2 * draw - 1) * eps).clamp_(0, 1)
-    normal = torch.special.ndtri(draw.clamp(1e-7, 1 - 1e-7))
-    radius = streams.uniform(key, points.index, torch.tensor(-1, device=x.device)).to(x.dtype)
-    reach = radius.pow(1 / pixel.numel()).view(-1, *[1] * (x.dim() - 1))
-    return (x + _unit(normal) * reach * eps).clamp_(0, 1)
+    starts = range(restarts) if random_start else (None,)
+    tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}
+    for start in starts:
+        walk = Walk(steps, step_size, loss, norm, seed, start, give_up)
+        tactics[f"pgd {start or 0}"] = walk
+    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss=loss, targets=targets)

@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-CHUNK = 100  # points a pass: what a chunk's activations take stays in the cache of one core
+from sgdscope.attacks.losses import margin
 
 Norm = Literal["linf", "l2"]
 
 
 @dataclass(frozen=True)
 class Points:
-    """Points under attack; any subset draws the same random numbers as the whole."""
+    """Points under attack; any subset of them draws the same random numbers as the whole."""
 
     inputs: Tensor  # (N, …) in [0, 1]
     labels: Tensor  # (N,) int64
-    index: Tensor  # (N,) int64, which of the attacked points each one is
-    targets: Tensor | None = None  # (N,) int64, the class each is to be taken for
+    index: Tensor  # (N,) int64: which of all attacked points each one is
+    slope: Tensor  # (N, …): the loss's gradient at ``inputs``
+    targets: Tensor | None = None  # (N,) int64: the class that a targeted loss leads to
+    exact: bool = False  # only being taken for the target counts, not any wrong answer
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, choice: Tensor) -> Points:
-        targets = None if self.targets is None else self.targets[choice]
-        return Points(self.inputs[choice], self.labels[choice], self.index[choice], targets)
+        return replace(
+            self,
+            inputs=self.inputs[choice],
+            labels=self.labels[choice],
+            index=self.index[choice],
+            slope=self.slope[choice],
+            targets=None if self.targets is None else self.targets[choice],
+        )
 
     def fooled(self, logits: Tensor) -> Tensor:
-        """(N,) bool: taken for the target, or without one for anything but the label."""
+        """(N,) bool: the answer is what the attack wants."""
         answers = logits.argmax(1)
-        return answers != self.labels if self.targets is None else answers == self.targets
+        if self.exact and self.targets is not None:
+            return answers == self.targets
+        return answers != self.labels
+
+    def margins(self, logits: Tensor) -> Tensor:
+        """(N,): how far logits are past the boundary to what the attack wants; negative before."""
+        return margin(logits, self.labels, self.targets if self.exact else None)
+
+
+@dataclass(frozen=True)
+class Tries:
+    """What one tactic achieved on some points."""
+
+    inputs: Tensor  # (N, …): what fooled the network, or the last try where nothing did
+    fooled: Tensor  # (N,) bool
+    given_up: Tensor  # (N,) bool: left before the last step, the boundary out of reach
 
 
 @dataclass(frozen=True)
@@ -43,49 +64,51 @@ class Attacked:
 
     eps: float
     inputs: Tensor  # (N, …): what fooled the network, or the last try where nothing did
-    fooled: Tensor  # (N,) bool; a point that is wrong unperturbed counts as fooled
+    fooled: Tensor  # (N,) bool; untargeted, a point that is wrong unperturbed counts as fooled
+    by: Tensor  # (N,) int64: place in ``tactics`` of what fooled the point; −1 for none needed, −2
+    tactics: tuple[str, ...]  # in the order they were run, each on what those before left
+    given_up: Tensor  # (N,) bool: the last tactic stopped early, the boundary out of its reach
     clean: Tensor  # (N,) bool: right when unperturbed
-    zero_gradient: Tensor  # (N,) bool: right, but the loss has no gradient there at all
+    confidence: Tensor  # (N,): largest probability when unperturbed
+    saturated: Tensor  # (N,) bool: right, and cross-entropy's gradient of the label's logit is 0
+    zero_gradient: Tensor  # (N,) bool: right, and the loss's gradient of the input is exactly 0
 
     @property
     def accuracy(self) -> float:
-        """Share of all points that are still right."""
-        return 1 - self.fooled.double().mean().item()
+        """Share of all points that the attack did not fool."""
+        return (~self.fooled).double().mean().item()
 
 
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient inside, so a backward pass computes the inputs' alone."""
-    thawed = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in thawed:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in thawed:
-            parameter.requires_grad_(True)
+def spread(values: Tensor, like: Tensor) -> Tensor:
+    """(N,) shaped to multiply (N, …)."""
+    return values.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
 
 
-def logits(model: nn.Module, inputs: Tensor) -> Tensor:
-    """(N, classes), in chunks, without gradients."""
-    with torch.no_grad():
-        return torch.cat([model(chunk) for chunk in torch.split(inputs, CHUNK)])
+class Progress:
+    """Margins of the last quarter of an attack's steps, and whom they tell it to give up on.
 
+    A point is out of reach when even twice its fastest step of that quarter, repeated until the
+    end, would not bring it to the boundary. Attacks slow down as they go, so hardly a point that
+    the rest of the steps would have fooled is lost (``docs/attacks.md`` has the count).
+    """
 
-def gradients(
-    model: nn.Module,
-    inputs: Tensor,
-    points: Points,
-    loss: Callable[[Tensor, Tensor, Tensor | None], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Logits (N, classes) at ``inputs`` and the loss's gradient (N, …) there, in chunks."""
-    scores, slopes = [], []
-    for start in range(0, len(inputs), CHUNK):
-        part = slice(start, start + CHUNK)
-        targets = None if points.targets is None else points.targets[part]
-        chunk = inputs[part].detach().requires_grad_()
-        out = model(chunk)
-        (slope,) = torch.autograd.grad(loss(out, points.labels[part], targets).sum(), chunk)
-        scores.append(out.detach())
-        slopes.append(slope)
-    return torch.cat(scores), torch.cat(slopes)
+    HASTE = 2
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.window = max(steps // 4, 1)
+        self.taken = 0
+        self._recent: list[Tensor] = []  # margins, at most window + 1 of them
+
+    def add(self, margins: Tensor) -> Tensor:
+        """Take note of the margins (N,) before a step; returns who is out of reach, (N,) bool."""
+        self._recent = [*self._recent[-self.window :], margins]
+        left, self.taken = self.steps - self.taken, self.taken + 1
+        if len(self._recent) <= self.window:
+            return torch.zeros_like(margins, dtype=torch.bool)
+        fastest = torch.stack(self._recent).diff(dim=0).amax(0).clamp_min(0)
+        return margins + self.HASTE * fastest * left < 0
+
+    def keep(self, choice: Tensor) -> None:
+        """Forget all other points."""
+        self._recent = [margins[choice] for margins in self._recent]

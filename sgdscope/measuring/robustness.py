@@ -5,24 +5,34 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from sgdscope.attacks import Attacked, fgsm, pgd
+from sgdscope import attacks
+from sgdscope.attacks import Attacked
 from sgdscope.attacks.losses import Loss
+from sgdscope.attacks.points import Norm
+from sgdscope.data import Images
 from sgdscope.measuring.base import Count, Measure, Reading, Subject
 from sgdscope.registry import MEASURES
 
 Radius = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+SHOWN = 8  # adversarial examples kept to look at, for each eps
 
 
-class _AttackAccuracy(Measure):
-    """Share of test points still right under an attack, one reading an eps."""
+class AttackAccuracy(Measure):
+    """Share of test points still right under an attack, one reading an eps.
+
+    A new attack is a subclass with a ``name`` and ``attack``, registered under that name.
+    """
 
     name: ClassVar[str]
 
     eps: Annotated[list[Radius], Field(min_length=1)]
     loss: Loss = "cross_entropy"
+    norm: Norm = "linf"
     examples: Count | None = None  # so many test points, the first ones; all of them by default
 
     @abstractmethod
@@ -30,51 +40,173 @@ class _AttackAccuracy(Measure):
         """One result an eps."""
 
     def read(self, subject: Subject) -> list[Reading]:
-        """One reading an eps, with who survived in ``robust`` (N,) bool."""
+        """One reading an eps, with who survived and a few adversarial examples."""
         images = subject.data.test[: self.examples]
-        results = self.attack(subject.model, images.inputs(), images.labels, subject.seed)
-        return [self._reading(result) for result in results]
-
-    def _reading(self, result: Attacked) -> Reading:
-        points, zero = len(result.fooled), int(result.zero_gradient.sum())
-        flags = []
-        if zero > points / 100:
-            flags.append(f"the input gradient is exactly zero at {zero:,} of {points:,} points")
-        return Reading(
-            self.name,
-            result.accuracy,
-            eps=result.eps,
-            evidence={"zero_gradient": zero, "clean_accuracy": result.clean.double().mean().item()},
-            flags=flags,
-            arrays={"robust": ~result.fooled},
-        )
+        inputs, labels = images.inputs(), images.labels
+        results = self.attack(subject.model, inputs, labels, subject.seed)
+        evidence = attacks.gather(
+            subject.model, inputs, labels, results,
+            loss=self.loss, norm=self.norm, seed=subject.seed,
+        )  # fmt: skip
+        return [
+            Reading(
+                self.name,
+                result.accuracy,
+                eps=result.eps,
+                evidence=seen.scalars(),
+                flags=seen.flags(),
+                arrays={"robust": ~result.fooled, **_gallery(subject.model, images, result)},
+            )
+            for result, seen in zip(results, evidence, strict=True)
+        ]
 
 
 @MEASURES.add("fgsm_accuracy")
-class FgsmAccuracy(_AttackAccuracy):
+class FgsmAccuracy(AttackAccuracy):
     """Accuracy under FGSM: one step of the whole eps."""
 
     name = "fgsm_accuracy"
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
         """One result an eps."""
-        return fgsm(model, inputs, labels, eps=self.eps, loss=self.loss)
+        return attacks.fgsm(model, inputs, labels, eps=self.eps, loss=self.loss, norm=self.norm)
+
+
+@MEASURES.add("fgsm_margin_accuracy")
+class FgsmMarginAccuracy(FgsmAccuracy):
+    """Accuracy under FGSM with the margin loss, which does not vanish on a sure network."""
+
+    name = "fgsm_margin_accuracy"
+    loss: Loss = "margin"
 
 
 @MEASURES.add("pgd_accuracy")
-class PgdAccuracy(_AttackAccuracy):
+class PgdAccuracy(AttackAccuracy):
     """Accuracy under PGD: many small steps from a random start."""
 
     name = "pgd_accuracy"
 
     steps: Count = 40
-    step_size: Annotated[float, Field(gt=0)] = 1 / 15  # multiple of eps
+    step_size: Positive = 1 / 15  # multiple of eps
     random_start: bool = True
     restarts: Count = 1
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
         """One result an eps."""
-        return pgd(
-            model, inputs, labels, eps=self.eps, loss=self.loss, steps=self.steps, seed=seed,
-            step_size=self.step_size, random_start=self.random_start, restarts=self.restarts,
+        return attacks.pgd(
+            model, inputs, labels, eps=self.eps, loss=self.loss, norm=self.norm, seed=seed,
+            steps=self.steps, step_size=self.step_size, random_start=self.random_start,
+            restarts=self.restarts,
         )  # fmt: skip
+
+
+@MEASURES.add("pgd_margin_accuracy")
+class PgdMarginAccuracy(PgdAccuracy):
+    """Accuracy under PGD with the margin loss, which does not vanish on a sure network."""
+
+    name = "pgd_margin_accuracy"
+    loss: Loss = "margin"
+
+
+@MEASURES.add("apgd_accuracy")
+class ApgdAccuracy(AttackAccuracy):
+    """Accuracy under APGD, whose step size adapts."""
+
+    name = "apgd_accuracy"
+
+    steps: Count = 100
+    restarts: Count = 1
+
+    def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
+        """One result an eps."""
+        return attacks.apgd(
+            model, inputs, labels, eps=self.eps, loss=self.loss, norm=self.norm, seed=seed,
+            steps=self.steps, restarts=self.restarts,
+        )  # fmt: skip
+
+
+@MEASURES.add("strong_accuracy")
+class StrongAccuracy(AttackAccuracy):
+    """Accuracy that FGSM, PGD, APGD-CE, APGD-T and Square leave together: the one to trust."""
+
+    name = "strong_accuracy"
+
+    loss: Loss = "margin"  # of the gradient looked at beside the attacks
+    steps: Count = 100
+    queries: Count = 1000
+
+    def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
+        """One result an eps."""
+        return attacks.strong(
+            model, inputs, labels, eps=self.eps, norm=self.norm, seed=seed,
+            steps=self.steps, queries=self.queries,
+        )  # fmt: skip
+
+
+@MEASURES.add("robustness_area")
+class RobustnessArea(PgdAccuracy):
+    """Mean accuracy under PGD from eps 0 to the largest eps given."""
+
+    name = "robustness_area"
+
+    eps: Annotated[list[Positive], Field(min_length=1)]
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with the accuracy at every eps as evidence."""
+        images = subject.data.test[: self.examples]
+        results = self.attack(subject.model, images.inputs(), images.labels, subject.seed)
+        evidence: dict[str, float | int | bool] = {f"eps {r.eps:g}": r.accuracy for r in results}
+        return [Reading(self.name, attacks.area(results), evidence=evidence)]
+
+
+@MEASURES.add("median_eps")
+class MedianEps(Measure):
+    """Smallest eps that fools half of the test points, by bisection with BIM at every point."""
+
+    norm: Norm = "linf"
+    rounds: Count = 10
+    steps: Count = 20
+    examples: Count | None = 1000  # so many test points, the first ones
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with the smallest eps found at each point, ``smallest_eps`` (N,)."""
+        images = subject.data.test[: self.examples]
+        found = attacks.smallest_eps(
+            subject.model, images.inputs(), images.labels,
+            norm=self.norm, rounds=self.rounds, steps=self.steps,
+        )  # fmt: skip
+        within = found.fools[found.fools.isfinite() & (found.fools > 0)]
+        evidence: dict[str, float | int | bool] = {
+            "never_fooled": int(found.fools.isinf().sum()),
+            "clean_errors": int((found.fools == 0).sum()),
+        }
+        if len(within):
+            spread = within.double().quantile(within.new_tensor([0.1, 0.9]).double())
+            evidence |= {"tenth": spread[0].item(), "ninth_tenth": spread[1].item()}
+        flags = []
+        if (never := int(found.fools.isinf().sum())) > len(images) / 100:
+            flags.append(f"no eps fools {never:,} of {len(images):,} points: gradients mislead")
+        return [
+            Reading(
+                "median_eps", found.median,
+                evidence=evidence, flags=flags, arrays={"smallest_eps": found.fools},
+            )
+        ]  # fmt: skip
+
+
+def _gallery(model: nn.Module, images: Images, result: Attacked) -> dict[str, Tensor]:
+    """The first few points that the attack fooled, before and after; K of them."""
+    shown = (result.fooled & result.clean).nonzero().squeeze(1)[:SHOWN]
+    if not len(shown):
+        return {}
+    with torch.no_grad():
+        after = model(result.inputs[shown]).softmax(1).max(1)
+    return {
+        "shown": shown,  # (K,) their places among the test points
+        "original": images.pixels[shown],  # (K, C, H, W) uint8
+        "adversarial": result.inputs[shown].contiguous(),  # (K, C, H, W) in [0, 1]
+        "label": images.labels[shown],  # (K,)
+        "confidence": result.confidence[shown],  # (K,) in the label, unperturbed
+        "answer": after.indices,  # (K,) when perturbed
+        "answer_confidence": after.values,  # (K,)
+    }

@@ -1,0 +1,229 @@
+"""APGD: projected steps with momentum whose size halves by itself (Croce and Hein 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+
+from sgdscope.attacks import ball
+from sgdscope.attacks.evaluation import Tactic, evaluate
+from sgdscope.attacks.losses import LOSSES, Loss
+from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries, spread
+from sgdscope.attacks.victim import Victim
+
+MOMENTUM = 0.75  # α of Algorithm 1
+ENOUGH = 0.75  # ρ: the share of steps since the last check that must have raised the loss
+
+
+@dataclass
+class _State:
+    """Where each point still under attack has got to; every field begins with N."""
+
+    place: Tensor  # (N,) its row in the answer
+    eps: Tensor  # (N,)
+    size: Tensor  # (N,) of the next step
+    now: Tensor  # (N, …)
+    before: Tensor  # (N, …) one step earlier
+    slope: Tensor  # (N, …) at ``now``
+    loss: Tensor  # (N,) at ``now``
+    best: Tensor  # (N, …) where the loss was largest
+    best_slope: Tensor  # (N, …)
+    best_loss: Tensor  # (N,)
+    rises: Tensor  # (N,) steps since the last check that raised the loss
+    checked_loss: Tensor  # (N,) ``best_loss`` at the last check
+    halved: Tensor  # (N,) bool: the last check halved the step
+
+    def __getitem__(self, choice: Tensor) -> _State:
+        return _State(**{field.name: getattr(self, field.name)[choice] for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """One run of APGD from a random start."""
+
+    steps: int = 100
+    loss: Loss = "cross_entropy"
+    norm: Norm = "linf"
+    seed: int = 0
+    start: int = 0  # number of the random start
+    give_up: bool = True
+
+    def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
+        """Attack (Algorithm 1 of the paper, all points at once)."""
+        inputs = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
+        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
+        given_up = fooled.clone()
+        progress, checks = Progress(self.steps), checkpoints(self.steps)
+        state = self._begin(inputs, eps)
+        for taken in range(self.steps + 1):
+            logits, state.slope = victim.gradients(state.now, points, LOSSES[self.loss])
+            state.loss = LOSSES[self.loss](logits, points.labels, points.targets)
+            hit = points.fooled(logits)
+            lost = progress.add(points.margins(logits)) & ~hit & self.give_up
+            if bool((done := hit | lost).any()):
+                inputs[state.place[done]] = state.now[done]
+                fooled[state.place[hit]] = True
+                given_up[state.place[lost]] = True
+                left = (~done).nonzero().squeeze(1)
+                progress.keep(left)
+                points, state = points[left], state[left]
+            if not len(points) or taken == self.steps:
+                break
+            _record(state)
+            if taken in checks:
+                _check(state, since=taken - max((c for c in checks if c < taken), default=0))
+            self._move(state, points, first=taken == 0)
+        inputs[state.place] = state.now
+        return Tries(inputs, fooled, given_up)
+
+    def _begin(self, inputs: Tensor, eps: Tensor) -> _State:
+        zero, low = torch.zeros_like(eps), torch.full_like(eps, -torch.inf)
+        return _State(
+            place=torch.arange(len(eps), device=eps.device), eps=eps, size=2 * eps,
+            now=inputs.clone(), before=inputs, slope=inputs, loss=low,
+            best=inputs.clone(), best_slope=torch.zeros_like(inputs), best_loss=low.clone(),
+            rises=zero, checked_loss=low.clone(), halved=zero.bool(),
+        )  # fmt: skip
+
+    def _move(self, state: _State, points: Points, *, first: bool) -> None:
+        """One projected step, mixed with the step before."""
+        origin = points.inputs
+        ahead = ball.step(state.now, state.slope, state.size, origin, state.eps, self.norm)
+        if not first:
+            drift = state.now - state.before
+            mixed = state.now + MOMENTUM * (ahead - state.now) + (1 - MOMENTUM) * drift
+            ahead = ball.clip(mixed, origin, state.eps, self.norm)
+        state.before, state.now = state.now, ahead
+
+
+def _record(state: _State) -> None:
+    """Take note of the largest loss so far and of where it was."""
+    better = state.loss > state.best_loss
+    state.rises = state.rises + better
+    state.best = torch.where(spread(better, state.now).bool(), state.now, state.best)
+    state.best_slope = torch.where(spread(better, state.now).bool(), state.slope, state.best_slope)
+    state.best_loss = torch.where(better, state.loss, state.best_loss)
+
+
+def _check(state: _State, *, since: int) -> None:
+    """Halve the step of points that no longer rise, and send them back to their best place."""
+    stuck = ~state.halved & (state.best_loss <= state.checked_loss)
+    halve = (state.rises < ENOUGH * since) | stuck
+    back = spread(halve, state.now).bool()
+    state.size = torch.where(halve, state.size / 2, state.size)
+    state.now = torch.where(back, state.best, state.now)
+    state.slope = torch.where(back, state.best_slope, state.slope)
+    state.rises = torch.zeros_like(state.rises)
+    state.checked_loss, state.halved = state.best_loss.clone(), halve
+
+
+def checkpoints(steps: int) -> list[int]:
+    """After which steps progress is checked: w_j = ⌈p_j · steps⌉ of the paper, section 3.1."""
+    shares = [0.0, 0.22]
+    while shares[-1] < 1:
+        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
+    return [-int(-share * steps // 1) for share in shares[1:-1]]
+
+
+@dataclass(frozen=True)
+class Targeted:
+    """One run towards each of the likeliest wrong classes, on what the runs before left."""
+
+    steps: int = 100
+    norm: Norm = "linf"
+    seed: int = 0
+    classes: int = 9
+    give_up: bool = True
+
+    def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
+        """Attack; any wrong answer counts."""
+        logits = victim.logits(points.inputs)
+        loss: Loss = "dlr" if logits.shape[1] > 3 else "margin"
+        others = logits.scatter(1, points.labels[:, None], -torch.inf).argsort(1, descending=True)
+        inputs = points.inputs.clone()
+        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
+        given_up = ~fooled
+        for rank in range(min(self.classes, logits.shape[1] - 1)):
+            left = (~fooled).nonzero().squeeze(1)
+            if not len(left):
+                break
+            aimed = replace(points[left], targets=others[left, rank])
+            run = Adaptive(self.steps, loss, self.norm, self.seed, rank, self.give_up)
+            tries = run(victim, aimed, eps[left])
+            inputs[left], fooled[left] = tries.inputs, tries.fooled
+            given_up[left] &= tries.given_up
+        return Tries(inputs, fooled, given_up & ~fooled)
+
+
+def apgd(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    eps: Sequence[float],
+    steps: int = 100,
+    restarts: int = 1,
+    loss: Loss = "cross_entropy",
+    norm: Norm = "linf",
+    targets: Tensor | None = None,
+    seed: int = 0,
+    give_up: bool = True,
+) -> list[Attacked]:
+    """APGD with one loss: steps of 2·eps at first, halved where they stop paying.
+
+    Args:
+        model: evaluation mode; pixels in [0, 1] to logits.
+        inputs: (N, …) in [0, 1].
+        labels: (N,) int64.
+        eps: radii in pixel units; one result each.
+        steps: from each start.
+        restarts: random starts, each on what the ones before left.
+        loss: what to increase.
+        norm: of the ball.
+        targets: (N,) classes to be taken for; without them any wrong answer will do.
+        seed: of the random starts.
+        give_up: leave a point whose boundary is out of reach (see ``Progress``).
+
+    Raises:
+        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    """
+    tactics: dict[str, Tactic] = {
+        f"apgd {start}": Adaptive(steps, loss, norm, seed, start, give_up)
+        for start in range(restarts)
+    }
+    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss=loss, targets=targets)
+
+
+def apgd_targeted(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    eps: Sequence[float],
+    steps: int = 100,
+    classes: int = 9,
+    norm: Norm = "linf",
+    seed: int = 0,
+    give_up: bool = True,
+) -> list[Attacked]:
+    """APGD-T: the targeted DLR loss towards each of the likeliest wrong classes in turn.
+
+    Args:
+        model: evaluation mode; pixels in [0, 1] to logits.
+        inputs: (N, …) in [0, 1].
+        labels: (N,) int64.
+        eps: radii in pixel units; one result each.
+        steps: towards each class.
+        classes: how many.
+        norm: of the ball.
+        seed: of the random starts.
+        give_up: leave a point whose boundary is out of reach (see ``Progress``).
+
+    Raises:
+        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    """
+    tactics: dict[str, Tactic] = {"apgd-t": Targeted(steps, norm, seed, classes, give_up)}
+    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin")

@@ -1,0 +1,58 @@
+"""The points within eps of an image that are images themselves: stepping, clipping, starting."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sgdscope import streams
+from sgdscope.attacks.points import Norm, Points, spread
+
+
+def direction(slope: Tensor, norm: Norm) -> Tensor:
+    """The step of length 1 along which a linear loss grows most, (N, …); 0 where it is flat."""
+    return slope.sign() if norm == "linf" else _unit(slope)
+
+
+def clip(inputs: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> Tensor:
+    """Into the ball of radius ``eps`` (N,) about ``origin`` (N, …), and into [0, 1]."""
+    radius = spread(eps, origin)
+    if norm == "linf":
+        return torch.clamp(inputs, origin - radius, origin + radius).clamp_(0, 1)
+    away = inputs - origin
+    shrink = torch.where((length := _length(away)) > radius, radius / length, 1.0)
+    return (origin + away * shrink).clamp_(0, 1)
+
+
+def step(
+    inputs: Tensor, slope: Tensor, size: Tensor, origin: Tensor, eps: Tensor, norm: Norm
+) -> Tensor:
+    """From ``inputs`` (N, …) by ``size`` (N,) along the gradient, and back into the ball."""
+    moved = inputs + direction(slope, norm) * spread(size, inputs)
+    return clip(moved, origin, eps, norm)
+
+
+def start(points: Points, eps: Tensor, norm: Norm, *, seed: int, number: int) -> Tensor:
+    """Uniform in the ball, clipped to [0, 1]; depends on the point's index, not on its company."""
+    x = points.inputs
+    pixel = torch.arange(x[0].numel(), device=x.device)
+    key = torch.tensor(streams.key(seed, "attack start", number), device=x.device)
+    draw = streams.uniform(key, points.index[:, None], pixel).to(x.dtype).view(x.shape)
+    if norm == "linf":
+        return (x + (2 * draw - 1) * spread(eps, x)).clamp_(0, 1)
+    normal = torch.special.ndtri(draw.clamp(1e-7, 1 - 1e-7))
+    reach = streams.uniform(key, points.index, torch.tensor(len(pixel), device=x.device))
+    radius = eps * reach.pow(1 / len(pixel))
+    return (x + _unit(normal) * spread(radius, x)).clamp_(0, 1)
+
+
+def _length(x: Tensor) -> Tensor:
+    """ℓ2 norm of each point, shaped to divide it."""
+    return spread(torch.linalg.vector_norm(x.flatten(1), dim=1), x)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Each point at ℓ2 length 1, however tiny its entries; zero stays zero."""
+    tiny = torch.finfo(x.dtype).tiny
+    x = x / spread(x.flatten(1).abs().amax(1), x).clamp_min(tiny)
+    return x / _length(x).clamp_min(tiny)

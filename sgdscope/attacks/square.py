@@ -1,0 +1,135 @@
+"""Square: a random search that asks for logits and no gradient (Andriushchenko et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sgdscope import streams
+from sgdscope.attacks import ball
+from sgdscope.attacks.evaluation import Tactic, evaluate
+from sgdscope.attacks.points import Attacked, Points, Progress, Tries, spread
+from sgdscope.attacks.victim import Victim
+from sgdscope.errors import RequestError
+
+FIRST_SHARE = 0.8  # of the image that the first square covers
+# Queries out of 10,000 after which the share is halved (section 5.1 of the paper).
+HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+LOOKS = 40  # how often in all it is asked which points are out of reach
+
+
+@dataclass(frozen=True)
+class Search:
+    """Squares of ±eps, kept where they bring the boundary nearer; ℓ∞ only."""
+
+    queries: int = 1000
+    seed: int = 0
+    give_up: bool = True
+
+    def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
+        """Attack; a point's squares depend on its index and the seed alone."""
+        if points.inputs.dim() != 4:
+            raise RequestError(
+                f"inputs have shape {tuple(points.inputs.shape)}; expected (N, channels, height, "
+                "width) for a search with squares"
+            )
+        best = self._stripes(points, eps)
+        margins = torch.full_like(eps, -torch.inf)
+        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
+        given_up = fooled.clone()
+        active = torch.arange(len(points), device=eps.device)
+        pace = max(self.queries // LOOKS, 1)
+        progress = Progress(self.queries // pace)
+        now = best
+        for query in range(self.queries):
+            trial = now if query == 0 else self._square(now, points, eps, query)
+            logits = victim.logits(trial)
+            found = points.margins(logits)
+            now = torch.where(spread(better := found > margins, now).bool(), trial, now)
+            margins = torch.where(better, found, margins)
+            hit = points.fooled(logits)
+            lost = torch.zeros_like(hit)
+            if query % pace == 0:
+                lost = progress.add(margins) & ~hit & self.give_up
+            if bool((done := hit | lost).any()):
+                best[active[done]] = torch.where(spread(hit, now).bool(), trial, now)[done]
+                fooled[active[hit]] = True
+                given_up[active[lost]] = True
+                left = (~done).nonzero().squeeze(1)
+                progress.keep(left)
+                active, points, eps = active[left], points[left], eps[left]
+                now, margins = now[left], margins[left]
+            if not len(active):
+                return Tries(best, fooled, given_up)
+        best[active] = now
+        return Tries(best, fooled, given_up)
+
+    def _stripes(self, points: Points, eps: Tensor) -> Tensor:
+        """Vertical stripes of ±eps, one sign a column and channel."""
+        _, channels, _, width = points.inputs.shape
+        column = torch.arange(channels * width, device=eps.device)
+        signs = _signs(self._draw(points, 0, column)).view(-1, channels, 1, width)
+        moved = points.inputs + signs * spread(eps, points.inputs)
+        return ball.clip(moved, points.inputs, eps, "linf")
+
+    def _square(self, now: Tensor, points: Points, eps: Tensor, query: int) -> Tensor:
+        """A square of ±eps somewhere in each image, one sign a channel."""
+        _, channels, height, width = now.shape
+        share = FIRST_SHARE / 2 ** sum(query * 10_000 / self.queries > at for at in HALVED_AT)
+        side = min(max(round((share * height * width) ** 0.5), 1), height, width)
+        number = torch.arange(2 + channels, device=now.device)
+        draws = self._draw(points, query, number)
+        top = (draws[:, 0] * (height - side + 1)).long()
+        left = (draws[:, 1] * (width - side + 1)).long()
+        inside = _within(top, side, height)[:, None, :, None]
+        inside = inside & _within(left, side, width)[:, None, None, :]
+        moved = points.inputs + _signs(draws[:, 2:])[:, :, None, None] * spread(eps, now)
+        return torch.where(inside, ball.clip(moved, points.inputs, eps, "linf"), now)
+
+    def _draw(self, points: Points, query: int, number: Tensor) -> Tensor:
+        """(N, len(number)) in [0, 1)."""
+        key = torch.tensor(streams.key(self.seed, "square", query), device=number.device)
+        return streams.uniform(key, points.index[:, None], number)
+
+
+def square(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    eps: Sequence[float],
+    queries: int = 1000,
+    targets: Tensor | None = None,
+    seed: int = 0,
+    give_up: bool = True,
+) -> list[Attacked]:
+    """Random search in the ℓ∞ ball with the margin loss; needs no gradient.
+
+    Args:
+        model: evaluation mode; pixels in [0, 1] to logits.
+        inputs: (N, channels, height, width) in [0, 1].
+        labels: (N,) int64.
+        eps: radii in pixel units; one result each.
+        queries: forward passes a point.
+        targets: (N,) classes to be taken for; without them any wrong answer will do.
+        seed: of the search.
+        give_up: leave a point whose boundary is out of reach (see ``Progress``).
+
+    Raises:
+        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    """
+    tactics: dict[str, Tactic] = {"square": Search(queries, seed, give_up)}
+    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin", targets=targets)
+
+
+def _signs(draws: Tensor) -> Tensor:
+    return (draws < 0.5).to(draws.dtype) * 2 - 1
+
+
+def _within(first: Tensor, side: int, length: int) -> Tensor:
+    """(N, length) bool: the places from ``first`` (N,) on, ``side`` of them."""
+    place = torch.arange(length, device=first.device)
+    return (place >= first[:, None]) & (place < first[:, None] + side)

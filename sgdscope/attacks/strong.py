@@ -1,0 +1,55 @@
+"""The lowest accuracy that several attacks together reach: the number to trust."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from sgdscope.attacks.apgd import Adaptive, Targeted
+from sgdscope.attacks.descent import Leap, Walk
+from sgdscope.attacks.evaluation import Tactic, evaluate
+from sgdscope.attacks.points import Attacked, Norm
+from sgdscope.attacks.square import Search
+
+
+def strong(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    eps: Sequence[float],
+    steps: int = 100,
+    queries: int = 1000,
+    norm: Norm = "linf",
+    seed: int = 0,
+    give_up: bool = True,
+) -> list[Attacked]:
+    """FGSM and a short PGD for the easy points, then APGD-CE, APGD-T and, for ℓ∞ images, Square.
+
+    After AutoAttack (Croce and Hein 2020), without its FAB. ``Attacked.by`` says which attack
+    fooled a point; one that only Square fools means that gradients mislead the others.
+
+    Args:
+        model: evaluation mode; pixels in [0, 1] to logits.
+        inputs: (N, …) in [0, 1].
+        labels: (N,) int64.
+        eps: radii in pixel units; one result each.
+        steps: of each run of APGD.
+        queries: of Square.
+        norm: of the ball.
+        seed: of the random starts and of the search.
+        give_up: leave a point whose boundary is out of an attack's reach (see ``Progress``).
+
+    Raises:
+        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    """
+    tactics: dict[str, Tactic] = {
+        "fgsm": Leap(norm),
+        "pgd": Walk(10, 1 / 4, "margin", norm, seed, None, give_up),
+        "apgd-ce": Adaptive(steps, "cross_entropy", norm, seed, 0, give_up),
+        "apgd-t": Targeted(steps, norm, seed, give_up=give_up),
+    }
+    if norm == "linf" and inputs.dim() == 4:
+        tactics["square"] = Search(queries, seed, give_up)
+    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin")

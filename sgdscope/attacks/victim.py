@@ -1,0 +1,82 @@
+"""The network under attack: frozen, asked in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from sgdscope.attacks.losses import LossFunction
+from sgdscope.attacks.points import Points
+
+Answer = TypeVar("Answer")
+
+# Points a pass. On a CPU what a chunk's activations take stays near the cache of one core.
+CHUNK = {"cpu": 100}
+CHUNK_ELSEWHERE = 4096
+
+
+class Victim:
+    """A network whose answers and input gradients are wanted, chunk by chunk."""
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self.model = model
+        self.chunk = CHUNK.get(device.type, CHUNK_ELSEWHERE)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(N, classes)."""
+
+        def answer(part: slice) -> Tensor:
+            with torch.no_grad():
+                return self._asked(inputs[part])
+
+        return torch.cat(self._in_chunks(answer, len(inputs)))
+
+    def gradients(self, at: Tensor, points: Points, loss: LossFunction) -> tuple[Tensor, Tensor]:
+        """Logits (N, classes) and the loss's gradient (N, …) at ``at`` (N, …)."""
+
+        def answer(part: slice) -> tuple[Tensor, Tensor]:
+            targets = None if points.targets is None else points.targets[part]
+            inputs = at[part].detach().requires_grad_()
+            logits = self._asked(inputs)
+            total = loss(logits, points.labels[part], targets).sum()
+            (slope,) = torch.autograd.grad(total, inputs)
+            return logits.detach(), slope
+
+        logits, slopes = zip(*self._in_chunks(answer, len(at)), strict=True)
+        return torch.cat(logits), torch.cat(slopes)
+
+    def _asked(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.model(inputs)
+        return logits
+
+    def _in_chunks(self, answer: Callable[[slice], Answer], count: int) -> list[Answer]:
+        """One answer a chunk; chunks are halved, for good, whenever memory runs out."""
+        answers: list[Answer] = []
+        start = 0
+        while start < count or not answers:
+            try:
+                answers.append(answer(slice(start, start + self.chunk)))
+            except RuntimeError as error:
+                if self.chunk == 1 or "memory" not in str(error):
+                    raise
+                self.chunk //= 2
+                continue
+            start += self.chunk
+        return answers
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient inside, so a backward pass computes the inputs' alone."""
+    thawed = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in thawed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in thawed:
+            parameter.requires_grad_(True)

@@ -1,0 +1,483 @@
+"""Closed forms on linear models, the project's conventions, properties, bad input."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from dataclasses import astuple
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from sgdscope.attacks import (
+    Attacked,
+    apgd,
+    apgd_targeted,
+    area,
+    bim,
+    fgsm,
+    gather,
+    pgd,
+    smallest_eps,
+    square,
+    strong,
+    victim,
+)  # fmt: skip
+from sgdscope.attacks.losses import LOSSES
+from sgdscope.attacks.points import Progress
+from sgdscope.errors import RequestError
+
+ATTACKS: dict[str, Callable[..., list[Attacked]]] = {
+    "fgsm": fgsm, "bim": bim, "pgd": pgd, "apgd": apgd, "apgd_targeted": apgd_targeted,
+    "square": square, "strong": strong,
+}  # fmt: skip
+QUICK: dict[str, dict[str, int]] = {
+    "fgsm": {}, "bim": {}, "pgd": {"steps": 20}, "apgd": {"steps": 20},
+    "apgd_targeted": {"steps": 10}, "square": {"queries": 60},
+    "strong": {"steps": 10, "queries": 60},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_seed() -> None:
+    torch.manual_seed(0)
+
+
+def linear(classes: int = 4, dtype: torch.dtype = torch.float64) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, classes, dtype=dtype)).eval()
+
+
+def curved(classes: int = 5, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """A small network whose answers vary and which an attack has to search."""
+    layers = nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(96, classes)
+    network = nn.Sequential(*layers).to(dtype).eval()
+    for parameter in network.parameters():
+        parameter.data.mul_(2.5)
+    return network
+
+
+def images(count: int = 24, dtype: torch.dtype = torch.float64, low: float = 0.0) -> Tensor:
+    return torch.rand(count, 1, 6, 6, dtype=dtype) * (1 - 2 * low) + low
+
+
+def answers(network: nn.Module, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        return network(inputs).argmax(1)
+
+
+def distances(network: nn.Module, inputs: Tensor, order: float) -> Tensor:
+    """(N,): from each input to the nearest boundary of a linear network, no box."""
+    head = network[-1]
+    with torch.no_grad():
+        logits = network(inputs)
+        top = logits.argmax(1)
+        gaps = logits.gather(1, top[:, None]) - logits  # (N, classes)
+        slopes = head.weight[top][:, None] - head.weight[None]  # (N, classes, 36)
+        reach = gaps / slopes.norm(order, dim=2)
+        return reach.scatter(1, top[:, None], torch.inf).amin(1)
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1.0), ("l2", 2.0)])
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+def test_two_class_linear_network_falls_exactly_at_its_distance(norm, dual, loss):
+    network, inputs = linear(2), images(low=0.4)
+    exact = distances(network, inputs, dual)
+    labels = answers(network, inputs)
+    radii = [0.5 * exact.median().item(), exact.median().item() * 1.01]
+    for result in fgsm(network, inputs, labels, eps=radii, norm=norm, loss=loss):
+        within = (result.eps < 0.35) if norm == "linf" else True
+        assert within
+        far = (exact - result.eps).abs() > 1e-9
+        inside = result.inputs.sub(inputs).abs().amax((1, 2, 3)) < 0.4
+        assert torch.equal(result.fooled[far & inside], (exact < result.eps)[far & inside])
+        assert result.fooled.any() or result.eps < exact.min()
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1.0), ("l2", 2.0)])
+def test_smallest_eps_is_the_distance_to_the_boundary_of_a_linear_network(norm, dual):
+    network, inputs = linear(2), images(low=0.45)
+    network[-1].weight.data.mul_(4)
+    labels = answers(network, inputs)
+    exact = distances(network, inputs, dual)
+    near = exact < 0.4
+    found = smallest_eps(network, inputs, labels, norm=norm, rounds=16)
+    assert near.sum() > 5
+    assert (found.fools[near] >= exact[near] - 1e-6).all()
+    assert torch.allclose(found.fools[near], exact[near], rtol=0.01)
+    assert (found.holds[near] <= exact[near] + 1e-6).all()
+
+
+def test_one_step_is_optimal_on_a_linear_network():
+    network, inputs = linear(2), images(low=0.3)
+    labels = answers(network, inputs)
+    slope = network[-1].weight[1 - labels] - network[-1].weight[labels]
+    (step,) = fgsm(network, inputs, labels, eps=[0.2])
+    (walk,) = bim(network, inputs, labels, eps=[0.2], give_up=False)
+    expected = inputs + 0.2 * slope.sign().view_as(inputs)
+    assert torch.allclose(step.inputs, expected)
+    assert torch.equal(step.fooled, walk.fooled)
+    assert torch.allclose(walk.inputs[~walk.fooled], expected[~walk.fooled])
+
+
+def test_the_l2_step_is_along_the_gradient_however_small_it_is():
+    network, inputs = linear(2, torch.float32), images(dtype=torch.float32, low=0.4)
+    for parameter in network.parameters():
+        parameter.data.mul_(1e-22)
+    labels = answers(network, inputs)
+    (result,) = fgsm(network, inputs, labels, eps=[0.3], norm="l2", loss="margin")
+    assert torch.allclose((result.inputs - inputs).flatten(1).norm(dim=1), torch.tensor(0.3))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_eps_zero_is_clean_accuracy_and_clean_errors_are_failures(name):
+    network, inputs = curved(), images()
+    labels = answers(network, inputs)
+    labels[:6] = (labels[:6] + 1) % 5
+    results = ATTACKS[name](network, inputs, labels, eps=[0.0, 0.02], **QUICK[name])
+    assert results[0].accuracy == pytest.approx(18 / 24)
+    assert torch.equal(results[0].inputs, inputs)
+    assert results[1].fooled[:6].all()
+    assert torch.equal(results[1].inputs[:6], inputs[:6])  # never attacked
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_success_is_what_the_network_says_of_the_inputs_returned(name):
+    network, inputs = curved(), images()
+    labels = answers(network, inputs)
+    (result,) = ATTACKS[name](network, inputs, labels, eps=[0.15], **QUICK[name])
+    assert torch.equal(result.fooled, answers(network, result.inputs) != labels)
+    assert result.fooled.sum() > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(sorted(ATTACKS)),
+    radii=st.lists(st.floats(0, 0.6), min_size=1, max_size=3),
+    count=st.integers(1, 9),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    norm=st.sampled_from(["linf", "l2"]),
+)
+def test_perturbations_stay_in_the_ball_and_in_the_cube(name, radii, count, dtype, norm):
+    options: dict[str, object] = dict(QUICK[name])
+    if name != "square":
+        options["norm"] = norm
+    network, inputs = curved(dtype=dtype), images(count, dtype).round(decimals=1)
+    labels = answers(network, inputs)
+    results = ATTACKS[name](network, inputs, labels, eps=radii, **options)
+    assert [result.eps for result in results] == radii
+    for result in results:
+        away = (result.inputs - inputs).flatten(1)
+        order = 2 if options.get("norm") == "l2" else math.inf
+        assert float(away.norm(order, dim=1).max()) <= result.eps + 1e-6
+        assert float(result.inputs.min()) >= 0
+        assert float(result.inputs.max()) <= 1
+        assert result.inputs.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_larger_eps_never_leaves_more(name):
+    network, inputs = curved(), images(40)
+    labels = answers(network, inputs)
+    radii = [0.3, 0.05, 0.1, 0.2]
+    results = ATTACKS[name](network, inputs, labels, eps=radii, **QUICK[name])
+    ordered = sorted(results, key=lambda result: result.eps)
+    for small, large in zip(ordered, ordered[1:], strict=False):
+        assert not (small.fooled & ~large.fooled).any()
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin", "dlr"])
+def test_more_steps_or_restarts_never_leave_more_and_pgd_is_never_above_fgsm(loss):
+    network, inputs = curved(), images(60)
+    labels = answers(network, inputs)
+    eps = [0.03, 0.08]
+    weaker = fgsm(network, inputs, labels, eps=eps, loss=loss)
+    for steps, restarts in ((1, 1), (5, 1), (20, 1), (20, 3)):
+        stronger = pgd(network, inputs, labels, eps=eps, loss=loss, steps=steps, restarts=restarts)
+        for before, after in zip(weaker, stronger, strict=True):
+            assert not (before.fooled & ~after.fooled).any()
+        weaker = stronger
+    for before, after in zip(weaker, strong(network, inputs, labels, eps=eps), strict=True):
+        assert after.accuracy <= before.accuracy
+
+
+def test_giving_up_loses_hardly_a_point_and_says_which():
+    network, inputs = curved(), images(200)
+    labels = answers(network, inputs)
+    quick = pgd(network, inputs, labels, eps=[0.02, 0.05])
+    whole = pgd(network, inputs, labels, eps=[0.02, 0.05], give_up=False)
+    for some, every in zip(quick, whole, strict=True):
+        assert every.accuracy <= some.accuracy <= every.accuracy + 0.01
+        assert some.given_up.any()
+        assert not (some.given_up & some.fooled).any()
+        assert not every.given_up.any()
+
+
+def test_who_is_out_of_reach():
+    progress = Progress(8)  # the last two steps count
+    margins = [torch.tensor([-9.0, -9.0]), torch.tensor([-8.0, -9.0]), torch.tensor([-7.0, -8.9])]
+    assert not progress.add(margins[0]).any()
+    assert not progress.add(margins[1]).any()
+    assert progress.add(margins[2]).tolist() == [False, True]  # −7 + 2·1·6 and −8.9 + 2·0.1·6
+
+
+def test_a_points_start_depends_neither_on_its_company_nor_on_chunks(monkeypatch):
+    network, inputs = curved(), images(30)
+    labels = answers(network, inputs)
+    (whole,) = pgd(network, inputs, labels, eps=[0.05], seed=3)
+    monkeypatch.setitem(victim.CHUNK, "cpu", 7)
+    (parts,) = pgd(network, inputs, labels, eps=[0.05], seed=3)
+    assert torch.allclose(whole.inputs, parts.inputs)
+    (first,) = pgd(network, inputs[:10], labels[:10], eps=[0.05], seed=3)
+    assert torch.allclose(whole.inputs[:10], first.inputs)
+    (other,) = pgd(network, inputs, labels, eps=[0.05], seed=4)
+    assert not torch.allclose(whole.inputs, other.inputs)
+
+
+@pytest.mark.parametrize("attack", [fgsm, bim, pgd, apgd, square])
+def test_targeted_attacks_count_only_the_target(attack):
+    network, inputs = curved(), images(40)
+    labels = answers(network, inputs)
+    targets = (labels + 1) % 5
+    (result,) = attack(network, inputs, labels, eps=[0.4], targets=targets)
+    assert torch.equal(result.fooled, answers(network, result.inputs) == targets)
+    assert result.fooled.any()
+
+
+def test_strong_says_which_attack_fooled_a_point():
+    network, inputs = curved(), images(40)
+    labels = answers(network, inputs)
+    (result,) = strong(network, inputs, labels, eps=[0.1], steps=20, queries=50)
+    assert result.tactics == ("fgsm", "pgd", "apgd-ce", "apgd-t", "square")
+    assert torch.equal(result.by >= -1, result.fooled)
+    (flat,) = strong(network, inputs, labels, eps=[0.1], steps=20, norm="l2")
+    assert "square" not in flat.tactics
+
+
+def test_the_network_is_left_as_it_was():
+    network, inputs = curved(), images(4)
+    network[0].bias.requires_grad_(False)
+    pgd(network, inputs, answers(network, inputs), eps=[0.1])
+    asks = [parameter.requires_grad for parameter in network.parameters()]
+    assert asks == [True, False, True, True]
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_fooled_point_is_not_asked_about_again():
+    seen = 0
+
+    class Counting(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            nonlocal seen
+            seen += len(x)
+            return network(x)
+
+    network, inputs = curved(), images(50)
+    labels = answers(network, inputs)
+    (result,) = pgd(Counting().eval(), inputs, labels, eps=[0.5], give_up=False)
+    assert result.accuracy == 0
+    assert seen < 50 * 12
+
+
+def test_chunks_shrink_when_memory_runs_out():
+    class Small(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("out of memory")
+            return network(x)
+
+    network, inputs = curved(), images(20)
+    labels = answers(network, inputs)
+    (small,) = fgsm(Small().eval(), inputs, labels, eps=[0.1])
+    (whole,) = fgsm(network, inputs, labels, eps=[0.1])
+    assert torch.equal(small.fooled, whole.fooled)
+
+
+def test_losses_match_their_formulas():
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.5, 3.0, -1.0, 1.0]], dtype=torch.float64)
+    labels, targets = torch.tensor([0, 0]), torch.tensor([2, 3])
+    logs = logits.log_softmax(1)
+    assert torch.allclose(LOSSES["cross_entropy"](logits, labels), -logs[:, 0])
+    assert torch.allclose(
+        LOSSES["cross_entropy"](logits, labels, targets), torch.stack([logs[0, 2], logs[1, 3]])
+    )
+    assert LOSSES["margin"](logits, labels).tolist() == [-1.0, 2.5]
+    assert LOSSES["margin"](logits, labels, targets).tolist() == [-2.0, -2.0]
+    assert LOSSES["dlr"](logits, labels).tolist() == [-1 / 2, 2.5 / 2.5]
+    assert LOSSES["dlr"](logits, labels, targets).tolist() == [-2 / 2.5, 0.5 / 3.25]
+
+
+def test_cross_entropy_vanishes_on_a_sure_network_and_is_counted():
+    network, inputs = curved(dtype=torch.float32), images(40, torch.float32)
+    labels = answers(network, inputs)
+    network[-1].weight.data.mul_(1e5)
+    network[-1].bias.data.mul_(1e5)
+    (blind,) = pgd(network, inputs, labels, eps=[0.1])
+    (sighted,) = pgd(network, inputs, labels, eps=[0.1], loss="margin")
+    assert blind.zero_gradient.sum() > 30
+    assert not sighted.zero_gradient.any()
+    assert blind.accuracy > sighted.accuracy + 0.2
+
+
+def test_area_is_the_mean_accuracy_of_the_curve():
+    network, inputs = linear(2), images(40)
+    labels = answers(network, inputs)
+    results = fgsm(network, inputs, labels, eps=[0.1, 0.3])
+    first, second = (result.accuracy for result in results)
+    assert area(results) == pytest.approx((0.1 * (1 + first) + 0.2 * (first + second)) / 2 / 0.3)
+    assert area(fgsm(network, inputs, labels, eps=[1e-9])) == 1
+
+
+BAD: list[tuple[str, dict[str, Tensor]]] = [
+    (r"lie in \[0, 2\]", {"inputs": torch.linspace(0, 2, 72).view(2, 1, 6, 6)}),
+    ("1 NaN", {"inputs": torch.full((2, 1, 6, 6), 0.5).index_fill(0, torch.tensor([0]), 0.1)}),
+    ("torch.uint8", {"inputs": torch.zeros(2, 1, 6, 6, dtype=torch.uint8)}),
+    ("torch.float64", {"inputs": torch.zeros(2, 1, 6, 6, dtype=torch.float64)}),
+    (r"shape \(0, 1, 6, 6\)", {"inputs": torch.zeros(0, 1, 6, 6)}),
+    (r"lie in 0 … 7", {"labels": torch.tensor([0, 7])}),
+    (r"lie in -1 … 0", {"labels": torch.tensor([-1, 0])}),
+    (r"shape \(3,\)", {"labels": torch.tensor([0, 1, 2])}),
+    ("torch.int32", {"labels": torch.tensor([0, 1], dtype=torch.int32)}),
+]
+
+
+@pytest.mark.parametrize(("message", "bad"), BAD, ids=[message for message, _ in BAD])
+@pytest.mark.parametrize("attack", [fgsm, pgd, strong])
+def test_bad_tensors_are_refused_in_one_sentence(attack, message, bad):
+    network = curved(dtype=torch.float32)
+    good = {"inputs": torch.full((2, 1, 6, 6), 0.5), "labels": torch.tensor([0, 1])}
+    chosen = {**good, **bad}
+    if "NaN" in message:
+        chosen["inputs"][0, 0, 0, 0] = torch.nan
+    with pytest.raises(RequestError, match=message):
+        attack(network, **chosen, eps=[0.1])
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (curved(dtype=torch.float32).train(), "training mode"),
+        (nn.Sequential(nn.Flatten(0)).eval(), "expected logits of shape"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(36, 1)).eval(), "at least 2"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3)).eval(), "expected logits of shape"),
+    ],
+)
+def test_bad_networks_are_refused_in_one_sentence(network, message):
+    with pytest.raises(RequestError, match=message):
+        fgsm(network, torch.zeros(2, 1, 6, 6), torch.tensor([0, 0]), eps=[0.1])
+
+
+@pytest.mark.parametrize("eps", [[], [-0.1], [math.nan], [math.inf]])
+def test_bad_eps_is_refused(eps):
+    with pytest.raises(RequestError, match="eps"):
+        fgsm(linear(), images(2), torch.tensor([0, 0]), eps=eps)
+
+
+class Scaled(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) * 1e4
+
+
+class Quantised(Scaled):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network((x * 8).round() / 8)
+
+
+class Probabilities(Scaled):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x).softmax(1)
+
+
+class Randomised(Scaled):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x + 0.05 * torch.randn_like(x))
+
+
+PLANTED = [
+    (Scaled, "rounded off"),
+    (Scaled, "no gradient at all"),
+    (Quantised, "no gradient at all"),
+    (Probabilities, "probabilities"),
+    (Randomised, "randomised"),
+]
+
+
+@pytest.mark.parametrize(("mask", "message"), PLANTED)
+@pytest.mark.parametrize("attack", [fgsm, pgd])
+def test_planted_masking_is_flagged(attack, mask, message):
+    network = mask(curved(dtype=torch.float32)).eval()
+    inputs = images(60, torch.float32)
+    labels = answers(network, inputs)
+    results = attack(network, inputs, labels, eps=[0.05])
+    (seen,) = gather(network, inputs, labels, results, loss="cross_entropy")
+    assert any(message in flag for flag in seen.flags())
+
+
+def test_a_search_without_gradients_sees_through_a_quantised_input():
+    network = Quantised(curved(dtype=torch.float32)).eval()
+    inputs = images(60, torch.float32)
+    labels = answers(network, inputs)
+    results = strong(network, inputs, labels, eps=[0.2], steps=10, queries=200)
+    (seen,) = gather(network, inputs, labels, results, loss="margin")
+    assert seen.black_box_beats is not None
+    assert seen.black_box_beats > 5
+    assert any("search without gradients" in flag for flag in seen.flags())
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+def test_an_ordinary_network_is_not_flagged(loss):
+    network, inputs = curved(dtype=torch.float32), images(100, torch.float32)
+    labels = answers(network, inputs)
+    results = pgd(network, inputs, labels, eps=[0.02, 0.1], loss=loss)
+    for seen in gather(network, inputs, labels, results, loss=loss):
+        assert seen.flags() == []
+        assert seen.right == 100
+    results = strong(network, inputs, labels, eps=[0.05], steps=20, queries=50)
+    assert gather(network, inputs, labels, results, loss="margin")[0].flags() == []
+
+
+needs_foolbox = pytest.mark.skipif(
+    importlib.util.find_spec("foolbox") is None, reason="foolbox is not installed"
+)
+
+
+@needs_foolbox
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_fgsm_and_bim_agree_with_foolbox(norm):
+    import foolbox
+
+    network, inputs = curved(dtype=torch.float32), images(100, torch.float32)
+    labels = answers(network, inputs)
+    peer = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    kind = foolbox.attacks
+    eps = 0.03 if norm == "linf" else 0.2
+    one = kind.LinfFastGradientAttack() if norm == "linf" else kind.L2FastGradientAttack()
+    _, clipped, fooled = one(peer, inputs, labels, epsilons=eps)
+    (ours,) = fgsm(network, inputs, labels, eps=[eps], norm=norm)
+    assert torch.equal(ours.fooled, fooled)
+    assert torch.allclose(ours.inputs, clipped, atol=1e-6)
+    basic = (kind.LinfBasicIterativeAttack if norm == "linf" else kind.L2BasicIterativeAttack)(
+        rel_stepsize=0.1, steps=10
+    )
+    _, clipped, fooled = basic(peer, inputs, labels, epsilons=eps)
+    (ours,) = bim(network, inputs, labels, eps=[eps], norm=norm, give_up=False)
+    assert (ours.fooled != fooled).sum() <= 1
+    assert (fooled & ~ours.fooled).sum() == 0
+    assert torch.allclose(ours.inputs[~ours.fooled], clipped[~ours.fooled], atol=1e-5)
+
+
+def test_evidence_is_plain_numbers():
+    network, inputs = curved(), images(10)
+    labels = answers(network, inputs)
+    (seen,) = gather(network, inputs, labels, fgsm(network, inputs, labels, eps=[0.1]),
+                     loss="cross_entropy")  # fmt: skip
+    assert all(isinstance(value, bool | int | float) for value in seen.scalars().values())
+    assert len(astuple(seen)) > len(seen.scalars())
