@@ -63,26 +63,57 @@ def start(
         int | None, typer.Option(min=1, help="Worker processes; default: one a core, or a GPU.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train and measure.")] = Device.auto,
+    budget: Annotated[
+        str | None, typer.Option(help="A smaller form of the study, such as small.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what there is to do and how long it takes.")
+    ] = False,
 ) -> None:
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
         overrides = dict(_assignment(text) for text in settings or [])
-        out = out or _default_out(study, overrides)
-        results = _run(study, overrides, out, workers, device)
+        if plan:
+            _plan(study, overrides, budget, workers, device)
+            return
+        out = out or _default_out(study, overrides, budget)
+        results = _run(study, overrides, budget, out, workers, device)
         _show(results, out)
         if (results.runs["status"] == "failed").any():
             raise typer.Exit(1)
 
 
+def _plan(
+    source: str,
+    overrides: dict[str, Any],
+    budget: str | None,
+    workers: int | None,
+    device: Device,
+) -> None:
+    from sgdscope import planning
+    from sgdscope.study import Study
+
+    study = Study.load(source, overrides=overrides, budget=budget)
+    made = planning.plan(study, device=device, workers=workers)
+    console.print(planning.table(made))
+    for line in planning.summary(made):
+        console.print(line, highlight=False)
+
+
 def _run(
-    source: str, overrides: dict[str, Any], out: Path, workers: int | None, device: Device
+    source: str,
+    overrides: dict[str, Any],
+    budget: str | None,
+    out: Path,
+    workers: int | None,
+    device: Device,
 ) -> Results:
     from sgdscope import studyfile
     from sgdscope.progress import RunProgress
     from sgdscope.running import run
     from sgdscope.study import Study
 
-    study = Study.load(source, overrides=overrides)
+    study = Study.load(source, overrides=overrides, budget=budget)
     home = studyfile.find(source).parent
     console.print(
         f"[bold]{study.name}[/]: {len(study.runs)} runs, results in {out}", highlight=False
@@ -209,9 +240,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def _default_out(study: str, overrides: dict[str, Any]) -> Path:
-    """A folder of its own for each study and set of overrides."""
+def _default_out(study: str, overrides: dict[str, Any], budget: str | None = None) -> Path:
+    """A folder of its own for each study, budget and set of overrides."""
     name = re.sub(r"[^\w-]+", "-", study.removesuffix(".toml")).strip("-")
+    name += f"-{budget}" if budget else ""
     if overrides:
         text = json.dumps(overrides, sort_keys=True).encode()
         name += "-" + hashlib.blake2b(text, digest_size=3).hexdigest()

@@ -55,7 +55,7 @@ def run(
         RequestError: the folder, the data or the device cannot be used.
     """
     device = choose_device(device)
-    for name in study.data:
+    for name in {run.data: None for run in study.runs}:
         data.load(name)  # here, so that bad data is one message and workers find it decoded
     folder = StudyFolder(out)
     with folder.locked():
@@ -65,7 +65,7 @@ def run(
             watcher.begin(tasks, measures=len(study.measures))
         engine = LocalEngine(workers or default_workers(device))
         plugins = tuple(Path(home, file) for file in study.plugins)
-        job = Job(study.measure, plugins, device, checkpoint_every)
+        job = Job(plugins, device, checkpoint_every)
         with closing(engine.execute(job, tasks)) as messages:
             for message in messages:
                 if isinstance(message, Outcome):
@@ -87,18 +87,19 @@ def missing(study: Study, folder: StudyFolder) -> list[Task]:
 
 def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     """What is left to do of a run: nothing, measures on its trained network, or its training."""
-    options = {name: measure.model_dump() for name, measure in study.measures.items()}
+    measures = study.measures_of(run)
+    options = {name: measure.model_dump() for name, measure in measures.items()}
     result, weights = folder.trained(run.id)
     if result is None or weights is None:
-        return Task(run, checkpoint=folder.checkpoint(run.id))
+        return Task(run, options, checkpoint=folder.checkpoint(run.id))
     lacking = {name for name in options if result.measured.get(name) != options[name]}
     if not lacking and result.status != "failed":
         return None
-    if any(study.measures[name].every for name in lacking):
-        return Task(run)
+    if any(measures[name].along for name in lacking):
+        return Task(run, options)
     if any(name in result.measured for name in lacking):
         result = result.model_copy(update={"measured": {}, "measurements": []})
-    return Task(run, prior=result, weights=weights)
+    return Task(run, options, prior=result, weights=weights)
 
 
 def choose_device(device: str) -> str:

@@ -257,7 +257,7 @@ def test_what_follows_from_progress_alone_vanishes_at_equal_loss():
 def test_without_measurements_along_training_equal_loss_says_what_to_ask_for():
     (verdict,) = judged(results(lines=[BENCHMARK]), "a-ratio", when="equal training loss")
     assert verdict.verdict == "inconclusive"
-    assert "set every = N under [measure.pgd_accuracy]" in verdict.reason
+    assert "set every = N or at = [N, …] under [measure.pgd_accuracy]" in verdict.reason
 
 
 def test_batch_sizes_that_share_no_loss_with_the_rest_are_not_compared():
@@ -319,7 +319,7 @@ def test_claims_from_the_command_line_with_one_of_the_users_own(tmp_path):
     folder = StudyFolder(tmp_path)
     write_text(folder.study_file, 'name = "made up"\nplugins = ["mine.py"]\n')
     for result in made(lines=[LR], sizes=[64, 128]):
-        write_text(folder.result_file(result.run.id), result.model_dump_json())
+        write_text(folder.run_file(result.run.id, "result.json"), result.model_dump_json())
     out = str(tmp_path)
     invoke = CliRunner().invoke
     shown = invoke(app, ["claims", out])

@@ -197,7 +197,7 @@ class Evidence:
         if len(ends) == len(taken):
             return taken.iloc[:0], (
                 "was measured at the end of training only; for measurements along the way, "
-                f"set every = N under [measure.{quantity.measure}]"
+                f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
             )
         groups = taken.groupby("batch_size") if by_batch else [(None, taken)]
         parts = [progress.at_equal_loss(group)[0] for _, group in groups]

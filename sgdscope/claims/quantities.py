@@ -11,7 +11,7 @@ from sgdscope import palette, views
 from sgdscope.results import Results
 
 # Measures of robustness that no eps pins to a floor.
-FLOOR_FREE = ("median_eps", "robust_area")
+FLOOR_FREE = ("median_eps", "robustness_area")
 FLOOR = 0.01  # accuracies that are all this near to 0, or to chance, tell runs apart by noise
 
 
@@ -25,7 +25,7 @@ class Quantity:
     @property
     def is_accuracy(self) -> bool:
         """Counted in points; anything else as a power of what it depends on."""
-        return palette.is_accuracy(self.measure)
+        return palette.is_accuracy(self.measure) or self.measure == "robustness_area"
 
     @property
     def label(self) -> str:
@@ -52,7 +52,7 @@ class Quantity:
         """
         if not self.is_accuracy:
             return 0.1
-        return 1.0 if self.eps is not None else 0.5
+        return 0.5 if self.measure == "test_accuracy" else 1.0
 
     @property
     def difference_margin(self) -> float:
@@ -91,7 +91,7 @@ def robustness(results: Results) -> list[Quantity]:
 
 def is_floor_free(measure: str) -> bool:
     """Whether a measure of robustness still tells runs apart when every point is fooled."""
-    return measure.endswith(FLOOR_FREE)
+    return measure in FLOOR_FREE
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:

@@ -6,11 +6,11 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from sgdscope.engines.base import Job, Message, failure
+from sgdscope.engines.base import Job, Message, failure, measures
 from sgdscope.execution import Checkpoint, Outcome, Task, execute
 
 ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
@@ -59,7 +59,7 @@ class LocalEngine:
                     if isinstance(message, Outcome):
                         _hand(worker, queue)
                     if isinstance(message, Checkpoint) and worker.task is not None:
-                        worker.task = Task(worker.task.run, checkpoint=message.state)
+                        worker.task = replace(worker.task, checkpoint=message.state, prior=None)
                     yield message
         finally:
             for worker in workers:
@@ -100,13 +100,14 @@ def _work(pipe: Connection, job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
-    measures = job.prepare()
+    job.prepare()
     device = torch.device(job.device)
     try:
         while True:
+            task: Task = pipe.recv()
             outcome = execute(
-                pipe.recv(),
-                measures,
+                task,
+                measures(task),
                 device=device,
                 tell=pipe.send,
                 checkpoint_every=job.checkpoint_every,
