@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from rich.table import Table
 from sgdscope.errors import RequestError
 
 if TYPE_CHECKING:
-    from sgdscope.folder import StudyFolder
     from sgdscope.results import Results
+    from sgdscope.study import Study
 
 app = typer.Typer(
     help="What SGD's knobs do to a network: generalisation, curvature, robustness.",
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 100)
 errors = Console(stderr=True)
 
 
@@ -38,6 +39,13 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class EngineName(StrEnum):
+    """What carries out the runs."""
+
+    local = "local"
+    ray = "ray"
 
 
 class Kind(StrEnum):
@@ -63,6 +71,9 @@ def start(
         int | None, typer.Option(min=1, help="Worker processes; default: one a core, or a GPU.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train and measure.")] = Device.auto,
+    engine: Annotated[
+        EngineName, typer.Option(help="Processes on this machine, or a Ray cluster.")
+    ] = EngineName.local,
     budget: Annotated[
         str | None, typer.Option(help="A smaller form of the study, such as small.")
     ] = None,
@@ -73,54 +84,40 @@ def start(
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
         overrides = dict(_assignment(text) for text in settings or [])
+        from sgdscope import studyfile
+        from sgdscope.study import Study
+
+        loaded = Study.load(study, overrides=overrides, budget=budget)
         if plan:
-            _plan(study, overrides, budget, workers, device)
+            _plan(loaded, device=device, workers=workers)
             return
         out = out or _default_out(study, overrides, budget)
-        results = _run(study, overrides, budget, out, workers, device)
+        home = studyfile.find(study).parent
+        results = _run(loaded, home, out, workers=workers, device=device, engine=engine)
         _show(results, out)
         if (results.runs["status"] == "failed").any():
             raise typer.Exit(1)
 
 
-def _plan(
-    source: str,
-    overrides: dict[str, Any],
-    budget: str | None,
-    workers: int | None,
-    device: Device,
-) -> None:
+def _plan(study: Study, **how: Any) -> None:
     from sgdscope import planning
-    from sgdscope.study import Study
 
-    study = Study.load(source, overrides=overrides, budget=budget)
-    made = planning.plan(study, device=device, workers=workers)
+    made = planning.plan(study, **how)
     console.print(planning.table(made))
     for line in planning.summary(made):
         console.print(line, highlight=False)
 
 
-def _run(
-    source: str,
-    overrides: dict[str, Any],
-    budget: str | None,
-    out: Path,
-    workers: int | None,
-    device: Device,
-) -> Results:
-    from sgdscope import studyfile
+def _run(study: Study, home: Path, out: Path, **how: Any) -> Results:
     from sgdscope.progress import RunProgress
     from sgdscope.running import run
-    from sgdscope.study import Study
 
-    study = Study.load(source, overrides=overrides, budget=budget)
-    home = studyfile.find(source).parent
     console.print(
         f"[bold]{study.name}[/]: {len(study.runs)} runs, results in {out}", highlight=False
     )
     with RunProgress(console) as progress:
         try:
-            return run(study, out=out, home=home, device=device, workers=workers, watcher=progress)
+            return run(study, out=out, home=home, watcher=progress, **how)
         except KeyboardInterrupt:
             progress.__exit__(None, None, None)
             errors.print(
@@ -171,7 +168,6 @@ def judge(
 
     with _complaints():
         home = StudyFolder(folder)
-        _load_plugins(home)
         verdicts = claims.judge(Results.load(folder), lost_too=lost_too)
         text = record.as_json(verdicts)
         write_text(home.claims, text + "\n")
@@ -180,14 +176,6 @@ def judge(
             return
         console.print(record.table(verdicts))
         console.print(f"every verdict, with its reason: {home.claims}", soft_wrap=True)
-
-
-def _load_plugins(folder: StudyFolder) -> None:
-    """Load the parts that a study brought along."""
-    from sgdscope import plugins
-
-    for file in folder.settings().get("plugins", []):
-        plugins.load(folder.path / file)
 
 
 @app.command("list")

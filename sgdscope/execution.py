@@ -7,13 +7,12 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load as read
+from safetensors.torch import save
 from torch import Tensor
 
-from sgdscope import data as datasets
 from sgdscope.data import Dataset
 from sgdscope.measuring import Measure, Reading, Subject, fit
 from sgdscope.result import Measurement, Result, Status, environment
@@ -66,22 +65,22 @@ Tell = Callable[[Event | Checkpoint], None]
 def execute(
     task: Task,
     measures: Mapping[str, Measure],
+    load: Callable[[str], Dataset],
     *,
-    device: torch.device,
     tell: Tell,
     checkpoint_every: float,
 ) -> Outcome:
-    """Carry out one task on this process's device. An exception becomes a failed result.
+    """Carry out one task. An exception becomes a failed result.
 
     Args:
         task: what to do.
         measures: the measures to take, by name.
-        device: where to train and measure.
+        load: gives a data set by name, on the device to train on.
         tell: told of events, and of a checkpoint at the end of an epoch when one is due.
         checkpoint_every: seconds.
     """
     try:
-        data = _load(task.run.data, device).subset(task.run.train_size)
+        data = load(task.run.data).subset(task.run.train_size)
         execution = _Execution(task, measures, data, tell)
         execution.train(checkpoint_every)
         execution.measure()
@@ -91,11 +90,6 @@ def execute(
         return Outcome(
             Result(run=task.run, status="failed", error=error, environment=environment())
         )
-
-
-@lru_cache(maxsize=1)
-def _load(name: str, device: torch.device) -> Dataset:
-    return datasets.load(name).to(device)
 
 
 class _Execution:
@@ -112,12 +106,12 @@ class _Execution:
         self.arrays: dict[str, Tensor] = {}
         self.error: str | None = None
         if task.checkpoint is not None:
-            tensors = load(task.checkpoint)
+            tensors = read(task.checkpoint)
             header = int.from_bytes(task.checkpoint[:8], "little")
             metadata = json.loads(task.checkpoint[8 : 8 + header])["__metadata__"]
             self._resume(Result.model_validate_json(metadata["result"]), tensors)
         elif task.prior is not None and task.weights is not None:
-            weights = load(task.weights)
+            weights = read(task.weights)
             self._resume(task.prior, {f"model.{key}": value for key, value in weights.items()})
 
     def _resume(self, result: Result, tensors: Mapping[str, Tensor]) -> None:
@@ -174,7 +168,8 @@ class _Execution:
 
     def _take(self, name: str, measure: Measure) -> None:
         start = time.perf_counter()
-        for reading in measure.read(Subject(self.training.model, self.data, self.run.seed)):
+        subject = Subject(self.training.model, self.data, self.run.seed, self.run.batch_size)
+        for reading in measure.read(subject):
             self._record(reading)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 

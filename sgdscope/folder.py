@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sgdscope import studyfile
 from sgdscope.errors import RequestError
 from sgdscope.files import write_bytes, write_text
+from sgdscope.plugins import Plugin
 from sgdscope.result import Result
 from sgdscope.study import Study
 
@@ -58,7 +59,16 @@ class StudyFolder:
             raise RequestError(f"{self.path}: no study there; expected a folder with a study.toml")
         return studyfile.read(self.study_file)
 
-    def claim(self, study: Study, *, home: Path) -> None:
+    def load_plugins(self) -> None:
+        """Load the parts that the study brought along.
+
+        Raises:
+            RequestError: one of them is missing or fails.
+        """
+        for file in self.settings().get("plugins", []):
+            Plugin.read(self.path / file).load()
+
+    def prepare(self, study: Study, *, home: Path) -> None:
         """Write the study's settings, or find that the folder is this study's already.
 
         A study of the same name whose grid only grew keeps what the folder holds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 FEW = 5  # with fewer seeds a t-interval says more about its formula than about the runs
 
@@ -30,7 +30,7 @@ def over_seeds(rows: pd.DataFrame, by: list[str], *, log: bool = False) -> pd.Da
     if not uses_extremes(table["seeds"]):
         several = table["seeds"] > 1
         degrees = table["seeds"].clip(lower=2) - 1
-        half = stats.t.ppf(0.975, degrees) * table["spread"] / np.sqrt(table["seeds"])
+        half = stdtrit(degrees, 0.975) * table["spread"] / np.sqrt(table["seeds"])
         table["low"] = table["middle"] - half.where(several, 0.0)
         table["high"] = table["middle"] + half.where(several, 0.0)
     if log:

@@ -22,22 +22,28 @@ LABELS = {
 }
 PAPER = {"fixed": "LR", "constant-ratio": "LR/BS", "step-decay": "Benchmark"}
 
-# Colours for a light page and for a dark one. The first three are the paper's; all keep apart in
-# hue and lightness for the common kinds of colour blindness.
-SCHEDULES = {
-    "fixed": ("#4FAEE3", "#4FB3EA"),
-    "constant-ratio": ("#8A5FC2", "#A688DE"),
-    "step-decay": ("#D6402F", "#F0705E"),
+# The colours of each schedule's first and last line, on a light ground and on a dark one; those
+# between are mixed from them. The first three schedules have the paper's hues.
+Shades = tuple[tuple[str, str], tuple[str, str]]
+SCHEDULES: dict[str, Shades] = {
+    "fixed": (("#55B5E8", "#0B4F8F"), ("#3F9FE0", "#B9E2FB")),
+    "constant-ratio": (("#9A6BD0", "#4C1788"), ("#9673DC", "#DDCBFB")),
+    "step-decay": (("#DB4437", "#7E120C"), ("#EF6351", "#FBC6BD")),
 }
-OTHERS = [
-    ("#E09A00", "#E8AE33"),
-    ("#1A9E77", "#35BD94"),
-    ("#8C6D46", "#BFA07A"),
-    ("#D46BA3", "#E38FBD"),
-    ("#6B7280", "#A3ABB8"),
+OTHERS: list[Shades] = [
+    (("#E09A00", "#7A4F00"), ("#E8A317", "#F8DFA6")),
+    (("#1FA67C", "#075540"), ("#2FB88D", "#B4EBD8")),
+    (("#9C7A50", "#523A1C"), ("#B6925F", "#E8D8BF")),
+    (("#D978AD", "#86305F"), ("#E07DB4", "#F8D0E4")),
+    (("#7C8491", "#343A44"), ("#8C95A3", "#D8DCE2")),
 ]
-# The smallest batch is the lightest on white, the darkest on black: viridis without its ends.
+# Batch sizes rise from green to violet, along viridis without the ends that the ground swallows.
 BATCHES = ["#B5C93A", "#5CBF68", "#26A384", "#2A7E8E", "#3B5A8C", "#46327E"]
+BATCHES_ON_DARK = ["#E8E337", "#8FD350", "#3FBF8F", "#3A9FB0", "#6F93CF", "#A48BE0"]
+# A clean accuracy is drawn on an axis logarithmic in the error, so that 0.98 and 0.99 can be told
+# apart; at this error the stretching ends, so that no error at all has a place too.
+STRETCH_END = 0.004
+STRETCH_TICKS = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1]
 MARKERS = ["o", "s", "^", "D", "p", "*"]
 SYMBOLS = ["circle", "square", "triangle-up", "diamond", "pentagon", "star"]
 
@@ -55,14 +61,6 @@ class Line:
     dark: str  # on a dark ground
     mark: int  # index into MARKERS and SYMBOLS
 
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of this line."""
-        return frame[
-            (frame["schedule"] == self.schedule)
-            & (frame["schedule_options"] == self.options)
-            & (frame["momentum"] == self.momentum)
-        ]
-
 
 def lines(runs: pd.DataFrame) -> list[Line]:
     """Every line of a study: the paper's schedules first, momentum rising within each."""
@@ -73,11 +71,11 @@ def lines(runs: pd.DataFrame) -> list[Line]:
     momenta = sorted(found["momentum"].unique())
     made: list[Line] = []
     for name in names:
-        light, dark = _colours(name, names)
+        shades = _shades(name, names)
         own = found[found["schedule"] == name].sort_values(["momentum", "schedule_options"])
         varying = _varying(own["schedule_options"].unique())
         for i, row in enumerate(own.itertuples(index=False)):
-            shade = 0.62 * i / max(len(own) - 1, 1)
+            light, dark = (mix(*ends, i / max(len(own) - 1, 1)) for ends in shades)
             extra = varying[str(row.schedule_options)]
             made.append(
                 Line(
@@ -86,8 +84,8 @@ def lines(runs: pd.DataFrame) -> list[Line]:
                     options=str(row.schedule_options),
                     momentum=float(row.momentum),
                     label=", ".join(filter(None, [name, extra, f"m = {row.momentum:g}"])),
-                    colour=mix(light, "#101020", shade),
-                    dark=mix(dark, "#FFFFFF", shade),
+                    colour=light,
+                    dark=dark,
                     mark=momenta.index(row.momentum) % len(MARKERS),
                 )
             )
@@ -99,6 +97,13 @@ def label(measure: str) -> str:
     return LABELS.get(measure, measure.replace("_", " ").capitalize())
 
 
+def short(measure: str) -> str:
+    """A measure's name where there is room for a word or two."""
+    if measure == "top_eigenvalue":
+        return "λ₁"
+    return label(measure).removesuffix(" accuracy")
+
+
 def is_accuracy(measure: str) -> bool:
     """Whether a measure is a share of points answered rightly, so that chance level matters."""
     return measure.endswith("_accuracy")
@@ -108,26 +113,21 @@ def on_log_axis(measure: str, values: pd.Series) -> bool:
     """Whether a measure's values are best seen on a logarithmic axis."""
     if is_accuracy(measure) or values.empty or not (values > 0).all():
         return False
-    return measure == "top_eigenvalue" or bool(values.max() > 8 * values.min())
+    return measure in ("top_eigenvalue", "train_loss") or bool(values.max() > 8 * values.min())
 
 
-def batch_colours(sizes: Iterable[int]) -> dict[int, str]:
-    """A colour for each batch size, from light to dark."""
-    ordered = sorted(sizes)
+def batch_colours(sizes: Iterable[int], *, dark: bool = False) -> dict[int, str]:
+    """A colour for each batch size, on a light or a dark ground."""
+    ordered = sorted(int(size) for size in sizes)
     last = max(len(ordered) - 1, 1)
-    return {size: _along(BATCHES, i / last) for i, size in enumerate(ordered)}
+    scale = BATCHES_ON_DARK if dark else BATCHES
+    return {size: _along(scale, i / last) for i, size in enumerate(ordered)}
 
 
 def mix(colour: str, other: str, share: float) -> str:
     """``colour`` with ``share`` of ``other`` in it; both as #RRGGBB."""
     pairs = zip(_channels(colour), _channels(other), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)
-
-
-def see_through(colour: str, share: float) -> str:
-    """A colour that covers only a share of what is behind it."""
-    red, green, blue = _channels(colour)
-    return f"rgba({red},{green},{blue},{share})"
 
 
 def _channels(colour: str) -> list[int]:
@@ -151,7 +151,7 @@ def _schedule_order(name: str) -> tuple[int, str]:
     return rank(name, SCHEDULES), name
 
 
-def _colours(name: str, names: list[str]) -> tuple[str, str]:
+def _shades(name: str, names: list[str]) -> Shades:
     if name in SCHEDULES:
         return SCHEDULES[name]
     others = [other for other in names if other not in SCHEDULES]

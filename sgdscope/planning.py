@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import data as datasets
 from sgdscope.data import Dataset
+from sgdscope.engines.local import default_workers
 from sgdscope.measuring import Measure, Subject
-from sgdscope.running import choose_device, default_workers
+from sgdscope.running import choose_device, choose_engine
 from sgdscope.runs import Run
 from sgdscope.study import Study
 from sgdscope.training import Training, initialise
@@ -75,7 +76,7 @@ def plan(study: Study, *, device: str = "auto", workers: int | None = None) -> P
     Raises:
         RequestError: the device or the data cannot be used.
     """
-    device = choose_device(device)
+    device = choose_device(device, choose_engine("local", workers=workers))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

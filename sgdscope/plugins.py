@@ -1,33 +1,47 @@
-"""A user's own parts: Python files that register models, data sets, schedules or measures."""
+"""A user's own parts: Python files that register models, data sets, schedules, measures."""
 
 import hashlib
-import importlib.util
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Self
 
 from sgdscope.errors import RequestError
 
 
-def load(file: Path) -> None:
-    """Import a file for what it registers; once, however often and from wherever it is asked for.
+@dataclass(frozen=True)
+class Plugin:
+    """A Python file that registers parts; its text travels to workers that have no such file."""
 
-    Raises:
-        RequestError: there is no such file, or importing it fails.
-    """
-    try:
-        source = file.read_bytes()
-    except OSError as error:
-        raise RequestError(f"plugin {file}: {error.strerror}") from error
-    name = f"sgdscope_plugin_{hashlib.blake2b(source, digest_size=6).hexdigest()}"
-    if name in sys.modules:
-        return
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"plugin {file}: expected a Python file (.py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise RequestError(f"plugin {file}: {type(error).__name__}: {error}") from error
+    name: str
+    source: str
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read a file.
+
+        Raises:
+            RequestError: there is no such file.
+        """
+        try:
+            return cls(file.name, file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"plugin {file}: {error}") from error
+
+    def load(self) -> None:
+        """Carry out the file for what it registers; once, however often it is asked for.
+
+        Raises:
+            RequestError: the file raises an exception.
+        """
+        digest = hashlib.blake2b(self.source.encode(), digest_size=6).hexdigest()
+        module = ModuleType(f"sgdscope_plugin_{digest}")
+        if module.__name__ in sys.modules:
+            return
+        sys.modules[module.__name__] = module
+        try:
+            exec(compile(self.source, self.name, "exec"), vars(module))
+        except Exception as error:
+            del sys.modules[module.__name__]
+            raise RequestError(f"plugin {self.name}: {type(error).__name__}: {error}") from error

@@ -37,7 +37,7 @@ class Results:
             RequestError: the folder holds no study.
         """
         study = StudyFolder(folder)
-        study.settings()
+        study.load_plugins()
         return cls.collect(study.results())
 
     @classmethod
@@ -53,7 +53,7 @@ class Results:
         table = pd.DataFrame(
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
         )
-        return cls(table, pd.DataFrame(runs), pd.DataFrame(epochs))
+        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs))
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""
@@ -66,6 +66,12 @@ class Results:
         """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted."""
         write_atomically(folder.csv, lambda aside: self.table.to_csv(aside, index=False))
         write_atomically(folder.parquet, lambda aside: self.table.to_parquet(aside, index=False))
+
+
+def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Yes-or-no evidence that some measures lack: a gap is unknown, not false."""
+    answers = [name for name in table if set(table[name].dropna().map(type)) == {bool}]
+    return table.astype(dict.fromkeys(answers, "boolean"))
 
 
 def _order(result: Result) -> tuple[Any, ...]:

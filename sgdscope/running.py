@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from sgdscope import data
-from sgdscope.engines import Job, LocalEngine, Message
-from sgdscope.errors import RequestError
+from sgdscope.engines import Engine, Job, LocalEngine, Message
+from sgdscope.errors import RequestError, unknown
 from sgdscope.execution import Checkpoint, Outcome, Task
 from sgdscope.folder import StudyFolder
+from sgdscope.plugins import Plugin
 from sgdscope.results import Results
 from sgdscope.runs import Run
 from sgdscope.study import Study
@@ -36,6 +34,7 @@ def run(
     out: str | Path,
     home: str | Path = ".",
     device: str = "auto",
+    engine: str = "local",
     workers: int | None = None,
     watcher: Watcher | None = None,
     checkpoint_every: float = 30.0,
@@ -47,26 +46,27 @@ def run(
         out: the folder for its results; finished runs in it are kept as they are.
         home: the folder that the study's plugins are relative to.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        workers: worker processes; by default one per core, or one per GPU.
+        engine: "local" for processes on this machine, "ray" for a Ray cluster.
+        workers: runs at a time; by default one per core or GPU.
         watcher: told of what there is to do and of everything that happens.
         checkpoint_every: seconds of training that a crash may cost, rounded up to an epoch.
 
     Raises:
         RequestError: the folder, the data or the device cannot be used.
     """
-    device = choose_device(device)
-    for name in {run.data: None for run in study.runs}:
+    chosen = choose_engine(engine, workers=workers)
+    device = choose_device(device, chosen)
+    for name in dict.fromkeys(run.data for run in study.runs):
         data.load(name)  # here, so that bad data is one message and workers find it decoded
     folder = StudyFolder(out)
     with folder.locked():
-        folder.claim(study, home=Path(home))
+        folder.prepare(study, home=Path(home))
         tasks = missing(study, folder)
         if watcher is not None:
             watcher.begin(tasks, measures=len(study.measures))
-        engine = LocalEngine(workers or default_workers(device))
-        plugins = tuple(Path(home, file) for file in study.plugins)
+        plugins = tuple(Plugin.read(Path(home, file)) for file in study.plugins)
         job = Job(plugins, device, checkpoint_every)
-        with closing(engine.execute(job, tasks)) as messages:
+        with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
                 if isinstance(message, Outcome):
                     folder.save(message)
@@ -102,20 +102,29 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     return Task(run, options, prior=result, weights=weights)
 
 
-def choose_device(device: str) -> str:
+def choose_engine(name: str, *, workers: int | None) -> Engine:
+    """An engine by name.
+
+    Raises:
+        RequestError: there is no such engine, or what it needs is not installed.
+    """
+    if name == "local":
+        return LocalEngine(workers=workers)
+    if name == "ray":
+        from sgdscope.engines.ray import RayEngine
+
+        return RayEngine(workers=workers)
+    raise unknown("engine", name, ["local", "ray"])
+
+
+def choose_device(name: str, engine: Engine) -> str:
     """Resolve "auto".
 
     Raises:
-        RequestError: there is no such device here.
+        RequestError: the engine has no such device.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise RequestError(f"--device {device}: expected auto, cpu or cuda")
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+    if name not in ("auto", "cpu", "cuda"):
+        raise RequestError(f"--device {name}: expected auto, cpu or cuda")
+    if name == "cuda" and engine.device != "cuda":
         raise RequestError("--device cuda: no CUDA device was found; expected one, or --device cpu")
-    return "cuda" if device != "cpu" and available else "cpu"
-
-
-def default_workers(device: str) -> int:
-    """One worker a core that this process may use, or one a GPU."""
-    return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))
+    return engine.device if name == "auto" else name

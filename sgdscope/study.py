@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from sgdscope import budgets, plugins, studyfile
+from sgdscope import budgets, studyfile
 from sgdscope.errors import RequestError, unknown
+from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
 from sgdscope.runs import Momentum, Options, Positive, Run, Seed, Whole
 
@@ -177,7 +178,7 @@ class Study(BaseModel):
             RequestError: a key, a name or a value is not valid.
         """
         for file in settings.get("plugins", []):
-            plugins.load(home / file)
+            Plugin.read(home / file).load()
         try:
             return _checked(cls, dict(settings), where="")
         except RequestError as error:

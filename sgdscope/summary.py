@@ -3,58 +3,62 @@
 from __future__ import annotations
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
-from sgdscope import intervals, palette, views
+from sgdscope import intervals, palette
 from sgdscope.results import Results
+from sgdscope.views import View
 
-WIDTH = 100  # columns of a terminal that the table stays within
-COLUMNS = 5  # measures shown
+LOSS = "loss"
+ATTACKS = 2  # so many have a column: the table stays within 100 characters
 
 
 def table(results: Results) -> Table:
-    """One row a line and batch size: mean ± half the spread over seeds, and how the runs ended."""
-    shown = _shown(results)
-    grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
-    several = len(views.panels(results.runs)) > 1
-    for name in ["model, data"] * several + ["schedule"]:
-        grid.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in ["batch", *(header for header, _ in shown), "runs"]:
-        grid.add_column(name, justify="left" if name == "runs" else "right", no_wrap=True)
-    for panel in views.panels(results.runs):
-        for line in palette.lines(results.runs):
-            runs = line.of(views.within(results.runs, panel))
-            for i, (size, group) in enumerate(runs.groupby("batch_size")):
-                first = ["/".join(panel)] * several + [line.label]
-                cells = [_cell(rows, group) for _, rows in shown]
-                names = first if i == 0 else [""] * len(first)
-                grid.add_row(*names, f"{size}", *cells, _statuses(group), style=None)
+    """One row a line and batch size: mean ± half the band over seeds, and how the runs ended."""
+    view = View(results)
+    columns = _columns(view)
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("schedule", overflow="ellipsis", no_wrap=True)
+    for name in ["batch", *columns]:
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("runs", no_wrap=True)
+    for panel, within in view.by_panel(view.runs) if view.panels else []:
+        if len(view.panels) > 1:
+            grid.add_row(f"[bold]{escape(panel)}[/]")
+        for line, own in view.by_line(within):
+            for i, (size, runs) in enumerate(own.groupby("batch_size")):
+                cells = [_cell(name, rows, runs) for name, rows in columns.items()]
+                said = "" if i else escape(line.label)
+                grid.add_row(said, str(size), *cells, _statuses(runs))
     return grid
 
 
-def _shown(results: Results) -> list[tuple[str, pd.DataFrame]]:
-    """Headers and rows of the measures worth a column."""
-    if results.table.empty:
-        return []
-    wanted: list[tuple[str, str, float | None]] = [("test", "test_accuracy", None)]
-    for measure, radii in views.attacks(results.table).items():
-        name = measure.removesuffix("_accuracy").upper()
-        wanted.append((f"{name} {radii[-1]:g}", measure, radii[-1]))
-    wanted.append(("λ₁", "top_eigenvalue", None))
-    found = [(header, results.at_end(measure, eps=eps)) for header, measure, eps in wanted]
-    return [(header, rows) for header, rows in found if not rows.empty][:COLUMNS]
+def _columns(view: View) -> dict[str, pd.DataFrame]:
+    """Headers, and the rows of the measures worth a column."""
+    columns = {"test": view.at_end("test_accuracy")}
+    for attack, radii in list(view.attacks.items())[:ATTACKS]:
+        name = f"{palette.short(attack)} {radii[-1]:g}"
+        columns[name] = view.at_end(attack, eps=radii[-1])
+    columns["λ₁"] = view.at_end("top_eigenvalue")
+    columns = {name: rows for name, rows in columns.items() if not rows.empty}
+    if not view.runs.empty:
+        columns[LOSS] = view.runs.assign(value=view.runs["final_train_loss"])
+    return columns
 
 
-def _cell(rows: pd.DataFrame, runs: pd.DataFrame) -> str:
+def _cell(name: str, rows: pd.DataFrame, runs: pd.DataFrame) -> str:
     own = rows[rows["run"].isin(runs["run"])]
     if own.empty:
         return "–"
     spread = intervals.over_seeds(own, ["batch_size"])
     if spread.empty:
         return "–"
-    middle, low, high, seeds = spread.loc[0, ["middle", "low", "high", "seeds"]]
-    digits = 3 if palette.is_accuracy(own["measure"].iloc[0]) else max(0, 2 - _magnitude(middle))
-    return f"{middle:.{digits}f}" + (f" ±{(high - low) / 2:.{digits}f}" if seeds > 1 else "")
+    middle, low, high = (float(spread[column].iloc[0]) for column in ("middle", "low", "high"))
+    if name == LOSS:
+        return f"{middle:.2g}"
+    digits = max(0, 2 - _magnitude(middle)) if name == "λ₁" else 3
+    return f"{middle:.{digits}f}" + (f"±{(high - low) / 2:.{digits}f}" if high > low else "")
 
 
 def _magnitude(value: float) -> int:

@@ -1,101 +1,191 @@
-"""The rows that a figure or the page shows, picked from a study's results."""
+"""A study's results arranged for drawing: which rows a figure, a table or the page shows."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
 
 import pandas as pd
 
 from sgdscope import palette
+from sgdscope.palette import Line
 from sgdscope.results import Results
 
-Panel = tuple[str, str]  # model, data
-
 LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
+FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue")  # what the paper shows
 
 
-def panels(runs: pd.DataFrame) -> list[Panel]:
-    """Every (model, data) of a study; each is one panel of a figure."""
-    if runs.empty:
-        return []
-    pairs = runs[["model", "data"]].drop_duplicates()
-    return [(str(row.model), str(row.data)) for row in pairs.itertuples(index=False)]
+class View:
+    """The tables of a study's results, each row with its ``line`` (a key) and its ``panel``.
+
+    A panel is one model on one data set. ``reading`` is a row's place in its table, or −1 − place
+    in ``runs``, so that whatever is picked from them can be traced back.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self.lines = palette.lines(results.runs)
+        runs = results.runs
+        if runs.empty:
+            self.runs = self.table = self.history = pd.DataFrame()
+            return
+        keys = {(line.schedule, line.options, line.momentum): line.key for line in self.lines}
+        settings = zip(runs["schedule"], runs["schedule_options"], runs["momentum"], strict=True)
+        self.runs = runs.assign(
+            line=[keys[setting] for setting in settings],
+            panel=runs["model"] + " on " + runs["data"],
+            reading=range(-1, -1 - len(runs), -1),
+        )
+        self.table = self._joined(results.table, ["line", "panel"])
+        self.history = self._joined(results.history, ["line", "panel", "status"])
+
+    def _joined(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+        if frame.empty:
+            return frame
+        of_run = self.runs.set_index("run")
+        new = {column: frame["run"].map(of_run[column]) for column in columns}
+        return frame.assign(**new, reading=range(len(frame)))
+
+    @cached_property
+    def panels(self) -> list[str]:
+        """Every model on its data set."""
+        return [] if self.runs.empty else list(self.runs["panel"].unique())
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Every batch size."""
+        return [] if self.runs.empty else sorted(int(s) for s in self.runs["batch_size"].unique())
+
+    @cached_property
+    def measures(self) -> list[str]:
+        """Every measure: what the paper shows first, then in alphabetical order."""
+        return sorted(self._ends, key=lambda measure: (palette.rank(measure, FIRST), measure))
+
+    @cached_property
+    def attacks(self) -> dict[str, list[float]]:
+        """The accuracies under attack, each with its eps in rising order."""
+        radii = {m: sorted(self._ends[m]["eps"].dropna().unique()) for m in self.measures}
+        return {m: eps for m, eps in radii.items() if eps and palette.is_accuracy(m)}
+
+    @cached_property
+    def along_training(self) -> list[str]:
+        """The measures that were taken at more than one epoch of some run."""
+        if self.table.empty:
+            return []
+        single = self.table[self.table["eps"].isna()]
+        times = single.groupby(["measure", "run"])["epoch"].nunique()
+        several = set(times[times > 1].index.get_level_values("measure"))
+        return [measure for measure in self.measures if measure in several]
+
+    @cached_property
+    def _ends(self) -> dict[str, pd.DataFrame]:
+        if self.table.empty:
+            return {}
+        last = self.table.groupby(["run", "measure"])["epoch"].transform("max")
+        ends = self.table[self.table["epoch"] == last]
+        return {str(measure): rows for measure, rows in ends.groupby("measure")}
+
+    @cached_property
+    def _chances(self) -> dict[str, float]:
+        if "chance" not in self.table:
+            return {}
+        return dict(self.table.dropna(subset="chance").groupby("panel")["chance"].first())
+
+    def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
+        """A measure's rows at the end of training (at one eps, where it has several)."""
+        rows = self._ends.get(measure)
+        if rows is None:
+            return self.table.iloc[:0] if "eps" in self.table else NO_ROWS
+        return rows if eps is None else rows[rows["eps"] == eps]
+
+    def chance(self, panel: str) -> float | None:
+        """The accuracy of guessing, where some run reported it."""
+        return self._chances.get(panel)
+
+    def by_line(self, rows: pd.DataFrame) -> Iterator[tuple[Line, pd.DataFrame]]:
+        """The rows of each line that has some."""
+        parts = dict(list(rows.groupby("line", sort=False)))
+        for line in self.lines:
+            if line.key in parts:
+                yield line, parts[line.key]
+
+    def by_panel(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        """The rows of each panel that has some."""
+        parts = dict(list(rows.groupby("panel", sort=False)))
+        return [(panel, parts[panel]) for panel in self.panels if panel in parts]
+
+    def lost(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The diverged and collapsed runs: with a value where ``rows`` have one, else without."""
+        valued = rows[rows["status"].isin(LOST)]
+        runs = self.runs[self.runs["status"].isin(LOST)]
+        without = runs[~runs["run"].isin(valued["run"])]
+        without = without[without["panel"].isin(rows["panel"])]
+        if without.empty:
+            return valued
+        without = without.assign(value=float("nan"), flags="")
+        return without if valued.empty else pd.concat([valued, without], ignore_index=True)
+
+    def paired(self, attack: str, *, eps: float) -> pd.DataFrame:
+        """Accuracies under an attack, each with its run's λ₁ in ``top_eigenvalue``."""
+        curvature = self.at_end("top_eigenvalue")[["run", "value"]].dropna()
+        curvature = curvature.rename(columns={"value": "top_eigenvalue"})
+        return self.at_end(attack, eps=eps).merge(curvature, on="run")
+
+    def by_eps(self, attack: str) -> pd.DataFrame:
+        """Accuracies at every eps; those without attack stand at eps = 0."""
+        rows = self.at_end(attack)
+        clean = self.at_end("test_accuracy").assign(eps=0.0)
+        if (rows["eps"] == 0).any():
+            return rows
+        return pd.concat([clean[clean["run"].isin(rows["run"])], rows], ignore_index=True)
+
+    def along(self, measure: str) -> pd.DataFrame:
+        """A measure at every epoch it was taken, with that epoch's learning rate in ``rate``."""
+        rows = self.table[(self.table["measure"] == measure) & self.table["eps"].isna()]
+        rates = self.history[["run", "epoch", "learning_rate"]]
+        rates = rates.rename(columns={"learning_rate": "rate"})
+        return rows.merge(rates, on=["run", "epoch"], how="left")
 
 
-def within(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """The rows of a panel."""
-    model, data = panel
-    return frame[(frame["model"] == model) & (frame["data"] == data)]
-
-
-def measures(table: pd.DataFrame) -> list[str]:
-    """Every measure of a study: what the paper shows first, then in alphabetical order."""
-    first = ["test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"]
-    return sorted(table["measure"].unique(), key=lambda m: (palette.rank(m, first), m))
-
-
-def attacks(table: pd.DataFrame) -> dict[str, list[float]]:
-    """The accuracies under attack, each with its eps in rising order."""
-    found = table[table["eps"].notna()]
-    return {
-        measure: sorted(found.loc[found["measure"] == measure, "eps"].unique())
-        for measure in measures(found)
-        if palette.is_accuracy(measure)
-    }
-
-
-def along_training(table: pd.DataFrame) -> list[str]:
-    """The measures that were taken at more than one epoch of some run."""
-    times = table[table["eps"].isna()].groupby(["measure", "run"])["epoch"].nunique()
-    several = set(times[times > 1].index.get_level_values("measure"))
-    return [measure for measure in measures(table) if measure in several]
-
-
-def chance(table: pd.DataFrame, data: str) -> float | None:
-    """The accuracy of guessing on a data set, where some run reported it."""
-    if "chance" not in table:
-        return None
-    found = table.loc[table["data"] == data, "chance"].dropna()
-    return None if found.empty else float(found.iloc[0])
+NO_ROWS = pd.DataFrame(columns=["run", "panel", "line", "status", "batch_size", "eps", "value"])
 
 
 def doubtful(rows: pd.DataFrame) -> pd.Series:
     """Whether each value carries a flag or says that it did not converge."""
-    flagged = rows["flags"].fillna("") != ""
+    return (rows["flags"].fillna("") != "") | unconverged(rows)
+
+
+def unconverged(rows: pd.DataFrame) -> pd.Series:
+    """Whether each value says of itself that it did not converge."""
     if "converged" not in rows:
-        return flagged
-    return flagged | rows["converged"].map(lambda said: said is False or said == 0).astype(bool)
+        return pd.Series(False, index=rows.index)
+    return rows["converged"].map(lambda said: not pd.isna(said) and not said).astype(bool)
 
 
-def with_lost(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows and, without a value, the diverged and collapsed runs that have none among them."""
-    runs = results.runs[results.runs["status"].isin(LOST)]
-    missing = runs[~runs["run"].isin(rows["run"])].assign(flags="")
-    return pd.concat([rows, missing], ignore_index=True) if len(missing) else rows
-
-
-def paired(results: Results, attack: str, *, eps: float) -> pd.DataFrame:
-    """Accuracies under an attack in ``value``, each with its run's λ₁ in ``top_eigenvalue``."""
-    curvature = results.at_end("top_eigenvalue")[["run", "value"]]
-    curvature = curvature.rename(columns={"value": "top_eigenvalue"}).dropna()
-    return results.at_end(attack, eps=eps).merge(curvature, on="run")
-
-
-def by_eps(results: Results, attack: str) -> pd.DataFrame:
-    """Accuracies under an attack at every eps, from the accuracy without attack at eps = 0."""
-    rows = results.at_end(attack)
-    clean = results.at_end("test_accuracy").assign(eps=0.0)
-    if (rows["eps"] == 0).any():
-        return rows
-    return pd.concat([clean[clean["run"].isin(rows["run"])], rows], ignore_index=True)
-
-
-def along(results: Results, measure: str) -> pd.DataFrame:
-    """A measure at every epoch it was taken, with the learning rate of that epoch in ``rate``."""
-    rows = results.table[(results.table["measure"] == measure) & results.table["eps"].isna()]
-    rates = results.history[["run", "epoch", "learning_rate"]]
-    rates = rates.rename(columns={"learning_rate": "rate"})
-    return rows.merge(rates, on=["run", "epoch"], how="left")
+def good(rows: pd.DataFrame) -> pd.Series:
+    """The values of runs that trained properly."""
+    return rows.loc[rows["status"] == "done", "value"].dropna()
 
 
 def stability_limit(momentum: float, rate: pd.Series) -> pd.Series:
     """2 (1 + m) / learning rate: above it, full-batch heavy ball does not converge."""
     return 2 * (1 + momentum) / rate
+
+
+def telling_eps(rows: pd.DataFrame) -> float:
+    """The eps at which properly trained runs differ most; the largest where none stands out."""
+    spread = rows[rows["status"] == "done"].groupby("eps")["value"].std().dropna()
+    if spread.empty:
+        return float(rows["eps"].max())
+    return float(spread.index[::-1][int(spread.to_numpy()[::-1].argmax())])
+
+
+def floor(rows: pd.DataFrame, column: str = "value") -> float:
+    """Half the smallest value of a run that trained properly: where a logarithmic axis begins."""
+    return float(rows.loc[rows["status"] == "done", column].min()) / 2
+
+
+def edged(rows: pd.DataFrame, column: str) -> tuple[bool, pd.DataFrame]:
+    """Whether a column is best seen on a logarithmic axis, and the rows moved within its floor."""
+    if not palette.on_log_axis(column, rows.loc[rows["status"] == "done", column]):
+        return False, rows
+    return True, rows.assign(**{column: rows[column].clip(lower=floor(rows, column))})

@@ -10,7 +10,7 @@ import tomli_w
 from sgdscope.files import write_text
 from sgdscope.folder import StudyFolder
 from sgdscope.result import Epoch, Measurement, Result, Status
-from sgdscope.run import Run
+from sgdscope.runs import Run
 
 OPTIONS = {
     "fixed": {"learning_rate": 0.01},
@@ -34,6 +34,7 @@ def study(
     extra_measures: int = 0,
     finished: bool = True,
     mishaps: bool = True,
+    fail: bool = False,
 ) -> StudyFolder:
     """Write a study's folder with one result for each run of the grid."""
     models, data = models or ["stdcnn"], data or ["mnist"]
@@ -66,8 +67,12 @@ def study(
         for size in batch_sizes
         for seed in range(seeds)
     ]
-    for result in (_with_mishaps(results) if mishaps else results) if finished else []:
-        folder.save(result, weights={}, arrays={})
+    if mishaps:
+        results = list(_with_mishaps(results))
+    if fail:
+        results = [_failed(result) for result in results]
+    for result in results if finished else []:
+        write_text(folder.run_file(result.run.id, "result.json"), result.model_dump_json(indent=1))
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import astuple
@@ -185,7 +186,7 @@ def test_a_larger_eps_never_leaves_more(name):
     radii = [0.3, 0.05, 0.1, 0.2]
     results = ATTACKS[name](network, inputs, labels, eps=radii, **QUICK[name])
     ordered = sorted(results, key=lambda result: result.eps)
-    for small, large in zip(ordered, ordered[1:], strict=False):
+    for small, large in itertools.pairwise(ordered):
         assert not (small.fooled & ~large.fooled).any()
 
 

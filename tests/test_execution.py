@@ -6,11 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from sgdscope import data
 from sgdscope.execution import Checkpoint, Task, execute
 from sgdscope.measuring import Measure, Reading
 from sgdscope.registry import MEASURES
-
-CPU = torch.device("cpu")
 
 
 class Broken(Measure):
@@ -34,7 +33,7 @@ def measures(*names, **options):
 def carry_out(task, measures):
     """The outcome, and the names of the events on the way."""
     heard = []
-    outcome = execute(task, measures, device=CPU, tell=heard.append, checkpoint_every=1e9)
+    outcome = execute(task, measures, data.load, tell=heard.append, checkpoint_every=1e9)
     return outcome, [event.what for event in heard]
 
 
@@ -135,7 +134,7 @@ def test_every_checkpoint_leads_to_the_same_bits(make_run, model, momentum):
     run = make_run(model=model, momentum=momentum, epochs=4, train_size=64)
     along = measures("train_loss", every=1) | {"constant": Constant(every=2)}
     heard = []
-    whole = execute(Task(run), along, device=CPU, tell=heard.append, checkpoint_every=0)
+    whole = execute(Task(run), along, data.load, tell=heard.append, checkpoint_every=0)
     checkpoints = [message.state for message in heard if isinstance(message, Checkpoint)]
     assert len(checkpoints) == 3
     for state in checkpoints:

@@ -2,28 +2,10 @@
 
 import pytest
 import torch
-from torch import Tensor
+from matrices import Dense, with_spectrum
 
 from sgdscope.curvature import bottom_eigenvalues, top_eigenvalues
 from sgdscope.errors import RequestError
-
-
-class Dense:
-    def __init__(self, matrix: Tensor) -> None:
-        self.matrix, self.size, self.examples, self.products = matrix, len(matrix), 1, 0
-        self.dtype, self.device = matrix.dtype, matrix.device
-
-    def __matmul__(self, vectors: Tensor) -> Tensor:
-        self.products += vectors.shape[1]
-        return self.matrix @ vectors
-
-
-def with_spectrum(*values: float) -> Dense:
-    generator = torch.Generator().manual_seed(1)
-    n = len(values)
-    basis = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))[0]
-    return Dense(basis * torch.tensor(values, dtype=torch.float64) @ basis.T)
-
 
 SPECTRA = {
     "separated": [9.0, 5.0, 4.0, *torch.linspace(-1, 1, 27).tolist()],
@@ -68,3 +50,13 @@ def test_k_outside_the_matrix(k: int) -> None:
 def test_products_that_are_not_finite() -> None:
     with pytest.raises(RequestError, match="not finite"):
         top_eigenvalues(Dense(torch.full((3, 3), torch.nan, dtype=torch.float64)))
+
+
+def test_a_batch_of_matrices_at_once() -> None:
+    spectra = [[9.0, 5.0, *[1.0] * 8], [0.0] * 10, [-20.0, *[-1.0] * 9]]
+    batch = Dense(torch.stack([with_spectrum(*spectrum).matrix for spectrum in spectra]))
+    top = top_eigenvalues(batch, tolerance=1e-9)
+    assert top.converged
+    expected = torch.tensor([[9.0], [0.0], [-1.0]], dtype=torch.float64)
+    torch.testing.assert_close(top.values, expected, atol=1e-8, rtol=0)
+    assert top.vectors.shape == (3, 10, 1)

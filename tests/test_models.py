@@ -69,3 +69,21 @@ def test_dropout_without_a_key_is_torchs():
     torch.manual_seed(0)
     assert torch.equal(ours, F.dropout(x, 0.5))
     assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("stdcnn", GREY), ("c1", COLOUR)])
+def test_pooling_before_relu_is_the_papers_network(name, shape):
+    ours = models.build(name, shape=shape, classes=10, seed=0).eval()
+    layers = list(ours)
+    for i in range(len(layers) - 1):
+        if isinstance(layers[i], nn.MaxPool2d) and isinstance(layers[i + 1], nn.ReLU):
+            layers[i], layers[i + 1] = layers[i + 1], layers[i]
+    papers = nn.Sequential(*layers)
+    pixels, labels = torch.rand(8, *shape), torch.arange(8)
+
+    def answer(model):
+        loss = F.cross_entropy(scores := model(pixels), labels)
+        return [scores, *torch.autograd.grad(loss, list(model.parameters()))]
+
+    for a, b in zip(answer(ours), answer(papers), strict=True):
+        assert torch.equal(a, b)

@@ -5,7 +5,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgdscope.curvature import Hessian, top_eigenvalues
+from sgdscope.curvature import (
+    GaussNewton,
+    Hessian,
+    InputHessian,
+    bottom_eigenvalues,
+    top_eigenvalues,
+)
 from sgdscope.errors import RequestError
 
 
@@ -82,3 +88,103 @@ def test_bad_requests() -> None:
         Hessian(model, inputs, labels)
     with pytest.raises(RequestError, match="no parameter of the network requires a gradient"):
         Hessian(model.requires_grad_(False), inputs, labels)
+
+
+def jacobian(model: nn.Module, inputs: Tensor) -> Tensor:
+    """(N, outputs, parameters)."""
+    parameters = list(model.parameters())
+
+    def flat(output: Tensor) -> Tensor:
+        gradient = torch.autograd.grad(output, parameters, retain_graph=True)
+        return torch.cat([part.reshape(-1) for part in gradient])
+
+    return torch.stack([torch.stack([flat(one) for one in row]) for row in model(inputs)])
+
+
+@pytest.mark.parametrize("chunk", [4, 100])
+def test_gauss_newton_is_the_dense_one(chunk: int) -> None:
+    model, (inputs, labels) = network(), examples()
+    p = model(inputs).softmax(1).detach()
+    inner = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    j = jacobian(model, inputs)
+    expected = torch.einsum("nai,nab,nbj->ij", j, inner, j) / len(inputs)
+    matrix = GaussNewton(model, inputs, labels, chunk=chunk)
+    identity = torch.eye(matrix.size, dtype=torch.float64)[:, ::7]
+    torch.testing.assert_close(matrix @ identity, expected[:, ::7], atol=1e-12, rtol=1e-10)
+
+
+def test_input_hessian_is_the_dense_one() -> None:
+    model, (inputs, labels) = network(), examples()
+    matrices = InputHessian(model, inputs, labels, chunk=4)
+    assert (matrices.batch, matrices.size) == ((11,), 64)
+    identity = torch.eye(64, dtype=torch.float64).expand(11, 64, 64)
+    found = matrices @ identity
+    for i in (0, 5, 10):
+        expected = torch.autograd.functional.hessian(
+            lambda x, i=i: F.cross_entropy(model(x.view(1, 1, 8, 8)), labels[i : i + 1]),
+            inputs[i].reshape(-1),
+        )
+        torch.testing.assert_close(found[i], expected, atol=1e-12, rtol=1e-10)
+    top = top_eigenvalues(matrices, tolerance=1e-8)
+    torch.testing.assert_close(top.values[:, 0], torch.linalg.eigvalsh(found)[:, -1])
+
+
+def test_linear_regression_has_its_closed_form() -> None:
+    torch.manual_seed(1)
+    inputs, labels = torch.randn(30, 6, dtype=torch.float64), torch.randn(30, 1).double()
+    model = nn.Linear(6, 1, bias=False).double().eval()
+    expected = 2 * inputs.T @ inputs / 30
+    for matrix in (Hessian, GaussNewton):
+        operator = matrix(model, inputs, labels, loss=F.mse_loss, chunk=7)
+        torch.testing.assert_close(operator @ torch.eye(6, dtype=torch.float64), expected)
+
+
+def test_logistic_regression_has_its_closed_form() -> None:
+    torch.manual_seed(1)
+    inputs, labels = torch.randn(30, 6, dtype=torch.float64), torch.randint(2, (30,)).double()
+    model = nn.Sequential(nn.Linear(6, 1, bias=False), nn.Flatten(0)).double().eval()
+    p = model(inputs).sigmoid().detach()
+    expected = (inputs.T * (p * (1 - p))) @ inputs / 30
+    loss = F.binary_cross_entropy_with_logits
+    operator = Hessian(model, inputs, labels, loss=loss, chunk=7)
+    torch.testing.assert_close(operator @ torch.eye(6, dtype=torch.float64), expected)
+
+
+@pytest.mark.parametrize("matrix", [Hessian, GaussNewton])
+def test_a_loss_without_curvature(matrix: type[Hessian | GaussNewton]) -> None:
+    model = nn.Linear(3, 2).double().eval()
+    inputs = torch.ones(4, 3, dtype=torch.float64)
+    operator = matrix(model, inputs, inputs, loss=lambda outputs, _: outputs.mean())
+    top = top_eigenvalues(operator, k=2)
+    assert top.converged
+    assert top.values.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("geometry", [{"stride": 2, "padding": 1}, {"groups": 2}, {"dilation": 2}])
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolutions_of_every_kind(geometry: dict[str, int], bias: bool) -> None:
+    torch.manual_seed(2)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=bias, **geometry), nn.Sigmoid(),
+        nn.Conv2d(4, 3, 3, padding="same"), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    ).double().eval()  # fmt: skip
+    inputs = torch.rand(5, 2, 8, 8, dtype=torch.float64)
+    labels = torch.arange(5) % 3
+    expected = dense_hessian(model, inputs, labels)
+    hessian = Hessian(model, inputs, labels)
+    identity = torch.eye(hessian.size, dtype=torch.float64)
+    torch.testing.assert_close(hessian @ identity, expected, atol=1e-12, rtol=1e-10)
+
+
+def test_a_start_from_a_part_leads_to_the_same_answer() -> None:
+    model, (inputs, labels) = network(), examples(600)
+    hessian = Hessian(model, inputs, labels)
+    part = hessian.part()
+    assert part is not None
+    assert part.examples == 60
+    assert Hessian(model, inputs[:499], labels[:499]).part() is None
+    expected = torch.linalg.eigvalsh(dense_hessian(model, inputs, labels))
+    top = top_eigenvalues(hessian, k=2, tolerance=1e-8)
+    bottom = bottom_eigenvalues(hessian, tolerance=1e-8)
+    torch.testing.assert_close(top.values, expected.flip(0)[:2])
+    torch.testing.assert_close(bottom.values, expected[:1])

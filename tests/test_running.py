@@ -292,10 +292,10 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(study_file, tmp_path)
 def test_cuda_without_one_is_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(RequestError, match="--device cuda: no CUDA device"):
-        choose_device("cuda")
-    assert choose_device("auto") == "cpu"
+        choose_device("cuda", LocalEngine())
+    assert choose_device("auto", LocalEngine()) == "cpu"
 
 
 def test_no_more_workers_than_tasks_are_started(monkeypatch):
     monkeypatch.setattr("sgdscope.engines.local._start", lambda job: pytest.fail("started"))
-    assert list(LocalEngine(4).execute(Job((), "cpu", 30.0), [])) == []
+    assert list(LocalEngine(workers=4).execute(Job((), "cpu", 30.0), [])) == []

@@ -1,29 +1,167 @@
-"""Measures of sharpness on a small network."""
+"""Measures of sharpness: closed forms on quadratics, invariances, what the measures report."""
 
+import math
+
+import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sgdscope import data, models
+from sgdscope import curvature
+from sgdscope.data import Dataset
+from sgdscope.errors import RequestError
 from sgdscope.measuring import Subject
+from sgdscope.models import build
 from sgdscope.registry import MEASURES
 
 
-def subject() -> Subject:
-    digits = data.load("digits")
-    model = models.build("stdcnn", shape=digits.shape, classes=10, seed=0).eval()
-    return Subject(model, digits, seed=0)
+def regression(count: int = 30) -> tuple[nn.Module, Tensor, Tensor]:
+    """A quadratic loss: mean (w·x − y)² with Hessian 2 XᵀX/N."""
+    torch.manual_seed(4)
+    model = nn.Linear(5, 1, bias=False).double().eval()
+    inputs = torch.randn(count, 5, dtype=torch.float64)
+    return model, inputs, torch.randn(count, 1, dtype=torch.float64)
 
 
-def test_top_eigenvalue_carries_its_evidence() -> None:
-    (reading,) = MEASURES["top_eigenvalue"](examples=50).read(subject())
-    assert reading.value > 0
-    assert reading.evidence["converged"] is True
-    assert reading.evidence["examples"] == 50
-    assert 0 <= reading.evidence["residual"] <= 1e-2 * reading.value
-    assert not reading.flags
+def slope_and_hessian(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    slope = 2 * ((model(inputs) - labels) * inputs).mean(0).detach()
+    return slope, 2 * inputs.T @ inputs / len(inputs)
 
 
-def test_top_eigenvalue_unconverged_is_flagged() -> None:
-    (reading,) = MEASURES["top_eigenvalue"](examples=50, max_products=2).read(subject())
+def test_sam_on_a_quadratic() -> None:
+    model, inputs, labels = regression()
+    slope, hessian = slope_and_hessian(model, inputs, labels)
+    step = 0.1 * slope / slope.norm()
+    found = curvature.sam_sharpness(model, inputs, labels, rho=0.1, loss=F.mse_loss)
+    assert found.value == pytest.approx((slope @ step + step @ hessian @ step / 2).item())
+    assert found.examples == 30
+
+
+def test_asam_on_a_quadratic() -> None:
+    model, inputs, labels = regression()
+    slope, hessian = slope_and_hessian(model, inputs, labels)
+    size = model.weight.detach()[0].abs()
+    step = 0.3 * size**2 * slope / (size * slope).norm()
+    found = curvature.asam_sharpness(model, inputs, labels, rho=0.3, loss=F.mse_loss)
+    assert found.value == pytest.approx((slope @ step + step @ hessian @ step / 2).item())
+
+
+def test_keskar_on_a_quadratic() -> None:
+    """A convex function is largest at a corner of the box."""
+    model, inputs, labels = regression()
+    slope, hessian = slope_and_hessian(model, inputs, labels)
+    box = 1e-3 * (model.weight.detach()[0].abs() + 1)
+    corners = box * torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 5)
+    rises = corners @ slope + ((corners @ hessian) * corners).sum(1) / 2
+    loss = F.mse_loss(model(inputs), labels).item()
+    found = curvature.keskar_sharpness(model, inputs, labels, loss=F.mse_loss)
+    assert found.value == pytest.approx(100 * rises.max().item() / (1 + loss))
+
+
+def test_batch_sharpness_of_the_full_batch() -> None:
+    model, inputs, labels = regression()
+    slope, hessian = slope_and_hessian(model, inputs, labels)
+    found = curvature.batch_sharpness(model, inputs, labels, batch_size=30, loss=F.mse_loss)
+    assert found.value == pytest.approx((slope @ hessian @ slope / (slope @ slope)).item())
+    assert found.standard_error == pytest.approx(0, abs=1e-12)
+    few = curvature.batch_sharpness(model, inputs, labels, batch_size=2, loss=F.mse_loss)
+    assert few.standard_error > 0
+    with pytest.raises(RequestError, match="batch_size=31; expected 1 … 30"):
+        curvature.batch_sharpness(model, inputs, labels, batch_size=31)
+
+
+def test_input_gradient_norm_has_its_closed_form() -> None:
+    model, inputs, labels = regression(450)
+    each = 2 * (model(inputs) - labels).abs()[:, 0] * model.weight.norm()
+    found = curvature.input_gradient_norm(model, inputs, labels, loss=F.mse_loss)
+    assert found.value == pytest.approx(each.mean().item())
+    assert found.standard_error == pytest.approx(each.std().item() / math.sqrt(450))
+
+
+def test_what_a_rescaling_that_changes_nothing_changes() -> None:
+    torch.manual_seed(5)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).double().eval()
+    inputs, labels = torch.randn(40, 6, dtype=torch.float64), torch.arange(40) % 3
+    names = ("sam_sharpness", "asam_sharpness", "keskar_sharpness", "input_gradient_norm")
+    before = [getattr(curvature, name)(model, inputs, labels).value for name in names]
+    with torch.no_grad():
+        model[0].weight *= 5
+        model[0].bias *= 5
+        model[2].weight /= 5
+    after = [getattr(curvature, name)(model, inputs, labels).value for name in names]
+    changed = [abs(b - a) > 1e-6 * abs(a) for a, b in zip(before, after, strict=True)]
+    assert changed == [True, False, True, False]
+
+
+def test_bad_requests() -> None:
+    model, inputs, labels = regression()
+    for name in ("sam_sharpness", "asam_sharpness", "keskar_sharpness", "input_gradient_norm"):
+        with pytest.raises(RequestError, match="0 inputs and 0 labels"):
+            getattr(curvature, name)(model, inputs[:0], labels[:0])
+        with pytest.raises(RequestError, match=r"training mode.*model.eval\(\)"):
+            getattr(curvature, name)(model.train(), inputs, labels)
+        model.eval()
+        with pytest.raises(RequestError, match="the loss is nan"):
+            getattr(curvature, name)(model, inputs * torch.nan, labels, loss=F.mse_loss)
+
+
+MEASURED = {
+    "top_eigenvalue": {},
+    "bottom_eigenvalue": {},
+    "input_top_eigenvalue": {},
+    "hessian_trace": {"max_products": 25},
+    "spectral_density": {"probes": 2, "steps": 6},
+    "sam_sharpness": {},
+    "asam_sharpness": {},
+    "keskar_sharpness": {},
+    "batch_sharpness": {"batches": 3},
+    "input_gradient_norm": {},
+}
+
+
+@pytest.fixture(scope="module")
+def subject(digits: Dataset) -> Subject:
+    model = build("stdcnn", shape=digits.shape, classes=10, seed=0).eval()
+    return Subject(model, digits, seed=0, batch_size=16)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_measures_carry_their_evidence_and_leave_the_network(name: str, subject: Subject) -> None:
+    before = {key: value.clone() for key, value in subject.model.state_dict().items()}
+    measure = MEASURES[name](examples=40, **MEASURED[name])
+    (reading,) = measure.read(subject)
+    assert reading.measure == name
+    assert math.isfinite(reading.value)
+    assert reading.evidence["examples"] == 40
+    assert bool(reading.flags) != reading.evidence.get("converged", True)
+    after = subject.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert all(p.grad is None for p in subject.model.parameters())
+    assert measure.read(subject)[0].value == reading.value
+
+
+@pytest.mark.parametrize("name", ["top_eigenvalue", "bottom_eigenvalue", "input_top_eigenvalue"])
+def test_unconverged_is_flagged(name: str, subject: Subject) -> None:
+    measure = MEASURES[name](examples=40, max_products=1, tolerance=1e-6)
+    (reading,) = measure.read(subject)
     assert reading.evidence["converged"] is False
-    assert "did not converge in 2 products" in reading.flags[0]
-    assert torch.isfinite(torch.tensor(reading.value))
+    assert "did not converge in 1 products: residual" in reading.flags[0]
+
+
+def test_unconverged_trace_is_flagged(subject: Subject) -> None:
+    measure = MEASURES["hessian_trace"](examples=40, max_products=25, tolerance=1e-6)
+    (reading,) = measure.read(subject)
+    assert reading.evidence["converged"] is False
+    assert "The trace did not converge in 25 products" in reading.flags[0]
+
+
+def test_density_comes_as_arrays(subject: Subject) -> None:
+    (reading,) = MEASURES["spectral_density"](examples=40, steps=8).read(subject)
+    assert set(reading.arrays) == {"grid", "density", "standard_error"}
+    assert 0 <= reading.value <= 1
+
+
+def test_batch_sharpness_needs_a_batch_size(subject: Subject) -> None:
+    alone = Subject(subject.model, subject.data, seed=0)
+    with pytest.raises(RequestError, match="batch_size is not given"):
+        MEASURES["batch_sharpness"](examples=40).read(alone)

@@ -127,8 +127,8 @@ def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
     assert len(study.runs) == 60
     folder = StudyFolder(tmp_path / "out")
     with folder.locked():
-        folder.claim(study, home=tmp_path)
-        folder.claim(study, home=tmp_path)
+        folder.prepare(study, home=tmp_path)
+        folder.prepare(study, home=tmp_path)
     again = Study.parse(folder.settings(), home=folder.path)
     assert again.runs == study.runs
     assert [part.name for part in again.part] == ["a", "b"]

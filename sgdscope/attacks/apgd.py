@@ -146,15 +146,20 @@ class Targeted:
         inputs = points.inputs.clone()
         fooled = torch.zeros_like(points.labels, dtype=torch.bool)
         given_up = ~fooled
-        for rank in range(min(self.classes, logits.shape[1] - 1)):
+        rank, ranks = 0, min(self.classes, logits.shape[1] - 1)
+        while rank < ranks and bool((~fooled).any()):
             left = (~fooled).nonzero().squeeze(1)
-            if not len(left):
-                break
-            aimed = replace(points[left], targets=others[left, rank])
+            # Few points: several targets at once, so that a pass is worth its overhead.
+            together = min(max(victim.chunk // len(left), 1), ranks - rank)
+            copies = left.repeat(together)
+            aims = others[left][:, rank : rank + together].t().reshape(-1)
             run = Adaptive(self.steps, loss, self.norm, self.seed, rank, self.give_up)
-            tries = run(victim, aimed, eps[left])
-            inputs[left], fooled[left] = tries.inputs, tries.fooled
-            given_up[left] &= tries.given_up
+            tries = run(victim, replace(points[copies], targets=aims), eps[copies])
+            inputs[left] = tries.inputs[: len(left)]
+            inputs[copies[tries.fooled]] = tries.inputs[tries.fooled]
+            fooled[copies[tries.fooled]] = True
+            given_up[copies[~tries.given_up]] = False
+            rank += together
         return Tries(inputs, fooled, given_up & ~fooled)
 
 

@@ -9,13 +9,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from sgdscope import palette, views
 from sgdscope.claims import progress, quantities
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.verdicts import END, Finding, Verdict, lacking
 from sgdscope.palette import Line
 from sgdscope.results import Results
-from sgdscope.views import Panel
+from sgdscope.views import View
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Sample:
     """One quantity of comparable runs: one line of a panel, or one schedule at several momenta."""
 
     quantity: Quantity
-    panel: Panel
+    panel: tuple[str, str]  # model, data
     line: str
     when: str
     rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), rate
@@ -90,15 +89,16 @@ class Evidence:
 
     def __init__(self, results: Results, when: str, *, lost_too: bool = False) -> None:
         self.results = results
+        self.view = View(results)
         self.when = when  # END or EQUAL of ``verdicts``
         self.lost_too = lost_too  # whether collapsed runs count in trends
         self._curves: dict[Quantity, pd.DataFrame] = {}
-        self._samples: dict[tuple[Quantity, Panel, str], Sample | None] = {}
+        self._samples: dict[tuple[Quantity, str, str], Sample | None] = {}
 
     @cached_property
     def robustness(self) -> list[Quantity]:
         """Every measure of robustness that the study took."""
-        return quantities.robustness(self.results)
+        return quantities.robustness(self.view)
 
     def samples(
         self,
@@ -115,7 +115,7 @@ class Evidence:
             momentum: of the lines; any by default.
         """
         wanted = list(wanted)
-        for panel in views.panels(self.results.runs):
+        for panel in self.view.panels:
             for line in self._lines(panel, schedule):
                 if momentum is None or line.momentum == momentum:
                     for quantity in wanted:
@@ -127,7 +127,7 @@ class Evidence:
         At equal training loss, runs are compared with those of their own batch size.
         """
         wanted = list(wanted)
-        for panel in views.panels(self.results.runs):
+        for panel in self.view.panels:
             lines = self._lines(panel, schedule)
             for options in dict.fromkeys(line.options for line in lines):
                 family = [line for line in lines if line.options == options]
@@ -137,18 +137,15 @@ class Evidence:
                             quantity, panel, family, _family_name(family), by_batch=True
                         )
 
-    @cached_property
-    def _known(self) -> dict[Panel, list[Line]]:
-        runs = self.results.runs
-        return {panel: palette.lines(views.within(runs, panel)) for panel in views.panels(runs)}
-
-    def _lines(self, panel: Panel, schedule: str) -> list[Line]:
-        return [line for line in self._known[panel] if line.schedule == schedule]
+    def _lines(self, panel: str, schedule: str) -> list[Line]:
+        runs = self.view.runs
+        there = set(runs.loc[runs["panel"] == panel, "line"])
+        return [line for line in self.view.lines if line.schedule == schedule and line.key in there]
 
     def _sample(
         self,
         quantity: Quantity,
-        panel: Panel,
+        panel: str,
         lines: list[Line],
         name: str,
         *,
@@ -162,26 +159,26 @@ class Evidence:
             yield sample
 
     def _made(
-        self, quantity: Quantity, panel: Panel, lines: list[Line], name: str, *, by_batch: bool
+        self, quantity: Quantity, panel: str, lines: list[Line], name: str, *, by_batch: bool
     ) -> Sample | None:
-        taken = _of(views.within(self._taken(quantity), panel), lines)
+        taken = _of(self._taken(quantity), panel, lines)
         if taken.empty:
             return None
-        runs = _of(views.within(self.results.runs, panel), lines)
+        runs = _of(self.view.runs, panel, lines)
         kept = {"done", "collapsed"} if self.lost_too else {"done"}
         good = taken[taken["status"].isin(kept)]
         chosen, missing = self._chosen(quantity, good, by_batch=by_batch)
-        chance = views.chance(self.results.table, panel[1])
-        floor = quantities.at_floor(quantity, chosen["value"], chance)
+        floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
         sound = scaled[np.isfinite(scaled["value"])]
         left_out = int((~runs["status"].isin(kept)).sum()) + len(scaled) - len(sound)
-        return Sample(quantity, panel, name, self.when, sound, left_out, missing, floor)
+        place = str(runs["model"].iloc[0]), str(runs["data"].iloc[0])
+        return Sample(quantity, place, name, self.when, sound, left_out, missing, floor)
 
     def _taken(self, quantity: Quantity) -> pd.DataFrame:
         """Every measurement of a quantity, with the training loss beside it."""
         if quantity not in self._curves:
-            table = self.results.table
+            table = self.view.table
             rows = table[table["measure"] == quantity.measure]
             rows = rows[rows["eps"].isna() if quantity.eps is None else rows["eps"] == quantity.eps]
             self._curves[quantity] = progress.curves(self.results, rows)
@@ -210,8 +207,8 @@ class Evidence:
 Claim = Callable[[Evidence], Iterable[Verdict]]
 
 
-def _of(runs: pd.DataFrame, lines: list[Line]) -> pd.DataFrame:
-    return pd.concat([line.of(runs) for line in lines])
+def _of(rows: pd.DataFrame, panel: str, lines: list[Line]) -> pd.DataFrame:
+    return rows[(rows["panel"] == panel) & rows["line"].isin([line.key for line in lines])]
 
 
 def _family_name(lines: list[Line]) -> str:

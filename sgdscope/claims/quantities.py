@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sgdscope import palette, views
-from sgdscope.results import Results
+from sgdscope import palette
+from sgdscope.views import View
 
 # Measures of robustness that no eps pins to a floor.
 FLOOR_FREE = ("median_eps", "robustness_area")
@@ -75,17 +75,15 @@ TEST_ACCURACY = Quantity("test_accuracy")
 CURVATURE = Quantity("top_eigenvalue")
 
 
-def robustness(results: Results) -> list[Quantity]:
+def robustness(view: View) -> list[Quantity]:
     """Every accuracy under attack at every eps, then what has no floor."""
     attacked = [
         Quantity(measure, eps)
-        for measure, radii in views.attacks(results.table).items()
+        for measure, radii in view.attacks.items()
         for eps in radii
         if eps > 0
     ]
-    others = [
-        Quantity(measure) for measure in views.measures(results.table) if is_floor_free(measure)
-    ]
+    others = [Quantity(measure) for measure in view.measures if is_floor_free(measure)]
     return attacked + others
 
 

@@ -11,16 +11,20 @@ from sgdscope import streams
 from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
+# The start comes from a tenth of the examples, whose own eigenvector is off by more than this.
+PART_TOLERANCE = 0.1
+PART_PRODUCTS = 10
+
 
 @dataclass(frozen=True)
 class Eigenvalues:
     """Eigenpairs from one end of a spectrum, the outermost first, and how far to trust them."""
 
-    values: Tensor  # (k,) float64
+    values: Tensor  # (k,) float64, on the CPU; for a batch of matrices (*batch, k)
     vectors: Tensor  # (size, k), of unit length
     residuals: Tensor  # (k,) ‖Av − λv‖: an eigenvalue lies within this of each value
     converged: bool  # every residual is within the tolerance
-    products: int
+    products: int  # over all the examples, beside those on a part of them that gave the start
     examples: int
 
 
@@ -30,7 +34,6 @@ def top_eigenvalues(
     k: int = 1,
     tolerance: float = 1e-2,
     max_products: int = 100,
-    start: Tensor | None = None,
     seed: int = 0,
 ) -> Eigenvalues:
     """The k largest eigenvalues (algebraically, not by magnitude), largest first.
@@ -46,13 +49,12 @@ def top_eigenvalues(
         k: how many.
         tolerance: largest residual accepted, as a share of the eigenvalue's magnitude.
         max_products: where to stop, converged or not.
-        start: (size, k), a guess at the eigenvectors; random if not given.
-        seed: of the random vectors.
+        seed: of the random start.
 
     Raises:
         RequestError: k is below 1 or above the operator's size, or products are not finite.
     """
-    return _extreme(operator, 1, k, tolerance, max_products, start, seed)
+    return _extreme(operator, 1, k, tolerance, max_products, seed)
 
 
 def bottom_eigenvalues(
@@ -61,60 +63,66 @@ def bottom_eigenvalues(
     k: int = 1,
     tolerance: float = 1e-2,
     max_products: int = 100,
-    start: Tensor | None = None,
     seed: int = 0,
 ) -> Eigenvalues:
     """The k smallest eigenvalues, most negative first; otherwise as :func:`top_eigenvalues`."""
-    return _extreme(operator, -1, k, tolerance, max_products, start, seed)
+    return _extreme(operator, -1, k, tolerance, max_products, seed)
 
 
 def _extreme(
-    operator: Operator,
-    sign: int,
-    k: int,
-    tolerance: float,
-    max_products: int,
-    start: Tensor | None,
-    seed: int,
+    operator: Operator, sign: int, k: int, tolerance: float, max_products: int, seed: int
 ) -> Eigenvalues:
     """The k largest of sign × operator."""
     if not 1 <= k <= operator.size:
         raise RequestError(f"k={k}; expected 1 … {operator.size}, the size of the matrix")
+    part = operator.part()
+    start = None
+    if part is not None:
+        start = _extreme(part, sign, k, PART_TOLERANCE, PART_PRODUCTS * k, seed).vectors
     krylov = Krylov(operator, k, start=start, seed=seed)
     before = operator.products
     while True:
         krylov.extend()
         values, coefficients = torch.linalg.eigh(sign * krylov.projected)
-        values, coefficients = values.flip(0)[:k], coefficients.flip(1)[:, :k]
+        values, coefficients = values.flip(-1)[..., :k], coefficients.flip(-1)[..., :k]
         residuals = krylov.residuals(coefficients)
-        floor = torch.finfo(operator.dtype).eps * krylov.projected.abs().max()
-        converged = bool((residuals <= (tolerance * values.abs()).clamp(min=floor)).all())
+        roundoff = torch.finfo(operator.dtype).eps * krylov.projected.abs().amax((-2, -1))
+        accepted = (tolerance * values.abs()).maximum(roundoff[..., None])
+        converged = bool((residuals <= accepted).all()) and values.shape[-1] == k
         products = operator.products - before
         if converged or krylov.exhausted or products >= max_products:
             break
-    vectors = krylov.basis @ coefficients.to(operator.dtype)
+    vectors = krylov.basis @ coefficients.to(krylov.basis)
     return Eigenvalues(sign * values, vectors, residuals, converged, products, operator.examples)
 
 
 class Krylov:
-    """An orthonormal basis of a block Krylov space, and the operator projected on it."""
+    """An orthonormal basis of a block Krylov space, and the operator projected on it.
+
+    Args:
+        operator: a matrix, or a batch of them, each with a basis of its own.
+        width: vectors in a block.
+        start: (*batch, size, width), the first block before it is made orthonormal; random if not
+            given.
+        seed: of the random vectors.
+    """
 
     def __init__(
         self, operator: Operator, width: int, *, start: Tensor | None = None, seed: int = 0
     ) -> None:
         self.operator = operator
         self._generator = streams.generator(seed, "lanczos")
-        if start is None:
-            start = self._random(width)
-        self._next: Tensor = torch.linalg.qr(start)[0]
-        self._blocks: list[Tensor] = []
-        self.projected = torch.zeros(0, 0, dtype=torch.float64)  # on the CPU: it is small
-        self._coupling = torch.zeros(0, 0, dtype=torch.float64)
+        self._next: Tensor = torch.linalg.qr(self._random(width) if start is None else start)[0]
+        self._rows = self._next.mT[..., :0, :].contiguous()  # (*batch, capacity, size)
+        # What is small is kept in float64 on the CPU.
+        self.projected = torch.zeros(*operator.batch, 0, 0, dtype=torch.float64)
+        self._coupling = self.projected
 
     @property
     def basis(self) -> Tensor:
-        """(size, m), orthonormal."""
-        return torch.cat(self._blocks, dim=1)
+        """(*batch, size, m), orthonormal."""
+        basis: Tensor = self._rows[..., : self.projected.shape[-1], :].mT
+        return basis
 
     @property
     def exhausted(self) -> bool:
@@ -123,33 +131,41 @@ class Krylov:
 
     def extend(self) -> None:
         """Multiply once by every vector of the newest block and orthonormalise what comes out."""
-        block = self._next
-        self._blocks.append(block)
-        image = self.operator @ block
+        image = self.operator @ self._next
         if not image.isfinite().all():
             raise RequestError("a product with the matrix is not finite; expected finite numbers")
-        width = block.shape[1]
-        m = len(self.projected)
-        projected = torch.zeros(m + width, m + width, dtype=torch.float64)
-        projected[:m, :m] = self.projected
-        remainder = image
-        for _ in range(2):  # once loses orthogonality to cancellation, twice is enough
-            shares = [old.T @ remainder for old in self._blocks]
-            remainder = remainder - sum(
-                old @ share for old, share in zip(self._blocks, shares, strict=True)
-            )
-            projected[:, m:] += torch.cat(shares).double().cpu()
-        projected[m:, :m] = projected[:m, m:].T
-        projected[m:, m:] = (projected[m:, m:] + projected[m:, m:].T) / 2
-        self.projected = projected
-        self._next = self._orthonormal(remainder, scale=image.norm())
-        self._coupling = (self._next.T @ remainder).double().cpu()
+        self._append(self._next)
+        remainder, shares = self._without_basis(image, self.projected.shape[-1] + image.shape[-1])
+        self.projected = _bordered(self.projected, shares.double().cpu())
+        self._next = self._orthonormal(remainder, scale=image.norm(dim=(-2, -1))[..., None])
+        self._coupling = (self._next.mT @ remainder).double().cpu()
 
     def residuals(self, coefficients: Tensor) -> Tensor:
-        """‖Av − λv‖ of the Ritz vectors v = basis × coefficients, (m, k) to (k,)."""
-        newest = coefficients[-self._blocks[-1].shape[1] :]
-        lengths: Tensor = (self._coupling @ newest).norm(dim=0)
+        """‖Av − λv‖ of the Ritz vectors v = basis × coefficients, (*batch, m, k) to (*batch, k)."""
+        newest = coefficients[..., -self._coupling.shape[-1] :, :]
+        lengths: Tensor = (self._coupling @ newest).norm(dim=-2)
         return lengths
+
+    def _append(self, block: Tensor) -> None:
+        """Put a block at the end of the basis, in storage that doubles when it is full."""
+        used, capacity = self.projected.shape[-1], self._rows.shape[-2]
+        needed = used + block.shape[-1]
+        if needed > capacity:
+            grown = block.new_empty(*block.shape[:-2], max(needed, 2 * capacity), block.shape[-2])
+            grown[..., :used, :] = self._rows[..., :used, :]
+            self._rows = grown
+        self._rows[..., used:needed, :] = block.mT
+
+    def _without_basis(self, block: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+        """What of a block is orthogonal to the basis's first columns, and its shares of them.
+
+        Taking it away once loses orthogonality to cancellation; twice is enough.
+        """
+        basis = self._rows[..., :columns, :].mT
+        first = basis.mT @ block
+        block = block - basis @ first
+        second = basis.mT @ block
+        return block - basis @ second, first + second
 
     def _orthonormal(self, block: Tensor, scale: Tensor) -> Tensor:
         """An orthonormal block that holds ``block`` and is orthogonal to the basis.
@@ -157,23 +173,35 @@ class Krylov:
         Directions in which nothing new came out are replaced by random ones: the Krylov space has
         closed, and the rest of the spectrum, repeated eigenvalues among it, lies outside it.
         """
-        room = self.operator.size - len(self.projected)
-        block = block[:, :room]
-        if room == 0:
+        block = block[..., : self.operator.size - self.projected.shape[-1]]
+        if block.shape[-1] == 0:
             return block
         orthonormal: Tensor
         orthonormal, triangle = torch.linalg.qr(block)
-        lost = triangle.diagonal().abs() <= 4 * torch.finfo(block.dtype).eps * scale
+        lost = triangle.diagonal(dim1=-2, dim2=-1).abs() <= 4 * torch.finfo(block.dtype).eps * scale
         if lost.any():
-            fresh = self._random(block.shape[1])
-            orthonormal = torch.where(lost, fresh, orthonormal)
-        for _ in range(2):
-            for old in self._blocks:
-                orthonormal = orthonormal - old @ (old.T @ orthonormal)
-            orthonormal = torch.linalg.qr(orthonormal)[0]
+            orthonormal = torch.where(
+                lost[..., None, :], self._random(block.shape[-1]), orthonormal
+            )
+        orthonormal = torch.linalg.qr(
+            self._without_basis(orthonormal, self.projected.shape[-1])[0]
+        )[0]
         return orthonormal
 
     def _random(self, width: int) -> Tensor:
         operator = self.operator
-        draws = torch.randn(operator.size, width, generator=self._generator, dtype=operator.dtype)
+        shape = (*operator.batch, operator.size, width)
+        draws = torch.randn(shape, generator=self._generator, dtype=operator.dtype)
         return draws.to(operator.device)
+
+
+def _bordered(projected: Tensor, shares: Tensor) -> Tensor:
+    """The projected matrix with a block more: its newest columns, mirrored into rows."""
+    m, width = projected.shape[-1], shares.shape[-1]
+    whole = torch.zeros(*shares.shape[:-2], m + width, m + width, dtype=shares.dtype)
+    whole[..., :m, :m] = projected
+    whole[..., m:] = shares
+    whole[..., m:, :m] = shares[..., :m, :].mT
+    corner = shares[..., m:, :]
+    whole[..., m:, m:] = (corner + corner.mT) / 2
+    return whole

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from sgdscope.engines.base import Job, Message, failure, measures
-from sgdscope.execution import Checkpoint, Outcome, Task, execute
+import torch
 
-ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
+from sgdscope import data
+from sgdscope.engines.base import ATTEMPTS, Job, Message, failure, measures
+from sgdscope.execution import Checkpoint, Outcome, Task, execute
 
 
 @dataclass
@@ -26,8 +29,13 @@ class _Worker:
 class LocalEngine:
     """Hands tasks to worker processes; a worker that dies is replaced and its task tried again."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, *, workers: int | None = None) -> None:
+        self.workers = workers  # processes; None: one a core that may be used, or one a GPU
+
+    @property
+    def device(self) -> str:
+        """What this machine can train on."""
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
         """Carry out the tasks; messages as they come.
@@ -36,7 +44,8 @@ class LocalEngine:
         """
         queue = deque(tasks)
         deaths: dict[str, int] = {}
-        workers = [_start(job) for _ in range(min(self.workers, len(tasks)))]
+        count = self.workers or default_workers(job.device)
+        workers = [_start(job) for _ in range(min(count, len(tasks)))]
         try:
             for worker in workers:
                 _hand(worker, queue)
@@ -65,6 +74,11 @@ class LocalEngine:
             for worker in workers:
                 worker.process.kill()
                 worker.process.join()
+
+
+def default_workers(device: str) -> int:
+    """One worker a core that this process may use, or one a GPU."""
+    return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))
 
 
 def _start(job: Job) -> _Worker:
@@ -97,20 +111,18 @@ def _obituary(process: BaseProcess) -> str:
 
 def _work(pipe: Connection, job: Job) -> None:
     """A worker's life: take a task, carry it out, send what came of it."""
-    import torch
-
     torch.set_num_threads(1)
     job.prepare()
-    device = torch.device(job.device)
+
+    @lru_cache(maxsize=1)
+    def load(name: str) -> data.Dataset:
+        return data.load(name).to(torch.device(job.device))
+
     try:
         while True:
             task: Task = pipe.recv()
             outcome = execute(
-                task,
-                measures(task),
-                device=device,
-                tell=pipe.send,
-                checkpoint_every=job.checkpoint_every,
+                task, measures(task), load, tell=pipe.send, checkpoint_every=job.checkpoint_every
             )
             pipe.send(outcome)
     except (EOFError, OSError):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgdscope import views
 from sgdscope.files import write_atomically
 from sgdscope.results import Results
+from sgdscope.views import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Drawing = tuple[str, Callable[[], "Figure"]]
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -21,46 +20,49 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
     What a study did not measure has no figure. Files of figures that are no longer drawn stay.
     """
-    from sgdscope.figures.canvas import METADATA, style
+    from sgdscope.figures import canvas
 
     written = []
     for name, make in drawings(results):
-        with style():
+        with canvas.style():
             figure = make()
-            for kind, metadata in METADATA.items():
+            for kind in canvas.KINDS:
                 file = folder / f"{name}.{kind}"
-                write_atomically(
-                    file,
-                    lambda aside, kind=kind, metadata=metadata, figure=figure: figure.savefig(
-                        aside, format=kind, metadata=metadata
-                    ),
-                )
+                write_atomically(file, partial(canvas.save, figure, kind=kind))
                 written.append(file)
     return written
 
 
-def drawings(results: Results) -> Iterator[Drawing]:
+def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Every figure of a study: its file name without ending, and what draws it."""
     from sgdscope.figures import batches, curves, radii, relation
 
-    attacks = views.attacks(results.table)
-    for measure in views.measures(results.table):
-        if measure not in attacks:
-            yield measure, lambda m=measure: batches.measure(results, m)
-    for attack, all_eps in attacks.items():
+    view = View(results)
+    for measure in view.measures:
+        if measure not in view.attacks:
+            yield measure, partial(batches.measure, view, measure)
+    for attack, all_eps in view.attacks.items():
         for eps in all_eps:
             name = f"{attack}-eps{eps:g}"
-            yield name, lambda a=attack, e=eps: batches.attack(results, a, eps=e)
-            if "top_eigenvalue" in set(results.table["measure"]):
+            yield name, partial(batches.attack, view, attack, eps=eps)
+            if not view.paired(attack, eps=eps).empty:
                 yield (
-                    f"top_eigenvalue-{name}",
-                    lambda a=attack, e=eps: relation.to_curvature(results, a, eps=e),
+                    f"{name}-by-top_eigenvalue",
+                    partial(relation.to_curvature, view, attack, eps=eps),
                 )
         if len(all_eps) > 1:
-            yield f"{attack}-by-eps", lambda a=attack: radii.accuracy(results, a)
-    for panel in views.panels(results.history):
-        yield "learning-" + "-".join(panel), lambda p=panel: curves.learning(results, p)
-    for measure in views.along_training(results.table):
-        for panel in views.panels(results.table[results.table["measure"] == measure]):
-            name = f"{measure}-by-epoch-" + "-".join(panel)
-            yield name, lambda m=measure, p=panel: curves.along(results, m, p)
+            for panel, _ in view.by_panel(view.at_end(attack)):
+                name = f"{attack}-by-eps-{_slug(panel)}"
+                yield name, partial(radii.accuracy, view, attack, panel)
+    if not view.history.empty:
+        for panel, _ in view.by_panel(view.history):
+            yield f"learning-{_slug(panel)}", partial(curves.learning, view, panel)
+    for measure in view.along_training:
+        for panel, _ in view.by_panel(view.along(measure)):
+            name = f"{measure}-by-epoch-{_slug(panel)}"
+            yield name, partial(curves.along, view, measure, panel)
+
+
+def _slug(panel: str) -> str:
+    """A panel's name as part of a file's."""
+    return panel.replace(" on ", "-")

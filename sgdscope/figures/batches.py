@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,108 +11,90 @@ from matplotlib.lines import Line2D
 
 from sgdscope import intervals, palette, views
 from sgdscope.figures import canvas
-from sgdscope.palette import Line
-from sgdscope.results import Results
+from sgdscope.views import View
+
+BY = ["panel", "line", "batch_size"]
 
 
-def measure(results: Results, name: str) -> Figure:
+def measure(view: View, name: str) -> Figure:
     """One measure at the end of training."""
-    rows = results.at_end(name)
-    figure, axes = _sheet(results, rows, palette.label(name))
-    log = palette.on_log_axis(name, rows.loc[rows["status"] == "done", "value"])
-    spreads = _lines(results, rows, axes, log=log)
-    if log:
-        for ax in axes:
-            ax.set_yscale("log")
-    known = _finish(results, rows, axes, accuracy=palette.is_accuracy(name), stretched=True)
-    handles = canvas.keys(palette.lines(rows)) + canvas.extras(
-        views.with_lost(results, rows), chance=known
-    )
-    canvas.legend(figure, handles, note=_note(spreads, log=log))
-    return figure
-
-
-def attack(results: Results, name: str, *, eps: float) -> Figure:
-    """Accuracy under an attack, with the test accuracy beside it, dashed."""
-    rows = results.at_end(name, eps=eps)
-    clean = results.at_end("test_accuracy")
-    figure, axes = _sheet(results, rows, f"{palette.label(name)}, eps = {eps:g}")
-    _lines(results, clean, axes, dashed=True)
-    spreads = _lines(results, rows, axes)
-    known = _finish(results, rows, axes, accuracy=True)
-    handles = canvas.keys(palette.lines(rows))
-    if not clean.empty:
-        handles.append(Line2D([], [], color=canvas.FAINT, ls="--", label="test accuracy"))
-    handles += canvas.extras(views.with_lost(results, rows), chance=known)
-    canvas.legend(figure, handles, note=_note(spreads, log=False))
-    return figure
-
-
-def _sheet(results: Results, rows: pd.DataFrame, title: str) -> tuple[Figure, list[Axes]]:
-    panels = views.panels(rows)
-    figure, axes = canvas.sheet(
-        [canvas.name(panel) for panel in panels], title, xlabel="batch size"
-    )
-    for ax in axes:
-        canvas.batch_axis(ax, sorted(results.runs["batch_size"].unique()))
-    return figure, axes
-
-
-def _lines(
-    results: Results,
-    rows: pd.DataFrame,
-    axes: Sequence[Axes],
-    *,
-    log: bool = False,
-    dashed: bool = False,
-) -> pd.DataFrame:
-    """Draw every line in every panel; the spreads drawn."""
-    spreads = intervals.over_seeds(
-        rows,
-        ["model", "data", "schedule", "schedule_options", "momentum", "batch_size"],
-        log=log,
-    )
-    sizes = sorted(results.runs["batch_size"].unique())
-    for panel, ax in zip(views.panels(rows), axes, strict=False):
-        for line in palette.lines(results.runs):
-            own = line.of(views.within(spreads, panel)).set_index("batch_size")
-            if dashed:
-                own = own.assign(low=own["middle"], high=own["middle"])
-                looks = {"linestyle": "--", "linewidth": 0.8, "alpha": 0.8}
-            else:
-                looks = {"marker": palette.MARKERS[line.mark]}
-            canvas.banded(ax, sizes, own, line.colour, **looks)
-    return spreads
-
-
-def _finish(
-    results: Results,
-    rows: pd.DataFrame,
-    axes: Sequence[Axes],
-    *,
-    accuracy: bool,
-    stretched: bool = False,
-) -> bool:
-    """Add what is not a line; whether a chance level was drawn."""
-    lines = palette.lines(results.runs)
-    known = False
-    for panel, ax in zip(views.panels(rows), axes, strict=True):
-        chance = views.chance(results.table, panel[1])
+    rows = view.at_end(name)
+    log = palette.on_log_axis(name, views.good(rows))
+    accuracy = palette.is_accuracy(name)
+    figure, axes = _sheet(view, rows, palette.label(name))
+    spreads = intervals.over_seeds(rows, BY, log=log)
+    for panel, ax in axes.items():
+        if log:
+            canvas.log_axis(ax.yaxis)
         if accuracy:
-            canvas.accuracy_axis(ax, chance, stretched=stretched)
-            known = known or chance is not None
-        for i, line in enumerate(lines):
-            own = line.of(views.within(views.with_lost(results, rows), panel))
-            canvas.marks(ax, own, "batch_size", line.colour, shift=_shift(i, lines))
-            canvas.doubted(ax, own[own["status"] == "done"], "batch_size", line.colour)
-    return known
+            canvas.accuracy_axis(ax, view.chance(panel), stretched=True)
+        _lines(view, ax, spreads[spreads["panel"] == panel])
+        _marks(view, ax, rows[rows["panel"] == panel], floor=views.floor(rows) if log else None)
+    middle = "geometric mean" if log else "mean"
+    handles = canvas.keys(view, rows) + _others(view, rows, axes, accuracy=accuracy)
+    note = f"line: {middle} over seeds; {intervals.describe(spreads['seeds'])}"
+    canvas.legend(figure, handles, note=note)
+    return figure
 
 
-def _shift(index: int, lines: Sequence[Line]) -> float:
-    """How far to move a line's marks aside, in powers of two, so that they do not hide another's."""
-    return 0.07 * (index - (len(lines) - 1) / 2)
+def attack(view: View, name: str, *, eps: float) -> Figure:
+    """Accuracy under an attack, with the test accuracy beside it, dashed."""
+    rows, clean = view.at_end(name, eps=eps), view.at_end("test_accuracy")
+    figure, axes = _sheet(view, rows, f"{palette.label(name)}, eps = {eps:g}")
+    spreads, above = intervals.over_seeds(rows, BY), intervals.over_seeds(clean, BY)
+    for panel, ax in axes.items():
+        canvas.accuracy_axis(ax, view.chance(panel))
+        _lines(view, ax, above[above["panel"] == panel], dashed=True)
+        _lines(view, ax, spreads[spreads["panel"] == panel])
+        _marks(view, ax, rows[rows["panel"] == panel])
+    handles = canvas.keys(view, rows)
+    if not clean.empty:
+        looks: dict[str, Any] = {"color": canvas.FAINT, "lw": 0.8, "ls": "--"}
+        handles.append(Line2D([], [], label="test accuracy", **looks))
+    handles += _others(view, rows, axes, accuracy=True)
+    note = f"line: mean over seeds; {intervals.describe(spreads['seeds'])}"
+    canvas.legend(figure, handles, note=note)
+    return figure
 
 
-def _note(spreads: pd.DataFrame, *, log: bool) -> str:
-    said = intervals.describe(spreads["seeds"])
-    return f"line: {'geometric mean' if log else 'mean'} over seeds; {said}"
+def _sheet(view: View, rows: pd.DataFrame, title: str) -> tuple[Figure, dict[str, Axes]]:
+    panels = [panel for panel, _ in view.by_panel(rows)]
+    figure, axes = canvas.sheet(panels, title, xlabel="batch size")
+    for ax in axes:
+        canvas.batch_axis(ax, view.sizes)
+    return figure, dict(zip(panels, axes, strict=True))
+
+
+def _lines(view: View, ax: Axes, spreads: pd.DataFrame, *, dashed: bool = False) -> None:
+    for line, own in view.by_line(spreads):
+        looks: dict[str, Any] = {"marker": palette.MARKERS[line.mark]}
+        if dashed:
+            own = own.assign(low=own["middle"], high=own["middle"])
+            looks = {"linestyle": "--", "linewidth": 0.8, "alpha": 0.8}
+        canvas.banded(ax, view.sizes, own.set_index("batch_size"), line.colour, **looks)
+
+
+def _marks(view: View, ax: Axes, rows: pd.DataFrame, *, floor: float | None = None) -> None:
+    """Runs that are in no line, and values that need not be believed.
+
+    A lost run below the floor, such as a collapsed one's λ₁ of nearly zero, stands at the axis's
+    foot rather than stretch a logarithmic axis over empty decades.
+    """
+    middle = (len(view.lines) - 1) / 2
+    lost = view.lost(rows)
+    if floor is not None:
+        lost = lost.assign(value=lost["value"].where(lost["value"] >= floor))
+    for line, own in view.by_line(lost):
+        # A little aside, in powers of two, so that one line's marks do not hide another's.
+        aside = 0.07 * (int(line.key.removeprefix("line")) - middle)
+        canvas.marks(ax, own, "batch_size", line.colour, shift=aside)
+    for line, own in view.by_line(rows[rows["status"] == "done"]):
+        canvas.doubted(ax, own, "batch_size", line.colour)
+
+
+def _others(
+    view: View, rows: pd.DataFrame, axes: dict[str, Axes], *, accuracy: bool
+) -> list[Line2D]:
+    """Legend entries of what is not a line."""
+    known = accuracy and any(view.chance(panel) is not None for panel in axes)
+    return canvas.extras(view.lost(rows), rows, chance=known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -12,27 +13,32 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    FuncFormatter,
+    NullFormatter,
+    NullLocator,
+)
 
 from sgdscope import palette, views
-from sgdscope.palette import Line
-from sgdscope.views import Panel
+from sgdscope.views import View
 
 FloatArray = npt.NDArray[np.float64]
 
 COLUMN, PAGE = 3.3, 6.8  # widths in inches of one column and of both
 INK, FAINT = "#22242A", "#8A8F98"
-# What would tell one drawing from the next, the date, is left out.
-METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+KINDS: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that layouts agree everywhere
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7,
-    "figure.titlesize": 8.5,
+    "figure.titlesize": 9,
     "xtick.labelsize": 6.5,
     "ytick.labelsize": 6.5,
     "legend.fontsize": 6.5,
@@ -63,14 +69,13 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "sgdscope",
     "pdf.fonttype": 42,
 }
-STRETCHED = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1]  # ticks of a stretched accuracy axis
-END = 0.004  # error at which the stretching ends, so that no error at all has a place
 MARKS = {"diverged": "x", "collapsed": "v"}
 
 
 def style() -> AbstractContextManager[None]:
     """Within it, figures are made and saved in sgdscope's style and nobody else's."""
-    return mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **STYLE})
+    looks: dict[Any, Any] = {**mpl.rcParamsDefault, "backend": "agg", **STYLE}
+    return mpl.rc_context(looks)
 
 
 def sheet(
@@ -88,22 +93,22 @@ def sheet(
     rows = -(-count // columns)
     size = (COLUMN if columns == 1 else PAGE, height * rows + 0.9)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left")
     grid = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False)
     axes = list(grid.flat)
     for spare in axes[count:]:
         spare.remove()
     for i, (ax, name) in enumerate(zip(axes, titles, strict=False)):
+        name = name.replace(", ", ",\n") if columns > 4 else name  # narrow: in two lines
         ax.set_title(name, loc="left", color=FAINT if count == 1 else INK)
         ax.tick_params(labelbottom=i + columns >= count, labelleft=i % columns == 0)
         ax.set_xlabel(xlabel if i + columns >= count else "")
     return figure, axes[:count]
 
 
-def name(panel: Panel) -> str:
-    """A panel's title."""
-    model, data = panel
-    return f"{model} on {data}"
+def save(figure: Figure, file: Path, *, kind: str) -> None:
+    """Write a figure without the date, which would tell one drawing from the next."""
+    figure.savefig(file, format=kind, metadata=KINDS[kind])
 
 
 def batch_axis(ax: Axes, sizes: Sequence[int]) -> None:
@@ -113,6 +118,21 @@ def batch_axis(ax: Axes, sizes: Sequence[int]) -> None:
     ax.xaxis.set_major_formatter(FixedFormatter([f"{size}" for size in sizes]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlim(sizes[0] / 1.25, sizes[-1] * 1.25)
+
+
+def log_axis(axis: Axis) -> None:
+    """Logarithmic, with plain numbers where they are short: text stays text."""
+    axes = axis.axes
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float) -> str:
+    if 1e-3 <= value < 1e5:
+        return f"{value:g}"
+    digits = str(round(np.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{digits}"
 
 
 def accuracy_axis(ax: Axes, chance: float | None, *, stretched: bool = False) -> None:
@@ -125,19 +145,21 @@ def accuracy_axis(ax: Axes, chance: float | None, *, stretched: bool = False) ->
     """
     if stretched:
         ax.set_yscale("function", functions=(_stretch, _shrink))
-        ax.yaxis.set_major_locator(FixedLocator(STRETCHED))
-        ax.yaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in STRETCHED]))
+        ax.yaxis.set_major_locator(FixedLocator(palette.STRETCH_TICKS))
+        ax.yaxis.set_major_formatter(
+            FixedFormatter([f"{tick:g}" for tick in palette.STRETCH_TICKS])
+        )
     ax.set_ylim(0 if stretched else -0.03, 1.0005 if stretched else 1.03)
     if chance is not None:
         ax.axhline(chance, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
 
 
 def _stretch(accuracy: FloatArray) -> FloatArray:
-    return -np.log10(np.maximum(1 - accuracy, -END / 2) + END)
+    return -np.log10(np.maximum(1 - accuracy, -palette.STRETCH_END / 2) + palette.STRETCH_END)
 
 
 def _shrink(place: FloatArray) -> FloatArray:
-    return 1 + END - 10**-place
+    return 1 + palette.STRETCH_END - 10**-place
 
 
 def banded(ax: Axes, x: Sequence[float], spread: pd.DataFrame, colour: str, **looks: Any) -> Line2D:
@@ -178,26 +200,32 @@ def doubted(ax: Axes, rows: pd.DataFrame, x: str, colour: str) -> None:
     ax.plot(own[x], own["value"], "o", ms=6.5, mfc="none", mec=colour, mew=0.7, zorder=4)
 
 
-def keys(lines: Sequence[Line], **looks: Any) -> list[Line2D]:
-    """Legend entries of lines."""
+def keys(view: View, rows: pd.DataFrame, **looks: Any) -> list[Line2D]:
+    """Legend entries of the lines that have rows."""
     return [
         Line2D(
             [], [], color=line.colour, marker=palette.MARKERS[line.mark], label=line.label, **looks
         )
-        for line in lines
+        for line, _ in view.by_line(rows)
     ]
 
 
-def extras(rows: pd.DataFrame, *, chance: bool) -> list[Line2D]:
-    """Legend entries of whatever else the rows bring into the figure."""
+def extras(lost: pd.DataFrame, rows: pd.DataFrame, *, chance: bool) -> list[Line2D]:
+    """Legend entries of whatever else is in the figure.
+
+    Args:
+        lost: rows of runs with a symbol of their own.
+        rows: rows whose doubtful values are ringed.
+        chance: whether a chance level is drawn.
+    """
     entries = []
     if chance:
         entries.append(Line2D([], [], color=FAINT, lw=0.8, ls=(0, (1, 2)), label="chance level"))
     looks: dict[str, Any] = {"color": FAINT, "ls": "", "mfc": "white", "markersize": 4.2}
     for status, marker in MARKS.items():
-        if (rows["status"] == status).any():
+        if (lost["status"] == status).any():
             entries.append(Line2D([], [], marker=marker, label=f"{status} run", **looks))
-    if views.doubtful(rows).any():
+    if views.doubtful(rows[rows["status"] == "done"]).any():
         ring = {**looks, "markersize": 6.0, "mfc": "none", "mew": 0.7}
         entries.append(Line2D([], [], marker="o", label="flagged or unconverged", **ring))
     return entries

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,60 +10,56 @@ from matplotlib.lines import Line2D
 from sgdscope import intervals, palette, views
 from sgdscope.figures import canvas
 from sgdscope.palette import Line
-from sgdscope.results import Results
-from sgdscope.views import Panel
+from sgdscope.views import View
 
 
-def learning(results: Results, panel: Panel) -> Figure:
+def learning(view: View, panel: str) -> Figure:
     """Training loss (log) above, validation accuracy below, against epoch."""
-    history = views.within(results.history, panel)
-    runs = results.runs[["run", "status"]]
-    history = history.merge(runs, on="run")
-    lines = palette.lines(history)
-    shown = [("train_loss", "training loss"), ("validation_accuracy", "validation accuracy")]
-    titles = [line.label for line in lines] + [""] * len(lines)
-    title = f"Learning curves, {canvas.name(panel)}"
+    history = view.history[view.history["panel"] == panel]
+    parts = list(view.by_line(history))
     figure, axes = canvas.sheet(
-        titles, title, xlabel="epoch", columns=len(lines), height=1.5, share="row"
+        [line.label for line, _ in parts] + [""] * len(parts),
+        f"Learning curves, {panel}",
+        xlabel="epoch",
+        columns=len(parts),
+        height=1.5,
+        share="row",
     )
-    colours = palette.batch_colours(history["batch_size"].unique())
-    chance = views.chance(results.table, panel[1])
+    colours = palette.batch_colours(view.sizes)
+    above, below = axes[: len(parts)], axes[len(parts) :]
+    above[0].set_ylabel("training loss")
+    below[0].set_ylabel("validation accuracy")
     seeds = pd.Series(dtype=int)
-    for row, (column, name) in enumerate(shown):
-        across = axes[row * len(lines) : (row + 1) * len(lines)]
-        across[0].set_ylabel(name)
-        for line, ax in zip(lines, across, strict=True):
-            log = column == "train_loss"
-            if log:
-                ax.set_yscale("log")
-            else:
-                canvas.accuracy_axis(ax, chance)
-            rows = line.of(history).assign(value=line.of(history)[column])
-            seeds = _by_batch(ax, rows, colours, log=log)
+    for (_, own), loss, accuracy in zip(parts, above, below, strict=True):
+        canvas.log_axis(loss.yaxis)
+        canvas.accuracy_axis(accuracy, view.chance(panel))
+        seeds = _by_batch(loss, own.assign(value=own["train_loss"]), colours, log=True)
+        _by_batch(accuracy, own.assign(value=own["validation_accuracy"]), colours, log=False)
     canvas.legend(figure, _batch_keys(colours), note=_note(seeds, history))
     return figure
 
 
-def along(results: Results, measure: str, panel: Panel) -> Figure:
+def along(view: View, measure: str, panel: str) -> Figure:
     """A measure along training; λ₁ with the stability limit 2(1 + m)/learning rate, dotted."""
-    rows = views.within(views.along(results, measure), panel)
-    lines = palette.lines(rows)
-    columns = min(4, len(lines))
-    title = f"{palette.label(measure)} along training, {canvas.name(panel)}"
+    rows = view.along(measure)
+    rows = rows[rows["panel"] == panel]
+    parts = list(view.by_line(rows))
     figure, axes = canvas.sheet(
-        [line.label for line in lines], title, xlabel="epoch", columns=columns, height=1.7
+        [line.label for line, _ in parts],
+        f"{palette.label(measure)} along training, {panel}",
+        xlabel="epoch",
+        columns=min(4, len(parts)),
+        height=1.7,
     )
-    colours = palette.batch_colours(rows["batch_size"].unique())
-    log = palette.on_log_axis(measure, rows.loc[rows["status"] == "done", "value"])
-    chance = views.chance(results.table, panel[1])
+    colours = palette.batch_colours(view.sizes)
+    log = palette.on_log_axis(measure, views.good(rows))
     seeds = pd.Series(dtype=int)
-    for line, ax in zip(lines, axes, strict=True):
-        own = line.of(rows)
+    for (line, own), ax in zip(parts, axes, strict=True):
         seeds = _by_batch(ax, own, colours, log=log)
         if log:
-            ax.set_yscale("log")
+            canvas.log_axis(ax.yaxis)
         if palette.is_accuracy(measure):
-            canvas.accuracy_axis(ax, chance)
+            canvas.accuracy_axis(ax, view.chance(panel))
         if measure == "top_eigenvalue":
             _limits(ax, own, line, colours)
     handles = _batch_keys(colours)
@@ -75,9 +69,7 @@ def along(results: Results, measure: str, panel: Panel) -> Figure:
     return figure
 
 
-def _by_batch(
-    ax: Axes, rows: pd.DataFrame, colours: dict[int, str], *, log: bool
-) -> "pd.Series[int]":
+def _by_batch(ax: Axes, rows: pd.DataFrame, colours: dict[int, str], *, log: bool) -> pd.Series:
     """One line a batch size; how many seeds each point stands for."""
     spreads = intervals.over_seeds(rows, ["batch_size", "epoch"], log=log)
     for size, own in spreads.groupby("batch_size"):
@@ -87,13 +79,14 @@ def _by_batch(
 
 
 def _limits(ax: Axes, rows: pd.DataFrame, line: Line, colours: dict[int, str]) -> None:
-    drawn = set()
+    """The stability limit of each batch size; once, where several have the same."""
+    limits: dict[tuple[float, ...], int] = {}
     for size, own in rows.groupby("batch_size"):
         own = own.drop_duplicates("epoch").sort_values("epoch")
         limit = tuple(views.stability_limit(line.momentum, own["rate"]))
-        if limit not in drawn:
+        if limit not in limits:
             ax.plot(own["epoch"], limit, ls=":", lw=0.8, color=colours[int(str(size))], zorder=1)
-        drawn.add(limit)
+        limits[limit] = int(str(size))
 
 
 def _batch_keys(colours: dict[int, str]) -> list[Line2D]:
@@ -105,4 +98,4 @@ def _batch_keys(colours: dict[int, str]) -> list[Line2D]:
 def _note(seeds: pd.Series, rows: pd.DataFrame) -> str:
     lost = rows.loc[rows["status"].isin(views.LOST), "run"].nunique()
     missing = f"; {lost} diverged or collapsed left out" if lost else ""
-    return f"mean over seeds; {intervals.describe(seeds)}{missing}"
+    return f"line: mean over seeds; {intervals.describe(seeds)}{missing}"

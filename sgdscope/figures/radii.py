@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from sgdscope import intervals, palette, views
+from sgdscope import intervals, palette
 from sgdscope.figures import canvas
-from sgdscope.results import Results
+from sgdscope.views import View
 
 
-def accuracy(results: Results, attack: str) -> Figure:
-    """One panel a batch size and (model, data), with the accuracy without attack at eps = 0."""
-    rows = views.by_eps(results, attack)
-    cells = rows[["model", "data", "batch_size"]].drop_duplicates()
-    cells = cells.sort_values(["model", "data", "batch_size"])
-    places = [((str(c.model), str(c.data)), int(c.batch_size)) for c in cells.itertuples()]
-    several = len(views.panels(rows)) > 1
-    titles = [f"{canvas.name(panel)}, " * several + f"batch size {size}" for panel, size in places]
-    title = palette.label(attack) + ("" if several else f", {canvas.name(places[0][0])}")
-    columns = min(3, rows["batch_size"].nunique())
+def accuracy(view: View, attack: str, panel: str) -> Figure:
+    """One panel a batch size, from the accuracy without attack at eps = 0."""
+    rows = view.by_eps(attack)
+    rows = rows[rows["panel"] == panel]
+    sizes = [size for size in view.sizes if (rows["batch_size"] == size).any()]
     figure, axes = canvas.sheet(
-        titles, title, xlabel="eps (pixels in 0 … 1)", columns=columns, height=1.5
+        [f"batch size {size}" for size in sizes],
+        f"{palette.label(attack)}, {panel}",
+        xlabel="eps (pixels in 0 … 1)",
+        height=1.5,
     )
-    by = ["model", "data", "batch_size", "schedule", "schedule_options", "momentum", "eps"]
-    spreads = intervals.over_seeds(rows, by)
-    chances = [views.chance(results.table, panel[1]) for panel, _ in places]
-    for (panel, size), chance, ax in zip(places, chances, axes, strict=True):
-        canvas.accuracy_axis(ax, chance)
-        within = views.within(spreads[spreads["batch_size"] == size], panel)
-        for line in palette.lines(results.runs):
-            own = line.of(within).set_index("eps")
+    spreads = intervals.over_seeds(rows, ["batch_size", "line", "eps"])
+    for size, ax in zip(sizes, axes, strict=True):
+        canvas.accuracy_axis(ax, view.chance(panel))
+        for line, own in view.by_line(spreads[spreads["batch_size"] == size]):
+            own = own.set_index("eps")
             canvas.banded(ax, list(own.index), own, line.colour, marker=palette.MARKERS[line.mark])
-    handles = canvas.keys(palette.lines(rows))
-    handles += canvas.extras(rows.iloc[:0], chance=any(chance is not None for chance in chances))
-    canvas.legend(figure, handles, note=f"mean over seeds; {intervals.describe(spreads['seeds'])}")
+    known = view.chance(panel) is not None
+    handles = canvas.keys(view, rows) + canvas.extras(rows.iloc[:0], rows.iloc[:0], chance=known)
+    note = f"line: mean over seeds; {intervals.describe(spreads['seeds'])}"
+    canvas.legend(figure, handles, note=note)
     return figure

@@ -2,52 +2,67 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sgdscope import palette, views
 from sgdscope.figures import canvas
-from sgdscope.results import Results
+from sgdscope.palette import Line
+from sgdscope.views import View
 
 
-def to_curvature(results: Results, attack: str, *, eps: float) -> Figure:
+def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
     """Accuracy under an attack against λ₁, one point a run, larger points for larger batches."""
-    rows = views.paired(results, attack, eps=eps)
-    panels = views.panels(rows)
-    title = f"{palette.label(attack)}, eps = {eps:g}, against λ₁"
+    log, rows = views.edged(view.paired(attack, eps=eps), "top_eigenvalue")
+    panels = view.by_panel(rows)
     figure, axes = canvas.sheet(
-        [canvas.name(panel) for panel in panels], title, xlabel=palette.label("top_eigenvalue")
+        [panel for panel, _ in panels],
+        f"{palette.label(attack)}, eps = {eps:g}, against λ₁",
+        xlabel=palette.label("top_eigenvalue"),
     )
-    sizes = sorted(rows["batch_size"].unique())
-    for panel, ax in zip(panels, axes, strict=True):
-        if palette.on_log_axis("top_eigenvalue", rows["top_eigenvalue"]):
-            ax.set_xscale("log")
-        canvas.accuracy_axis(ax, views.chance(results.table, panel[1]))
-        for line in palette.lines(rows):
-            own = line.of(views.within(rows, panel))
-            for status, group in own.groupby("status"):
-                lost = status != "done"
-                ax.scatter(
-                    group["top_eigenvalue"],
-                    group["value"],
-                    s=[
-                        10 + 22 * sizes.index(size) / max(len(sizes) - 1, 1)
-                        for size in group["batch_size"]
-                    ],
-                    marker=canvas.MARKS.get(str(status), palette.MARKERS[line.mark]),
-                    color="none" if lost else line.colour,
-                    edgecolor=line.colour if lost else "white",
-                    linewidth=0.7 if lost else 0.4,
-                    alpha=0.9,
-                    zorder=3,
-                )
-    handles = canvas.keys(palette.lines(rows), linestyle="")
-    handles += canvas.extras(rows, chance=views.chance(results.table, panels[0][1]) is not None)
-    small, large = (f"batch size {size}" for size in (sizes[0], sizes[-1]))
-    looks = {"color": canvas.FAINT, "marker": "o", "ls": "", "mec": "white"}
-    handles += [
-        Line2D([], [], ms=3.2, label=small, **looks),
-        Line2D([], [], ms=5.7, label=large, **looks),
-    ]
+    for (panel, within), ax in zip(panels, axes, strict=True):
+        if log:
+            canvas.log_axis(ax.xaxis)
+        canvas.accuracy_axis(ax, view.chance(panel))
+        for line, own in view.by_line(within):
+            _scatter(ax, line, own, view.sizes)
+    known = any(view.chance(panel) is not None for panel, _ in panels)
+    handles = canvas.keys(view, rows, linestyle="") + _size_keys(view.sizes)
+    handles += canvas.extras(rows, rows.iloc[:0], chance=known)
     canvas.legend(figure, handles, note="one point a run")
     return figure
+
+
+def _scatter(ax: Axes, line: Line, rows: pd.DataFrame, sizes: list[int]) -> None:
+    for status, own in rows.groupby("status"):
+        lost = status in views.LOST
+        ax.scatter(
+            own["top_eigenvalue"],
+            own["value"],
+            s=[_area(sizes.index(size), sizes) for size in own["batch_size"]],
+            marker=canvas.MARKS.get(str(status), palette.MARKERS[line.mark]),
+            facecolor="none" if lost and status != "diverged" else line.colour,
+            edgecolor=line.colour if lost else "white",
+            linewidth=0.8 if lost else 0.4,
+            alpha=0.9,
+            zorder=3,
+        )
+
+
+def _area(rank: int, sizes: list[int]) -> float:
+    """Of a marker, in square points."""
+    return 8 + 26 * rank / max(len(sizes) - 1, 1)
+
+
+def _size_keys(sizes: list[int]) -> list[Line2D]:
+    if len(sizes) == 1:
+        return []
+    looks: dict[str, Any] = {"color": canvas.FAINT, "marker": "o", "ls": "", "mec": "white"}
+    return [
+        Line2D([], [], ms=_area(rank, sizes) ** 0.5, label=f"batch size {sizes[rank]}", **looks)
+        for rank in (0, len(sizes) - 1)
+    ]

@@ -21,6 +21,7 @@ class Subject:
     model: nn.Module  # evaluation mode, on the data's device
     data: Dataset
     seed: int  # the run's; attack starts and probe vectors derive from it
+    batch_size: int | None = None  # the run's, where there was a run
 
 
 @dataclass(frozen=True)

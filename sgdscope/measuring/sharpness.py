@@ -1,41 +1,241 @@
-"""How curved the training loss is where a network landed."""
+"""How curved the training loss is where a network landed, and how sharply it rises nearby.
 
+All are of the mean cross-entropy over the first so many training images, evaluation mode, no
+augmentation.
+"""
+
+import torch
 from pydantic import Field
+from torch import Tensor
 
-from sgdscope.curvature import Hessian, top_eigenvalues
+from sgdscope import curvature
+from sgdscope.curvature import Eigenvalues, Hessian, InputHessian, Sharpness
+from sgdscope.errors import RequestError
 from sgdscope.measuring.base import Count, Measure, Reading, Subject
 from sgdscope.registry import MEASURES
 
 
-@MEASURES.add("top_eigenvalue")
-class TopEigenvalue(Measure):
-    """λ₁: the largest eigenvalue of the training loss's Hessian in the parameters."""
+class _OnTraining(Measure):
+    """A measure on the first ``examples`` training images; None: all."""
 
-    examples: Count | None = 2_000  # the first so many training images; None: all
+    examples: Count | None = 2_000
+
+    def points(self, subject: Subject) -> tuple[Tensor, Tensor]:
+        """Inputs and labels."""
+        images = subject.data.train[: self.examples]
+        return images.inputs(), images.labels
+
+
+class _Eigenvalue(_OnTraining):
+    """One end of a spectrum."""
+
     tolerance: float = Field(1e-2, gt=0)  # largest residual accepted, relative to the value
     max_products: Count = 100
 
+
+@MEASURES.add("top_eigenvalue")
+class TopEigenvalue(_Eigenvalue):
+    """λ₁: the largest eigenvalue of the training loss's Hessian in the parameters."""
+
     def read(self, subject: Subject) -> list[Reading]:
-        """One reading; its value is within ``residual`` of an eigenvalue."""
-        images = subject.data.train[: self.examples]
-        hessian = Hessian(subject.model, images.inputs(), images.labels)
-        top = top_eigenvalues(
-            hessian,
-            tolerance=self.tolerance,
-            max_products=self.max_products,
+        """One reading; an eigenvalue lies within ``residual`` of it."""
+        hessian = Hessian(subject.model, *self.points(subject))
+        found = curvature.top_eigenvalues(
+            hessian, tolerance=self.tolerance, max_products=self.max_products, seed=subject.seed
+        )
+        return [_of_eigenvalue("top_eigenvalue", found)]
+
+
+@MEASURES.add("bottom_eigenvalue")
+class BottomEigenvalue(_Eigenvalue):
+    """The smallest (most negative) eigenvalue of the training loss's Hessian in the parameters."""
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading; an eigenvalue lies within ``residual`` of it."""
+        hessian = Hessian(subject.model, *self.points(subject))
+        found = curvature.bottom_eigenvalues(
+            hessian, tolerance=self.tolerance, max_products=self.max_products, seed=subject.seed
+        )
+        return [_of_eigenvalue("bottom_eigenvalue", found)]
+
+
+@MEASURES.add("input_top_eigenvalue")
+class InputTopEigenvalue(_Eigenvalue):
+    """Mean over images of the largest eigenvalue of their loss's Hessian in their pixels."""
+
+    examples: Count | None = 500
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with its standard error over images."""
+        hessian = InputHessian(subject.model, *self.points(subject))
+        found = curvature.top_eigenvalues(
+            hessian, tolerance=self.tolerance, max_products=self.max_products, seed=subject.seed
+        )
+        values = found.values[:, 0]
+        evidence = _evidence(found) | {
+            "standard_error": values.std(correction=0).item() / len(values) ** 0.5,
+            "largest": values.max().item(),
+        }
+        flags = _unconverged(found, "some image's largest eigenvalue")
+        value = values.mean().item()
+        return [Reading("input_top_eigenvalue", value, evidence=evidence, flags=flags)]
+
+
+@MEASURES.add("hessian_trace")
+class HessianTrace(_OnTraining):
+    """Trace of the training loss's Hessian in the parameters: the sum of its eigenvalues."""
+
+    tolerance: float = Field(0.05, gt=0)  # largest standard error accepted, relative to the value
+    max_products: int = Field(100, ge=25)
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with its standard error."""
+        hessian = Hessian(subject.model, *self.points(subject))
+        found = curvature.trace(
+            hessian, tolerance=self.tolerance, max_products=self.max_products, seed=subject.seed
+        )
+        evidence = {
+            "standard_error": found.standard_error,
+            "converged": found.converged,
+            "products": found.products,
+            "examples": found.examples,
+        }
+        flags = []
+        if not found.converged:
+            flags.append(
+                f"The trace did not converge in {found.products} products: standard error "
+                f"{found.standard_error:.3g}."
+            )
+        return [Reading("hessian_trace", found.value, evidence=evidence, flags=flags)]
+
+
+@MEASURES.add("spectral_density")
+class SpectralDensity(_OnTraining):
+    """Density of the Hessian's eigenvalues; as a number, the negative share of their magnitude."""
+
+    probes: int = Field(4, ge=2)
+    steps: Count = 30
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with the density as arrays."""
+        hessian = Hessian(subject.model, *self.points(subject))
+        found = curvature.spectral_density(
+            hessian, probes=self.probes, steps=self.steps, seed=subject.seed
+        )
+        magnitude = found.nodes.abs() * found.weights
+        below = magnitude[found.nodes < 0].sum() / magnitude.sum().clamp(min=1e-300)
+        evidence = {
+            "relative_error": found.relative_error,
+            "products": found.products,
+            "examples": found.examples,
+        }
+        arrays = {
+            "grid": found.grid,
+            "density": found.density,
+            "standard_error": found.standard_error,
+        }
+        return [Reading("spectral_density", below.item(), evidence=evidence, arrays=arrays)]
+
+
+@MEASURES.add("sam_sharpness")
+class SamSharpness(_OnTraining):
+    """Rise of the loss along the gradient to distance ``rho`` (Foret et al. 2021)."""
+
+    rho: float = Field(0.05, gt=0)
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading."""
+        found = curvature.sam_sharpness(subject.model, *self.points(subject), rho=self.rho)
+        return [_of_sharpness("sam_sharpness", found)]
+
+
+@MEASURES.add("asam_sharpness")
+class AsamSharpness(_OnTraining):
+    """Rise of the loss to distance ``rho`` relative to each weight (Kwon et al. 2021)."""
+
+    rho: float = Field(0.5, gt=0)
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading."""
+        found = curvature.asam_sharpness(subject.model, *self.points(subject), rho=self.rho)
+        return [_of_sharpness("asam_sharpness", found)]
+
+
+@MEASURES.add("keskar_sharpness")
+class KeskarSharpness(_OnTraining):
+    """Rise of the loss, in per cent of 1 + loss, within a small box (Keskar et al. 2017)."""
+
+    box: float = Field(1e-3, gt=0)  # half its width, relative to |weight| + 1
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading."""
+        found = curvature.keskar_sharpness(subject.model, *self.points(subject), eps=self.box)
+        return [_of_sharpness("keskar_sharpness", found)]
+
+
+@MEASURES.add("batch_sharpness")
+class BatchSharpness(_OnTraining):
+    """Curvature along batches' gradients, each on its own batch (Andreyev & Beneventano 2024)."""
+
+    batch_size: Count | None = None  # None: the run's, to be set against 2/lr
+    batches: int = Field(20, ge=2)
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with its standard error over batches."""
+        batch_size = self.batch_size or subject.batch_size
+        if batch_size is None:
+            raise RequestError(
+                "batch_sharpness: batch_size is not given and there is no run to take it from; "
+                "expected the batch size that the network was trained with"
+            )
+        found = curvature.batch_sharpness(
+            subject.model,
+            *self.points(subject),
+            batch_size=batch_size,
+            batches=self.batches,
             seed=subject.seed,
         )
-        residual = top.residuals[0].item()
-        flags = []
-        if not top.converged:
-            flags.append(
-                f"λ₁ did not converge in {top.products} products: residual {residual:.3g}, "
-                f"asked for {self.tolerance:g} of the value."
-            )
-        evidence = {
-            "residual": residual,
-            "converged": top.converged,
-            "products": top.products,
-            "examples": top.examples,
-        }
-        return [Reading("top_eigenvalue", top.values[0].item(), evidence=evidence, flags=flags)]
+        return [_of_sharpness("batch_sharpness", found)]
+
+
+@MEASURES.add("input_gradient_norm")
+class InputGradientNorm(_OnTraining):
+    """Mean over images of the ℓ2 norm of their loss's gradient in their pixels."""
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading, with its standard error over images."""
+        found = curvature.input_gradient_norm(subject.model, *self.points(subject))
+        return [_of_sharpness("input_gradient_norm", found)]
+
+
+def _of_eigenvalue(measure: str, found: Eigenvalues) -> Reading:
+    return Reading(
+        measure,
+        found.values[0].item(),
+        evidence=_evidence(found),
+        flags=_unconverged(found, "the eigenvalue"),
+    )
+
+
+def _of_sharpness(measure: str, found: Sharpness) -> Reading:
+    evidence = {"standard_error": found.standard_error, "examples": found.examples}
+    return Reading(measure, found.value, evidence=evidence)
+
+
+def _evidence(found: Eigenvalues) -> dict[str, float | int | bool]:
+    return {
+        "residual": found.residuals.max().item(),
+        "converged": found.converged,
+        "products": found.products,
+        "examples": found.examples,
+    }
+
+
+def _unconverged(found: Eigenvalues, what: str) -> list[str]:
+    if found.converged:
+        return []
+    worst = (found.residuals / found.values.abs().clamp(min=torch.finfo().tiny)).max().item()
+    return [
+        f"{what[0].upper()}{what[1:]} did not converge in {found.products} products: residual "
+        f"{worst:.2g} of the value."
+    ]

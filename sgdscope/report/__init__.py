@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sgdscope import figures, plugins
+from sgdscope import figures
 from sgdscope.files import write_text
 from sgdscope.folder import StudyFolder
 from sgdscope.results import Results
@@ -19,8 +19,7 @@ def write(folder: StudyFolder) -> Path:
     from sgdscope.report import page
 
     settings = folder.settings()
-    for plugin in settings.get("plugins", []):
-        plugins.load(folder.path / plugin)
+    folder.load_plugins()
     finished = folder.results()
     results = Results.collect(finished)
     drawn = figures.draw(results, folder.figures)

@@ -6,9 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
+
 from sgdscope import palette, views
 from sgdscope.report import plots
-from sgdscope.results import Results
+from sgdscope.views import View
+
+MAIN = ("test_accuracy", "top_eigenvalue")  # have a card of their own, as attacks have
+LEARNING = {"train_loss": "Training loss", "validation_accuracy": "Validation accuracy"}
+
+
+@dataclass(frozen=True)
+class Control:
+    """A choice between variants of a card."""
+
+    choices: list[str]
+    first: str  # what is shown at first
 
 
 @dataclass(frozen=True)
@@ -19,154 +32,163 @@ class Card:
     section: str
     title: str
     note: str = ""
-    controls: dict[str, list[str]] = field(default_factory=dict)  # name → choices, first is shown
-    axis: str = ""  # "accuracy" (0–1 or fitted), "positive" (log or linear), or nothing to choose
+    controls: dict[str, Control] = field(default_factory=dict)
+    axis: str = "positive"  # "accuracy" (0 to 1, …) or "positive" (log or linear)
+    scale: str = "log"  # which of these at first
     plots: list[dict[str, Any]] = field(default_factory=list)
 
 
-def cards(results: Results) -> Iterator[Card]:
+def cards(view: View) -> Iterator[Card]:
     """Every card that the results allow, in the order of interest."""
-    if results.table.empty and results.history.empty:
+    if view.runs.empty:
         return
-    attacks = views.attacks(results.table)
-    taken = [name for name in views.measures(results.table) if name not in attacks]
-    main = [name for name in ("test_accuracy", "top_eigenvalue") if name in taken]
-    for name, radii in attacks.items():
-        yield _attack(results, name, radii)
-    for name in main:
-        yield _measure(results, name)
-    if others := [name for name in taken if name not in main]:
-        yield _others(results, others)
-    if "top_eigenvalue" in taken and attacks:
-        yield _relation(results, attacks)
-    if several := {name: radii for name, radii in attacks.items() if len(radii) > 1}:
-        yield _by_eps(results, several)
-    yield from _curves(results)
+    for name, radii in view.attacks.items():
+        yield _attack(view, name, radii)
+    single = [name for name in view.measures if name not in view.attacks]
+    for name in MAIN:
+        if name in single:
+            yield _measure(view, name)
+    yield from _others(view, [name for name in single if name not in MAIN])
+    if "top_eigenvalue" in single and view.attacks:
+        yield _relation(view)
+    if any(len(radii) > 1 for radii in view.attacks.values()):
+        yield _by_eps(view)
+    if not view.history.empty:
+        for column, title in LEARNING.items():
+            rows = view.history.assign(value=view.history[column])
+            yield _along(view, rows, column, "learning", title)
+    for name in view.along_training:
+        yield _along(view, view.along(name), name, "along", palette.label(name))
 
 
-def _attack(results: Results, name: str, radii: list[float]) -> Card:
-    shown = [f"{eps:g}" for eps in reversed(radii)]
+def _attack(view: View, name: str, radii: list[float]) -> Card:
+    named = {f"{eps:g}": eps for eps in radii}
     return Card(
         id=name,
         section="batch",
         title=palette.label(name),
-        note="Dashed: test accuracy without attack. Dotted: chance level.",
-        controls={"eps": shown},
+        note="Dashed: test accuracy without attack. Dotted: chance.",
+        controls={"eps": Control([*named], f"{views.telling_eps(view.at_end(name)):g}")},
         axis="accuracy",
+        scale="0 to 1",
         plots=[
-            plots.against_batch(results, panel, name, eps=eps) | {"choice": {"eps": f"{eps:g}"}}
-            for eps in radii
-            for panel in views.panels(results.at_end(name, eps=eps))
+            plot
+            for said, eps in named.items()
+            for plot in plots.against_batch(view, name, {"eps": said}, eps=eps)
         ],
     )
 
 
-def _measure(results: Results, name: str) -> Card:
+def _measure(view: View, name: str) -> Card:
+    axis, scale = _axis(name, view.at_end(name))
     return Card(
         id=name,
         section="batch",
         title=palette.label(name),
-        axis="accuracy" if palette.is_accuracy(name) else "positive",
-        plots=[
-            plots.against_batch(results, panel, name) | {"choice": {}}
-            for panel in views.panels(results.at_end(name))
-        ],
+        note="Dotted: chance." if axis == "accuracy" else "",
+        axis=axis,
+        scale=scale,
+        plots=list(plots.against_batch(view, name, {})),
     )
 
 
-def _others(results: Results, names: list[str]) -> Card:
-    return Card(
-        id="others",
-        section="batch",
-        title="Other measures",
-        controls={"measure": [palette.label(name) for name in names]},
-        axis="positive",
-        plots=[
-            plots.against_batch(results, panel, name) | {"choice": {"measure": palette.label(name)}}
-            for name in names
-            for panel in views.panels(results.at_end(name))
-        ],
-    )
+def _axis(measure: str, rows: pd.DataFrame) -> tuple[str, str]:
+    """What kind of axis a measure has, and its scale at first."""
+    if palette.is_accuracy(measure):
+        return "accuracy", "towards 1"
+    return "positive", "log" if palette.on_log_axis(measure, views.good(rows)) else "linear"
 
 
-def _relation(results: Results, attacks: dict[str, list[float]]) -> Card:
-    pairs = [(name, eps) for name, radii in attacks.items() for eps in reversed(radii)]
-    labels = {pair: f"{palette.label(pair[0])}, eps {pair[1]:g}" for pair in pairs}
+def _others(view: View, names: list[str]) -> Iterator[Card]:
+    """What is not in the paper, behind a choice: accuracies and other measures apart."""
+    for kind, title in (("accuracy", "Other accuracies"), ("positive", "Other measures")):
+        axes = {name: _axis(name, view.at_end(name)) for name in names}
+        own = {palette.label(name): name for name in names if axes[name][0] == kind}
+        if not own:
+            continue
+        first, name = next(iter(own.items()))
+        yield Card(
+            id=f"others-{kind}",
+            section="batch",
+            title=title if len(own) > 1 else first,
+            controls={"measure": Control([*own], first)},
+            axis=kind,
+            scale="as drawn" if kind == "positive" else axes[name][1],
+            plots=[
+                plot
+                for said, name in own.items()
+                for plot in plots.against_batch(view, name, {"measure": said})
+            ],
+        )
+
+
+def _relation(view: View) -> Card:
+    named = {palette.label(name): name for name in view.attacks}
+    said, name = list(named.items())[-1]
+    radii = sorted({eps for own in view.attacks.values() for eps in own})
     return Card(
         id="relation",
         section="relation",
         title="λ₁ against robustness",
-        note="One point a run; larger points are larger batches.",
-        controls={"robustness": list(labels.values())},
+        note="One point a run; larger points are larger batches. Dotted: chance.",
+        controls={
+            "attack": Control([*named], said),
+            "eps": Control([f"{e:g}" for e in radii], f"{views.telling_eps(view.at_end(name)):g}"),
+        },
         axis="accuracy",
+        scale="0 to 1",
         plots=[
-            plots.relation(results, panel, name, eps=eps)
-            | {"choice": {"robustness": labels[name, eps]}}
-            for name, eps in pairs
-            for panel in views.panels(views.paired(results, name, eps=eps))
+            plot
+            for said, name in named.items()
+            for eps in view.attacks[name]
+            for plot in plots.relation(view, name, {"attack": said, "eps": f"{eps:g}"}, eps=eps)
         ],
     )
 
 
-def _by_eps(results: Results, attacks: dict[str, list[float]]) -> Card:
-    sizes = sorted(results.runs["batch_size"].unique())
+def _by_eps(view: View) -> Card:
+    named = {palette.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
+    sizes = {f"{size}": size for size in view.sizes}
     return Card(
         id="eps",
         section="eps",
         title="Accuracy against eps",
+        note="At eps 0, accuracy without attack. Dotted: chance.",
         controls={
-            "attack": [palette.label(name) for name in attacks],
-            "batch size": [f"{size}" for size in sizes],
+            "attack": Control([*named], [*named][-1]),
+            "batch size": Control([*sizes], [*sizes][-1]),
         },
         axis="accuracy",
+        scale="0 to 1",
         plots=[
-            plots.against_eps(results, panel, name, size)
-            | {"choice": {"attack": palette.label(name), "batch size": f"{size}"}}
-            for name in attacks
-            for panel in views.panels(results.at_end(name))
-            for size in sizes
+            plot
+            for attack, name in named.items()
+            for said, size in sizes.items()
+            for plot in plots.against_eps(
+                view, name, {"attack": attack, "batch size": said}, size=size
+            )
         ],
     )
 
 
-def _curves(results: Results) -> Iterator[Card]:
-    """Learning curves and measures along training, compared by line or by batch size."""
-    if results.history.empty:
-        return
-    shown = [("train_loss", "Training loss", "positive")]
-    shown += [("validation_accuracy", "Validation accuracy", "accuracy")]
-    history = results.history.merge(results.runs[["run", "status"]], on="run")
-    for column, title, axis in shown:
-        rows = history.assign(value=history[column], rate=history["learning_rate"])
-        yield _along(results, rows, f"learning-{column}", "learning", title, axis, measure=column)
-    for name in views.along_training(results.table):
-        axis = "accuracy" if palette.is_accuracy(name) else "positive"
-        rows = views.along(results, name)
-        yield _along(results, rows, f"along-{name}", "along", palette.label(name), axis, name)
-
-
-def _along(
-    results: Results, rows: Any, id_: str, section: str, title: str, axis: str, measure: str
-) -> Card:
-    sizes = sorted(rows["batch_size"].unique())
-    by_size = {f"lines at batch size {size}": rows["batch_size"] == size for size in sizes}
-    by_line = {
-        f"batch sizes of {line.label}": rows.index.isin(line.of(rows).index)
-        for line in palette.lines(results.runs)
-    }
+def _along(view: View, rows: pd.DataFrame, measure: str, section: str, title: str) -> Card:
+    """The lines at one batch size, or the batch sizes of one line."""
+    by_size = {f"batch size {s}": rows[rows["batch_size"] == s] for s in view.sizes}
+    by_line = {line.label: own for line, own in view.by_line(rows)}
+    axis, scale = _axis(measure, rows)
+    limit = "Dotted: the stability limit 2(1 + m)/learning rate."
     return Card(
-        id=id_,
+        id=f"{section}-{measure}",
         section=section,
         title=title,
-        note="Dotted: the stability limit 2(1 + m)/learning rate."
-        if measure == "top_eigenvalue"
-        else "",
-        controls={"compare": [*by_line, *by_size]},
+        note=limit if measure == "top_eigenvalue" else "",
+        controls={"show": Control([*by_size, *by_line], next(iter(by_line)))},
         axis=axis,
+        scale=scale,
         plots=[
-            plots.along(results, panel, measure, rows[chosen], by_line=name in by_size)
-            | {"choice": {"compare": name}}
-            for name, chosen in {**by_line, **by_size}.items()
-            for panel in views.panels(rows[chosen])
+            plot
+            for parts in (by_size, by_line)
+            for said, own in parts.items()
+            for plot in plots.along(view, measure, own, {"show": said}, by_line=parts is by_size)
         ],
     )

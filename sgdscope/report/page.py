@@ -12,11 +12,13 @@ from string import Template
 from typing import Any
 
 from sgdscope import palette
-from sgdscope.report import sections
+from sgdscope.report import plots, sections
 from sgdscope.report.cards import cards
-from sgdscope.report.tables import numbered, tables
+from sgdscope.report.sections import Section
+from sgdscope.report.tables import tables
 from sgdscope.result import Result
 from sgdscope.results import Results
+from sgdscope.views import View
 
 
 def html(
@@ -32,30 +34,38 @@ def html(
     """
     from plotly.offline import get_plotlyjs
 
-    results = numbered(results)
-    shown = list(cards(results))
-    parts = sections.build(settings, finished, results, shown, list(drawn))
+    view = View(results)
+    shown = list(cards(view))
+    parts = sections.build(settings, finished, view, shown, list(drawn))
     payload = {
-        "tables": tables(results),
-        "lines": [asdict(line) for line in palette.lines(results.runs)],
-        "dark": _dark(results),
+        "tables": tables(view),
+        "lines": [asdict(line) for line in view.lines],
+        "dark": _dark(view),
+        "template": plots.TEMPLATE.to_plotly_json(),
+        "stretch": {"end": palette.STRETCH_END, "ticks": palette.STRETCH_TICKS},
         "cards": [asdict(card) for card in shown],
     }
     return Template(_file("page.html")).substitute(
         title=escape(str(settings.get("name", "study"))),
         style=_file("page.css"),
         contents="\n".join(f'<a href="#{part.id}">{escape(part.title)}</a>' for part in parts),
-        body="\n".join(part.html for part in parts),
+        body="\n".join(map(_section, parts)),
         payload=_embedded(payload),
         plotly=get_plotlyjs() if shown else "",
         script=_file("page.js"),
     )
 
 
-def _dark(results: Results) -> dict[str, str]:
+def _section(section: Section) -> str:
+    title = "" if section.id == "overview" else f"<h2>{escape(section.title)}</h2>"
+    return f'<section id="{section.id}">{title}{section.html}</section>'
+
+
+def _dark(view: View) -> dict[str, str]:
     """For each colour drawn on a light ground, the one to draw on a dark ground."""
-    lines = palette.lines(results.runs)
-    return {line.colour: line.dark for line in lines}
+    light, dark = (palette.batch_colours(view.sizes, dark=dark) for dark in (False, True))
+    lines = {line.colour: line.dark for line in view.lines}
+    return plots.DARK | lines | {light[size]: dark[size] for size in view.sizes}
 
 
 def _embedded(payload: dict[str, Any]) -> str:

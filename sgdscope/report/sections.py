@@ -8,9 +8,18 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import Card
 from sgdscope.result import Result
-from sgdscope.results import Results
+from sgdscope.views import View
+
+PLOTTED = {
+    "batch": ("By batch size", "Each measure at the end of training."),
+    "relation": ("λ₁ and robustness", "Does λ₁ tell how robust a network is?"),
+    "eps": ("By eps", "How fast accuracy falls as the attack grows."),
+    "learning": ("Learning curves", "A difference means little until training got equally far."),
+    "along": ("Along training", "Measures taken while training went on."),
+}
 
 
 @dataclass(frozen=True)
@@ -22,62 +31,72 @@ class Section:
     html: str
 
 
-PLOTTED = {
-    "batch": ("By batch size", "Every measure at the end of training, against batch size."),
-    "relation": ("λ₁ and robustness", "Does curvature explain robustness here?"),
-    "eps": ("By eps", "How fast accuracy falls as the attack grows."),
-    "learning": ("Learning curves", "How far training got."),
-    "along": ("Along training", "Measures taken while training went on."),
-}
-
-
 def build(
     settings: dict[str, Any],
     finished: Sequence[Result],
-    results: Results,
+    view: View,
     cards: Sequence[Card],
     drawn: Sequence[Path],
 ) -> list[Section]:
     """Every section that has something to say."""
-    made = [_overview(settings, finished, results)]
-    # The verdicts on a study's claims belong here, before its measures; the numbered figures of
-    # the paper after them.
+    missing = overview.planned(settings) - len(finished)
+    made = [Section("overview", "Overview", overview.head(settings, finished, view))]
+    if finished and (warnings := attention.warnings(view, missing=missing)):
+        made.append(Section("attention", "Read first", "".join(warnings)))
+    if finished and (trends := overview.trends(view)):
+        made.append(Section("trends", "In short", _lead(trends, _SHORT)))
+    # A study's claims with their verdicts belong here, before the evidence; the numbered figures
+    # of the paper belong after the section "batch".
     for id_, (title, lead) in PLOTTED.items():
-        own = [card for card in cards if card.section == id_]
-        if own:
-            holes = "\n".join(
-                f'<div class="card" data-card="{escape(card.id)}"></div>' for card in own
-            )
-            made.append(_section(id_, title, f"<p class=lead>{lead}</p>{holes}"))
+        holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
+        if holes:
+            made.append(Section(id_, title, _lead(holes, lead)))
     if finished:
-        made.append(_section("runs", "Runs", '<div id="run-table"></div>'))
-    failed = [result for result in finished if result.status == "failed"]
-    if failed:
-        made.append(_section("failures", "Failures", "".join(map(_failure, failed))))
-    made.append(_section("files", "Files", _files(drawn)))
+        made.append(Section("runs", "Runs", '<div id="run-table"></div>'))
+    if failures := attention.failures(finished):
+        made.append(Section("failures", "Failures", failures))
+    made.append(Section("files", "Files", _files(drawn)))
+    if finished:
+        made.append(Section("versions", "Versions", _versions(finished)))
     return made
 
 
-def _section(id_: str, title: str, html: str) -> Section:
-    return Section(id_, title, f'<section id="{id_}"><h2>{escape(title)}</h2>{html}</section>')
+_SHORT = (
+    "What each line does from the smallest batch to the largest, means over seeds. Training loss "
+    "and lr · steps say whether the runs compared got equally far."
+)
 
 
-def _overview(settings: dict[str, Any], finished: Sequence[Result], results: Results) -> Section:
-    name = escape(str(settings.get("name", "study")))
-    question = escape(str(settings.get("description", "")))
-    body = "" if finished else "<p>No finished run yet.</p>"
-    html = f'<section id="overview"><h1>{name}</h1><p class=question>{question}</p>{body}</section>'
-    return Section("overview", "Overview", html)
+def _lead(html: str, lead: str) -> str:
+    return f'<p class="lead">{escape(lead)}</p>{html}'
 
 
-def _failure(result: Result) -> str:
-    return (
-        f"<details><summary>run {result.run.id}</summary>"
-        f"<pre>{escape(result.error or '')}</pre></details>"
-    )
+def _hole(card: Card) -> str:
+    """Where the page's script puts a card."""
+    return f'<article class="card" data-card="{escape(card.id)}"></article>'
 
 
 def _files(drawn: Sequence[Path]) -> str:
-    links = [f'<a href="figures/{escape(file.name)}">{escape(file.name)}</a>' for file in drawn]
-    links += ['<a href="results.csv">results.csv</a>', '<a href="study.toml">study.toml</a>']
-    return f"<p>{' '.join(links)}</p>"
+    rows = [("data", _link("results.csv") + _link("study.toml"))]
+    names = sorted({file.stem for file in drawn})
+    figures = "".join(
+        f"<li><span>{escape(name)}</span>{_link(f'figures/{name}.svg', 'SVG')}"
+        f"{_link(f'figures/{name}.pdf', 'PDF')}</li>"
+        for name in names
+    )
+    if figures:
+        rows.append(("figures", f'<ul class="files">{figures}</ul>'))
+    return markup.facts(rows)
+
+
+def _link(path: str, text: str = "") -> str:
+    return f'<a href="{escape(path)}">{escape(text or path)}</a>'
+
+
+def _versions(finished: Sequence[Result]) -> str:
+    environments = [result.environment for result in finished]
+    names = list(dict.fromkeys(name for found in environments for name in found))
+    return markup.facts(
+        (name, "".join(map(markup.chip, dict.fromkeys(e[name] for e in environments if name in e))))
+        for name in names
+    )

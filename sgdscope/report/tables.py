@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from sgdscope import palette, views
-from sgdscope.results import Results
+from sgdscope import palette
+from sgdscope.views import View
 
 RUN_COLUMNS = ["run", "model", "data", "schedule", "schedule_options", "momentum", "batch_size"]
 RUN_COLUMNS += ["learning_rate", "epochs", "seed", "status", "steps", "lr_steps"]
 RUN_COLUMNS += ["final_train_loss", "seconds"]
-NOT_EVIDENCE = {*RUN_COLUMNS, "epoch", "measure", "eps", "value", "flags", "reading"}
+MAIN = ("test_accuracy", "top_eigenvalue")  # and the attacks: columns shown from the beginning
+NOT_EVIDENCE = {
+    *RUN_COLUMNS,
+    "epoch",
+    "measure",
+    "eps",
+    "value",
+    "flags",
+    "reading",
+    "line",
+    "panel",
+}
 
 
-def numbered(results: Results) -> Results:
-    """The results with a column ``reading``: the place of a row's run and value in ``tables``.
-
-    A run that has no value has −1 − its own place instead.
-    """
-    table = results.table.assign(reading=range(len(results.table)))
-    runs = results.runs.assign(reading=range(-1, -1 - len(results.runs), -1))
-    return replace(results, table=table, runs=runs)
-
-
-def tables(results: Results) -> dict[str, Any]:
+def tables(view: View) -> dict[str, Any]:
     """Runs and end-of-training readings, each with the names of its columns."""
-    if results.runs.empty:
+    if view.runs.empty:
         return {"runs": [], "columns": RUN_COLUMNS, "readings": [], "measures": []}
-    runs = results.runs
+    runs = view.runs
     place = {run: i for i, run in enumerate(runs["run"])}
-    measures = views.measures(results.table)
-    evidence = {name: _evidence(results, name) for name in measures}
+    measures = view.measures
+    evidence = {name: _evidence(view, name) for name in measures}
     return {
         "columns": RUN_COLUMNS,
         "runs": [
@@ -44,31 +44,38 @@ def tables(results: Results) -> dict[str, Any]:
             {
                 "name": name,
                 "label": palette.label(name),
-                "accuracy": palette.is_accuracy(name),
+                "short": _short(view, name),
+                "main": name in MAIN or name in view.attacks,
                 "evidence": evidence[name],
             }
             for name in measures
         ],
-        "readings": _readings(results, place, measures, evidence),
+        "readings": _readings(view, place, measures, evidence),
     }
 
 
-def _evidence(results: Results, measure: str) -> list[str]:
-    rows = results.table[results.table["measure"] == measure]
+def _short(view: View, measure: str) -> str:
+    """A measure's name at the head of a column, where an attack is followed by its eps."""
+    short = measure in view.attacks or measure == "top_eigenvalue"
+    return palette.short(measure) if short else palette.label(measure).lower()
+
+
+def _evidence(view: View, measure: str) -> list[str]:
+    rows = view.table[view.table["measure"] == measure]
     names = [name for name in rows.columns if name not in NOT_EVIDENCE]
     return [name for name in names if rows[name].notna().any()]
 
 
 def _readings(
-    results: Results,
+    view: View,
     place: dict[str, int],
     measures: list[str],
     evidence: dict[str, list[str]],
 ) -> list[list[Any] | int]:
     """By place in the table: run, measure, eps, value, flags, evidence; 0 for what came earlier."""
-    readings: list[list[Any] | int] = [0] * len(results.table)
+    readings: list[list[Any] | int] = [0] * len(view.table)
     for i, name in enumerate(measures):
-        rows = results.at_end(name)
+        rows = view.at_end(name)
         columns = [rows[column] for column in ["reading", "run", "eps", "value", "flags"]]
         columns += [rows[column] for column in evidence[name]]
         for reading, run, eps, value, flags, *found in zip(*columns, strict=True):

@@ -1,0 +1,90 @@
+"""The spectrum of a matrix as a density, from Lanczos runs with random starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sgdscope import streams
+from sgdscope.curvature.lanczos import Krylov
+from sgdscope.curvature.operators import Operator
+from sgdscope.errors import RequestError
+
+
+@dataclass(frozen=True)
+class SpectralDensity:
+    """An estimate of how a matrix's eigenvalues are distributed; the density integrates to 1."""
+
+    grid: Tensor  # (points,) float64, eigenvalues at which the density is given
+    density: Tensor  # (points,) smoothed by a Gaussian of standard deviation ``width``
+    standard_error: Tensor  # (points,) over probes
+    width: float
+    nodes: Tensor  # (probes, steps) Ritz values: the unsmoothed density of each probe …
+    weights: Tensor  # … and what share of the eigenvalues stands at each
+    products: int
+    examples: int
+
+    @property
+    def relative_error(self) -> float:
+        """The standard error as a share of the density, both integrated over the grid."""
+        return (self.standard_error.sum() / self.density.sum()).item()
+
+
+def spectral_density(
+    operator: Operator,
+    *,
+    probes: int = 5,
+    steps: int = 30,
+    width: float | None = None,
+    points: int = 1000,
+    seed: int = 0,
+) -> SpectralDensity:
+    """The density of eigenvalues by stochastic Lanczos quadrature.
+
+    A Lanczos run from a random unit vector is the Gauss quadrature of the spectrum as that vector
+    sees it: nodes at the Ritz values, weights the squared first components of their coefficients
+    (Golub & Meurant 1994; Ghorbani, Krishnan, Xiao 2019). The mean over probes estimates the
+    spectrum, their scatter its standard error.
+
+    Args:
+        operator: the matrix.
+        probes: random starts, at least 2; each costs ``steps`` products.
+        steps: length of a run; more resolve the bulk finer.
+        width: of the smoothing; a hundredth of the spectrum's range if not given.
+        points: in the grid.
+        seed: of the starts.
+
+    Raises:
+        RequestError: fewer than 2 probes or 1 step.
+    """
+    if probes < 2 or steps < 1:
+        raise RequestError(f"probes={probes}, steps={steps}; expected at least 2 probes and 1 step")
+    before = operator.products
+    steps = min(steps, operator.size)
+    runs = [
+        _quadrature(operator, steps, streams.key(seed, "density", probe)) for probe in range(probes)
+    ]
+    nodes, weights = (torch.stack(parts) for parts in zip(*runs, strict=True))
+    low, high = nodes.min().item(), nodes.max().item()
+    if width is None:
+        width = 0.01 * (high - low) or 0.01 * abs(high) or 1.0
+    grid = torch.linspace(low - 5 * width, high + 5 * width, points, dtype=torch.float64)
+    distance = (grid[:, None, None] - nodes) / width  # (points, probes, steps)
+    kernel = torch.exp(-distance.square() / 2) / (width * math.sqrt(2 * math.pi))
+    each = (kernel * weights).sum(2)  # (points, probes)
+    return SpectralDensity(
+        grid, each.mean(1), each.std(1) / math.sqrt(probes), width,
+        nodes, weights, operator.products - before, operator.examples,
+    )  # fmt: skip
+
+
+def _quadrature(operator: Operator, steps: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights, (steps,) each, of one probe."""
+    krylov = Krylov(operator, 1, seed=seed)
+    for _ in range(steps):
+        krylov.extend()
+    nodes, coefficients = torch.linalg.eigh(krylov.projected)
+    return nodes, coefficients[0].square()

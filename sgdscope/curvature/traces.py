@@ -1,0 +1,95 @@
+"""The trace of a matrix from its products with random vectors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sgdscope import streams
+from sgdscope.curvature.operators import Operator
+from sgdscope.errors import RequestError
+
+FEWEST_PROBES = 5  # a standard error from fewer says little
+
+
+@dataclass(frozen=True)
+class Trace:
+    """An estimate of a trace and how far to trust it."""
+
+    value: float
+    standard_error: float  # 0 where the sketch spans the whole space: the value is then exact
+    converged: bool  # the standard error is within the tolerance
+    products: int  # over all the examples, beside those on a part of them that gave the sketch
+    examples: int
+
+
+def trace(
+    operator: Operator,
+    *,
+    tolerance: float = 0.02,
+    max_products: int = 100,
+    sketch: int = 10,
+    seed: int = 0,
+) -> Trace:
+    """The trace by Hutch++ (Meyer, Musco, Musco, Woodruff 2021).
+
+    Exact on the span Q of a sketch, which catches the few large eigenvalues; by random signs on
+    what is orthogonal to it: tr QᵀAQ + mean of (Pz)ᵀA(Pz), P = 1 − QQᵀ (Hutchinson 1990). The
+    estimate is unbiased whatever the sketch is, so a tenth of the examples is enough to find it.
+
+    Args:
+        operator: the matrix.
+        tolerance: largest standard error accepted, as a share of the trace's magnitude.
+        max_products: where to stop, converged or not.
+        sketch: columns of Q; each costs a product, two without a part of the examples to find it
+            on; 0 is Hutchinson's estimator.
+        seed: of the random vectors.
+
+    Raises:
+        RequestError: ``max_products`` leaves no room for the probes.
+    """
+    sketch = min(sketch, operator.size)
+    part = operator.part()
+    caught_by = sketch if part is not None else 2 * sketch
+    left = max_products - caught_by
+    if left < FEWEST_PROBES and sketch < operator.size:
+        raise RequestError(
+            f"max_products={max_products} with sketch={sketch}; "
+            f"expected at least {caught_by + FEWEST_PROBES}"
+        )
+    before = operator.products
+    generator = streams.generator(seed, "trace")
+    basis = _sketch(part or operator, sketch, generator, passes=1 if part is None else 2)
+    caught = (basis * (operator @ basis)).sum().item() if sketch else 0.0
+    probed: list[float] = []
+    error = 0.0
+    while sketch < operator.size and len(probed) < left:
+        probe = _signs(operator, 1, generator)
+        probe = probe - basis @ (basis.T @ probe)
+        probed.append((probe * (operator @ probe)).sum().item())
+        if len(probed) >= FEWEST_PROBES:
+            samples = torch.tensor(probed, dtype=torch.float64)
+            error = samples.std().item() / math.sqrt(len(probed))
+            if error <= tolerance * abs(caught + samples.mean().item()):
+                break
+    value = caught + (sum(probed) / len(probed) if probed else 0.0)
+    if not math.isfinite(value):
+        raise RequestError("a product with the matrix is not finite; expected finite numbers")
+    converged = error <= tolerance * abs(value)
+    return Trace(value, error, converged, operator.products - before, operator.examples)
+
+
+def _sketch(operator: Operator, width: int, generator: torch.Generator, *, passes: int) -> Tensor:
+    """An orthonormal basis, (size, width), of nearly the dominant eigenvectors."""
+    basis: Tensor = _signs(operator, width, generator)
+    for _ in range(passes if width else 0):
+        basis = torch.linalg.qr(operator @ basis)[0]
+    return basis
+
+
+def _signs(operator: Operator, width: int, generator: torch.Generator) -> Tensor:
+    bits = torch.randint(2, (operator.size, width), generator=generator)
+    return (2 * bits - 1).to(operator.device, operator.dtype)

@@ -1,0 +1,115 @@
+"""What a reader must know before believing a figure: runs and numbers that went wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+import pandas as pd
+
+from sgdscope import palette, views
+from sgdscope.report import markup
+from sgdscope.result import Result
+from sgdscope.views import View
+
+MEANING = {
+    "failed": "stopped with an error; nothing of them is in the figures",
+    "diverged": "loss or weights became NaN or infinite; drawn as ×, in no mean or band",
+    "collapsed": "one answer for every image, which no attack changes: not robust but "
+    "untrained; drawn as ▽, in no mean or band",
+}
+
+
+def warnings(view: View, *, missing: int) -> list[str]:
+    """Every warning, the gravest first, as HTML."""
+    found = []
+    for status, meaning in MEANING.items():
+        runs = view.runs[view.runs["status"] == status]
+        if len(runs):
+            found.append(_warning(status, f"{_runs(len(runs))} {status}", meaning, _names(runs)))
+    if missing > 0:
+        found.append(_warning("missing", f"{_runs(missing)} missing", "not trained yet", []))
+    if not view.table.empty:
+        found += _unconverged(view) + _flagged(view)
+    return found
+
+
+def _unconverged(view: View) -> list[str]:
+    if "converged" not in view.table:
+        return []
+    rows = view.table[views.unconverged(view.table)]
+    return [
+        _warning(
+            "flagged",
+            f"{palette.label(str(measure))}: {_values(len(own))} not converged",
+            f"largest residual {own['residual'].max():.3g}" if "residual" in own else "",
+            _names(own),
+        )
+        for measure, own in rows.groupby("measure")
+    ]
+
+
+def _flagged(view: View) -> list[str]:
+    """One warning for each measure and kind of flag; kinds differ in more than their numbers."""
+    rows = view.table[view.table["flags"].fillna("") != ""]
+    rows = rows[~views.unconverged(rows)]
+    each = rows.assign(flag=rows["flags"].str.split("; ")).explode("flag")
+    if each.empty:
+        return []
+    each["kind"] = each["flag"].map(lambda flag: re.sub(r"[\d.,]+(e-?\d+)?", "…", flag))
+    return [
+        _warning(
+            "flagged",
+            f"{palette.label(str(measure))}: {_values(len(own))} flagged",
+            ("" if own["flag"].nunique() == 1 else "for example: ") + str(own["flag"].iloc[0]),
+            [f"{name}: {flag}" for name, flag in zip(_names(own), own["flag"], strict=True)],
+        )
+        for (measure, _), own in each.groupby(["measure", "kind"], sort=False)
+    ]
+
+
+def _warning(kind: str, what: str, meaning: str, names: list[str]) -> str:
+    text = f"<b>{escape(what)}</b> <span>{escape(meaning)}</span>"
+    if not names:
+        return f'<div class="warning {kind}">{text}</div>'
+    items = "".join(f"<li>{escape(name)}</li>" for name in names)
+    return markup.fold(text, f"<ul>{items}</ul>", kind=f"warning {kind}")
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    return [
+        f"{row['panel']}, {row['schedule']}, m = {row['momentum']:g}, "
+        f"batch size {row['batch_size']}, seed {row['seed']}"
+        + (f", eps {row['eps']:g}" if "eps" in row and row["eps"] == row["eps"] else "")
+        + f" ({row['run']})"
+        for row in rows.to_dict("records")
+    ]
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" + "s" * (count > 1)
+
+
+def _values(count: int) -> str:
+    return f"{count} value" + "s" * (count > 1)
+
+
+def failures(finished: Sequence[Result]) -> str:
+    """Each failed run with its traceback, folded."""
+    return "".join(
+        markup.fold(
+            f"<b>{escape(result.run.id)}</b> <span>{escape(_described(result))}</span>",
+            f"<pre>{escape((result.error or 'no traceback').strip())}</pre>",
+            kind="warning failed",
+        )
+        for result in finished
+        if result.status == "failed"
+    )
+
+
+def _described(result: Result) -> str:
+    run = result.run
+    last = (result.error or "").strip().splitlines()[-1:]
+    where = f"{run.model} on {run.data}, {run.schedule}, m = {run.momentum:g}"
+    return ": ".join([f"{where}, batch size {run.batch_size}, seed {run.seed}", *last])

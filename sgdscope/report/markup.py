@@ -1,0 +1,76 @@
+"""Small pieces of HTML; whatever comes from a study is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from sgdscope.palette import Line
+
+
+def chip(text: object) -> str:
+    """A value of the grid."""
+    return f'<span class="chip">{escape(str(text))}</span>'
+
+
+def swatch(line: Line) -> str:
+    """A line's colour in a word's height."""
+    return f'<i class="swatch" style="--light:{line.colour};--dark:{line.dark}"></i>'
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """A list of names and what they stand for; the latter is HTML already."""
+    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{html}</dd></div>" for name, html in rows)
+    return f'<dl class="facts">{items}</dl>'
+
+
+def tile(value: str, name: str, note: str = "") -> str:
+    """A headline number."""
+    below = f"<small>{escape(note)}</small>" if note else ""
+    return f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span>{below}</div>'
+
+
+def fold(summary: str, html: str, *, kind: str, unfolded: bool = False) -> str:
+    """Something to be unfolded; both are HTML already."""
+    return (
+        f'<details class="{kind}"{" open" * unfolded}><summary>{summary}</summary>{html}</details>'
+    )
+
+
+def sparkline(values: Sequence[float], *, width: int = 72, height: int = 20) -> str:
+    """A curve without axes, in the text's colour; NaN leaves a gap."""
+    known = [value for value in values if value == value]
+    if len(known) < 2:
+        return ""
+    low, high = min(known), max(known)
+    step = (width - 6) / max(len(values) - 1, 1)
+
+    def place(i: int, value: float) -> str:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return f"{3 + i * step:.1f},{height - 3 - share * (height - 6):.1f}"
+
+    points = [place(i, value) for i, value in enumerate(values) if value == value]
+    last = points[-1].split(",")
+    return (
+        f'<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'aria-hidden="true"><polyline points="{" ".join(points)}"/>'
+        f'<circle cx="{last[0]}" cy="{last[1]}" r="2.2"/></svg>'
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def number(value: float) -> str:
+    """A number in as few characters as it needs."""
+    if value != value:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

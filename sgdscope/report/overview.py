@@ -1,0 +1,206 @@
+"""The head of the page: the question, what was asked, on what machine, and the short answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from sgdscope import intervals, palette, views
+from sgdscope.palette import Line
+from sgdscope.report import markup
+from sgdscope.result import Result
+from sgdscope.views import View
+
+LENGTHS = {"epochs": "epochs", "steps": "steps", "until_train_loss": "until training loss"}
+
+
+def head(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
+    """Name, question, headline numbers, grid, machine."""
+    name = escape(str(settings.get("name", "study")))
+    question = escape(str(settings.get("description", "")))
+    return (
+        f'<header><p class="eyebrow">Study</p><h1>{name}</h1>'
+        f'<p class="question">{question}</p></header>'
+        f'<div class="tiles">{"".join(_tiles(settings, finished, view))}</div>'
+        + ("" if finished else '<p class="empty">No run has finished yet.</p>')
+        + markup.facts([*_grid(settings, view), *_machine(finished)])
+    )
+
+
+def planned(settings: dict[str, Any]) -> int:
+    """How many runs a study's grid has."""
+    shared = math.prod(len(_axis(settings[key])) for key in ("model", "data", "batch_size"))
+    seeds = len(_axis(settings.get("seed", [0])))
+    momentum = settings.get("momentum", [0.0])
+    lines = sum(
+        math.prod(len(_axis(values)) for values in {"momentum": momentum, **options}.values())
+        for options in _tables(settings["schedule"]).values()
+    )
+    return shared * lines * seeds
+
+
+def _axis(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _tables(value: Any) -> dict[str, dict[str, Any]]:
+    return value if isinstance(value, dict) else {name: {} for name in _axis(value)}
+
+
+def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> list[str]:
+    total = planned(settings)
+    done = sum(result.status == "done" for result in finished)
+    tiles = [markup.tile(f"{done} / {total}", "runs trained", _mishaps(finished))]
+    if not finished:
+        return tiles
+    spent = sum(sum(result.seconds.values()) for result in finished)
+    tiles.append(markup.tile(markup.duration(spent), "of computing", "summed over runs"))
+    for measure in ("test_accuracy", *view.attacks):
+        rows = view.at_end(measure)
+        eps = None
+        if measure != "test_accuracy":
+            eps = views.telling_eps(rows)
+            rows = view.at_end(measure, eps=eps)
+        rows = rows[(rows["status"] == "done") & rows["value"].notna()]
+        if len(rows):
+            best = rows.sort_values("value").to_dict("records")[-1]
+            name = f"best {_short(measure)}" + (f", eps {eps:g}" if eps is not None else "")
+            note = f"{best['schedule']}, m = {best['momentum']:g}, batch {best['batch_size']}"
+            tiles.append(markup.tile(f"{best['value']:.3f}", name, note))
+    sharp = views.good(view.at_end("top_eigenvalue"))
+    if len(sharp):
+        span = f"{markup.number(sharp.min())} – {markup.number(sharp.max())}"
+        tiles.append(markup.tile(span, "λ₁", "smallest and largest"))
+    return tiles
+
+
+def _short(measure: str) -> str:
+    return palette.label(measure).replace("Test", "test")
+
+
+def _mishaps(finished: Sequence[Result]) -> str:
+    statuses = [result.status for result in finished]
+    found = {status: statuses.count(status) for status in ("diverged", "collapsed", "failed")}
+    return ", ".join(f"{count} {status}" for status, count in found.items() if count)
+
+
+def _grid(settings: dict[str, Any], view: View) -> list[tuple[str, str]]:
+    """What was asked: each axis with its values, and what was measured."""
+    rows = [
+        (name, "".join(map(markup.chip, _axis(settings[key]))))
+        for key, name in (("model", "model"), ("data", "data"), ("batch_size", "batch size"))
+    ]
+    rows.append(("schedule", _schedules(settings, view)))
+    seeds = len(_axis(settings.get("seed", [0])))
+    length = [f"{settings[key]} {name}" for key, name in LENGTHS.items() if key in settings]
+    if "until_train_loss" in settings:
+        length[-1] = f"until training loss < {settings['until_train_loss']:g}"
+    length.append(f"{seeds} seed{'s' * (seeds > 1)}")
+    if "train_size" in settings:
+        length.append(f"{settings['train_size']:,} training images")
+    rows.append(("each run", "".join(map(markup.chip, length))))
+    chips = [markup.chip(_measure(*item)) for item in _tables(settings["measure"]).items()]
+    rows.append(("measures", "".join(chips)))
+    return rows
+
+
+def _schedules(settings: dict[str, Any], view: View) -> str:
+    lines = view.lines
+    shared = settings.get("momentum", [0.0])
+    parts = []
+    for name, options in _tables(settings["schedule"]).items():
+        own = [line for line in lines if line.schedule == name]
+        said = [f"{key} {_said(value)}" for key, value in options.items() if key != "momentum"]
+        said.append(f"momentum {_said(options.get('momentum', shared))}")
+        paper = f" <em>the paper’s {palette.PAPER[name]}</em>" if name in palette.PAPER else ""
+        swatches = "".join(map(markup.swatch, own))
+        details = escape(", ".join(said).replace("_", " "))
+        parts.append(
+            f'<div class="schedule">{swatches}<b>{escape(name)}</b>{paper} '
+            f"<span>{details}</span></div>"
+        )
+    return "".join(parts)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in _axis(value))
+
+
+def _measure(name: str, options: dict[str, Any]) -> str:
+    said = "; ".join(f"{key.replace('_', ' ')} {_said(value)}" for key, value in options.items())
+    return palette.label(name) + (f" ({said})" if said else "")
+
+
+def _machine(finished: Sequence[Result]) -> list[tuple[str, str]]:
+    if not finished:
+        return []
+    found = [result.environment for result in finished]
+    processors = sorted({env["processor"] for env in found if "processor" in env})
+    cores = sorted({env["cores"] for env in found if "cores" in env}, key=len)
+    devices = sorted({result.device for result in finished})
+    said = [", ".join(processors), "/".join(cores) + " cores" if cores else "", *devices]
+    return [("machine", "".join(markup.chip(text) for text in said if text))]
+
+
+def trends(view: View) -> str:
+    """From smallest to largest batch, line by line: the answer in one table for each panel."""
+    columns = _columns(view)
+    if len(view.sizes) < 2 or not columns:
+        return ""
+    header = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    parts: list[str] = []
+    for panel, runs in view.by_panel(view.runs):
+        lines = [line for line, _ in view.by_line(runs)]
+        own = [rows[rows["panel"] == panel] for rows in columns.values()]
+        body = "".join(_followed(line, own, view.sizes) for line in lines)
+        title = f"<b>{escape(panel)}</b> from batch size {view.sizes[0]} to {view.sizes[-1]}"
+        table = (
+            f'<div class="scroll"><table class="trends"><thead><tr><th></th>{header}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+        parts.append(markup.fold(title, table, kind="panel", unfolded=len(parts) < 2))
+    return "".join(parts)
+
+
+def _followed(line: Line, columns: Sequence[pd.DataFrame], sizes: Sequence[int]) -> str:
+    cells = [_trend(rows[rows["line"] == line.key], line, sizes) for rows in columns]
+    name = f"{markup.swatch(line)}{escape(line.label)}"
+    return f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>'
+
+
+def _columns(view: View) -> dict[str, pd.DataFrame]:
+    """What to follow from the smallest to the largest batch."""
+    columns = {"test accuracy": view.at_end("test_accuracy")}
+    for name in view.attacks:
+        eps = views.telling_eps(view.at_end(name))
+        columns[f"{palette.label(name)}, eps {eps:g}"] = view.at_end(name, eps=eps)
+    columns["λ₁"] = view.at_end("top_eigenvalue")
+    columns["final training loss"] = view.runs.assign(value=view.runs["final_train_loss"])
+    columns["lr · steps"] = view.runs.assign(value=view.runs["lr_steps"])
+    return {name: rows for name, rows in columns.items() if not rows.empty}
+
+
+def _trend(rows: pd.DataFrame, line: Line, sizes: Sequence[int]) -> str:
+    spread = intervals.over_seeds(rows, ["batch_size"]).set_index("batch_size")
+    middles = spread["middle"].reindex(list(sizes))
+    if middles.isna().all():
+        return "<td>–</td>"
+    first, last = (_end(rows, middles, size) for size in (sizes[0], sizes[-1]))
+    colours = f"--light:{line.colour};--dark:{line.dark}"
+    curve = markup.sparkline([float(value) for value in middles])
+    return (
+        f'<td><span class="ends">{first}<i>→</i>{last}</span>'
+        f'<span class="inked" style="{colours}">{curve}</span></td>'
+    )
+
+
+def _end(rows: pd.DataFrame, middles: pd.Series, size: int) -> str:
+    """A mean, or what became of the runs where there is none."""
+    if middles.notna()[size]:
+        return markup.number(float(middles[size]))
+    statuses = sorted(rows.loc[rows["batch_size"] == size, "status"].unique())
+    return f"<em>{escape('/'.join(statuses) or '–')}</em>"

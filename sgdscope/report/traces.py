@@ -1,0 +1,130 @@
+"""Plotly traces: means with their bands, and single runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from sgdscope import palette, views
+from sgdscope.palette import Line
+from sgdscope.views import View
+
+LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
+
+
+def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
+    """For each schedule and momentum the mean with its band, and a point for each run."""
+    runs = dict(view.by_line(rows[rows["status"] == "done"]))
+    for line, spread in view.by_line(spreads):
+        several = bool((spread["seeds"] > 1).any())
+        looks = {"symbol": palette.SYMBOLS[line.mark], "size": 8, "color": line.colour}
+        yield mean(
+            spread, x, name=line.label, group=line.key,
+            line={"color": line.colour, "width": 2}, marker=looks if several else None,
+        )  # fmt: skip
+        size = {"size": 5, "opacity": 0.7} if several else {"size": 8}
+        yield points(line, runs[line], x, marker(line, runs[line]) | size)
+
+
+def dashed(view: View, spreads: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
+    """The test accuracy of each schedule and momentum, to be compared with."""
+    for line, spread in view.by_line(spreads):
+        looks = {"color": line.colour, "width": 1.3, "dash": "dash"}
+        name = f"{line.label}: test accuracy"
+        yield mean(spread, x, name=name, group=line.key, line=looks)
+
+
+def mean(
+    spread: pd.DataFrame,
+    x: str,
+    *,
+    name: str,
+    group: str,
+    line: dict[str, Any],
+    marker: dict[str, Any] | None = None,
+) -> go.Scatter:
+    """The means, each with low, high and the number of seeds.
+
+    The page's script draws the band from them and writes the values that are pointed at.
+    """
+    columns = [numbers(spread[column]) for column in ("low", "high", "seeds")]
+    said = f"<b>{name}</b><br>{x.replace('_', ' ')} %{{x}}: <b>%{{text}}</b>"
+    if (spread["seeds"] > 1).any():
+        said += "<br>%{customdata[0]:.4g} – %{customdata[1]:.4g}, seeds: %{customdata[2]}"
+    return go.Scatter(
+        x=numbers(spread[x]),
+        y=numbers(spread["middle"]),
+        mode="lines+markers" if marker else "lines",
+        line=line,
+        marker=marker or {},
+        legendgroup=group,
+        customdata=[list(row) for row in zip(*columns, strict=True)],
+        meta="mean" if "dash" not in line else "beside",
+        hovertemplate=f"{said}<extra></extra>",
+    )
+
+
+def limit(rows: pd.DataFrame, line: Line, *, name: str, group: str, colour: str) -> go.Scatter:
+    """The learning rate's stability limit along training."""
+    once = rows.drop_duplicates("epoch").sort_values("epoch")
+    return go.Scatter(
+        x=numbers(once["epoch"]),
+        y=numbers(views.stability_limit(line.momentum, once["rate"])),
+        mode="lines",
+        line={"color": colour, "width": 1.2, "dash": "dot"},
+        legendgroup=group,
+        hovertemplate=f"<b>{name}</b><br>stability limit %{{y:.4g}}<extra></extra>",
+    )
+
+
+def lost(view: View, rows: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
+    """Diverged and collapsed runs by their own symbols; without a value, at the plot's foot."""
+    for line, own in view.by_line(rows):
+        for status, symbol in LOST.items():
+            valued = own["value"].notna()
+            looks = {"symbol": symbol, "size": 10, "color": line.colour}
+            looks["line"] = {"width": 2, "color": line.colour}
+            here = own["status"] == status
+            if (here & valued).any():
+                yield points(line, own[here & valued], x, looks)
+            if (here & ~valued).any():
+                foot = points(line, own[here & ~valued].assign(value=0.03), x, looks)
+                foot.yaxis = "y2"
+                yield foot
+
+
+def points(line: Line, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> go.Scatter:
+    """One point a run; the page's script writes what it says when pointed at."""
+    return go.Scatter(
+        x=numbers(rows[x]),
+        y=numbers(rows["value"]),
+        mode="markers",
+        marker=marker,
+        legendgroup=line.key,
+        customdata=[int(place) for place in rows["reading"]],
+        meta="runs",
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def marker(line: Line, rows: pd.DataFrame) -> dict[str, Any]:
+    """A line's marker; hollow where the value need not be believed."""
+    symbol = palette.SYMBOLS[line.mark]
+    doubted = views.doubtful(rows)
+    looks: dict[str, Any] = {"color": line.colour, "symbol": symbol}
+    if doubted.any():
+        looks["symbol"] = [f"{symbol}-open" if doubt else symbol for doubt in doubted]
+        looks["line"] = {"width": [2 if doubt else 0 for doubt in doubted], "color": line.colour}
+    return looks
+
+
+def numbers(values: pd.Series) -> list[float | int | None]:
+    """Five digits of each: more than any screen shows."""
+    return [None if value != value else _short(value) for value in values.tolist()]
+
+
+def _short(value: float) -> float | int:
+    return int(value) if value == int(value) else float(f"{value:.5g}")

@@ -1,0 +1,106 @@
+import re
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from sgdscope import figures
+from sgdscope.figures import batches, canvas, curves
+from sgdscope.results import Results
+from sgdscope.views import View
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return Results.load(synthetic.study(tmp_path_factory.mktemp("study")).path)
+
+
+def test_every_figure(results: Results) -> None:
+    wanted = ["test_accuracy", "top_eigenvalue", "learning-stdcnn-mnist"]
+    wanted += ["top_eigenvalue-by-epoch-stdcnn-mnist"]
+    for attack in ("fgsm_accuracy", "pgd_accuracy"):
+        wanted.append(f"{attack}-by-eps-stdcnn-mnist")
+        for eps in ("0.05", "0.1", "0.3"):
+            wanted += [f"{attack}-eps{eps}", f"{attack}-eps{eps}-by-top_eigenvalue"]
+    assert sorted(name for name, _ in figures.drawings(results)) == sorted(wanted)
+
+
+def test_a_file_of_each_kind(results: Results, tmp_path: Path) -> None:
+    some = results.table[results.table["measure"] == "test_accuracy"]
+    files = figures.draw(Results(some, results.runs, results.history.iloc[:0]), tmp_path)
+    assert [file.name for file in files] == ["test_accuracy.svg", "test_accuracy.pdf"]
+    assert [file.read_bytes()[:5] for file in files] == [b"<?xml", b"%PDF-"]
+
+
+def test_same_bytes_twice(tmp_path: Path) -> None:
+    small = synthetic.study(tmp_path / "study", batch_sizes=[64, 128], lines=[("fixed", 0.0)])
+    results = Results.load(small.path)
+    for kind in ("svg", "pdf"):
+        files = [tmp_path / f"{time}.{kind}" for time in ("first", "second")]
+        for file in files:
+            with canvas.style():
+                canvas.save(batches.measure(View(results), "test_accuracy"), file, kind=kind)
+        first, second = (file.read_bytes() for file in files)
+        assert first == second
+        assert not re.search(rb"dc:date|CreationDate", first)
+
+
+def test_text_stays_text(results: Results, tmp_path: Path) -> None:
+    with canvas.style():
+        figure = batches.attack(View(results), "pgd_accuracy", eps=0.3)
+        canvas.save(figure, tmp_path / "x.svg", kind="svg")
+    svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    for said in (
+        "PGD accuracy, eps = 0.3",
+        "stdcnn on mnist",
+        "1024",
+        "fixed, m = 0.9",
+        "chance level",
+        "test accuracy",
+        "diverged run",
+        "collapsed run",
+        "flagged or unconverged",
+        "line: mean over seeds; band: min–max, 1–2 seeds",
+    ):
+        assert f">{said}</text>" in svg
+
+
+def test_batch_sizes_are_the_ticks(results: Results) -> None:
+    with canvas.style():
+        (ax,) = batches.measure(View(results), "test_accuracy").axes
+    assert ax.get_xscale() == "log"
+    assert list(ax.get_xticks()) == [64, 256, 1024]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["64", "256", "1024"]
+
+
+def test_a_lost_run_leaves_a_gap(results: Results) -> None:
+    """Both seeds of the smallest batch gone, the line begins later."""
+    runs = results.runs
+    gone = runs[
+        (runs["schedule"] == "fixed") & (runs["momentum"] == 0) & (runs["batch_size"] == 64)
+    ]
+    table = results.table.copy()
+    table.loc[table["run"].isin(gone["run"]), "status"] = "collapsed"
+    runs = runs.assign(status=runs["status"].mask(runs["run"].isin(gone["run"]), "collapsed"))
+    with canvas.style():
+        view = View(Results(table, runs, results.history))
+        (ax,) = batches.measure(view, "test_accuracy").axes
+    line = next(drawn for drawn in ax.lines if drawn.get_color() == view.lines[0].colour)
+    assert list(line.get_xdata()) == [64, 256, 1024]
+    assert [value == value for value in line.get_ydata()] == [False, True, True]
+
+
+def test_stability_limit_is_drawn(results: Results) -> None:
+    with canvas.style():
+        figure = curves.along(View(results), "top_eigenvalue", "stdcnn on mnist")
+    dotted = [line for line in figure.axes[1].lines if line.get_linestyle() == ":"]
+    assert [set(line.get_ydata()) for line in dotted] == [{2 * 1.9 / 0.01}]
+
+
+def test_stretched_axis_and_back() -> None:
+    for accuracy in (0.0, 0.1, 0.9, 0.999, 1.0):
+        assert canvas._shrink(canvas._stretch(accuracy)) == pytest.approx(accuracy)
+
+
+def test_nothing_measured(tmp_path: Path) -> None:
+    assert figures.draw(Results.collect([]), tmp_path) == []

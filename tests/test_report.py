@@ -1,0 +1,262 @@
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synthetic
+
+from sgdscope import report
+from sgdscope.errors import RequestError
+from sgdscope.folder import StudyFolder
+from sgdscope.report import attention, overview
+from sgdscope.results import Results
+from sgdscope.views import View
+
+
+class Page(HTMLParser):
+    """Ids, references that load or link something, and text outside scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self._skip = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag in ("script", "style"):
+            self._skip = tag
+        if identity := found.get("id"):
+            self.ids.append(identity)
+        for name in ("src", "srcset", "data", "poster"):
+            if name in found:
+                self.loads.append(str(found[name]))
+        if "href" in found:
+            (self.links if tag == "a" else self.loads).append(str(found["href"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._skip:
+            self._skip = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._skip:
+            self.text += data
+
+
+def given(page: str | Path) -> dict[str, Any]:
+    """What the page's script is given."""
+    html = page if isinstance(page, str) else page.read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="payload">(.*?)</script>', html, re.S)
+    assert found
+    made: dict[str, Any] = json.loads(found[1])
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    folder = synthetic.study(tmp_path_factory.mktemp("study"))
+    report.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(folder: StudyFolder) -> str:
+    return folder.report.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+@pytest.fixture(scope="module")
+def payload(html: str) -> dict[str, Any]:
+    return given(html)
+
+
+def test_sections_stand_in_their_order(page: Page) -> None:
+    wanted = ["overview", "attention", "trends", "batch", "relation", "eps", "learning", "along"]
+    wanted += ["runs", "failures", "files", "versions"]
+    assert [identity for identity in page.ids if identity in wanted] == wanted
+
+
+def test_nothing_is_loaded_from_anywhere(page: Page, html: str) -> None:
+    assert page.loads == ["data:,"]
+    assert not [link for link in page.links if "//" in link]
+    style = html.split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_links_lead_to_files(page: Page, folder: StudyFolder) -> None:
+    links = [link for link in page.links if not link.startswith("#")]
+    figures = {link for link in links if link.startswith("figures/")}
+    assert len(figures) > 20
+    assert all((folder.path / link).is_file() for link in figures)
+    assert set(links) - figures == {"results.csv", "study.toml"}
+
+
+def test_what_a_study_says_is_escaped(page: Page, html: str) -> None:
+    assert "made-up <b>study</b>" in page.text
+    assert "<b>study</b>" not in html
+    assert "out of <memory> & luck" in page.text
+    assert "A <fast> CPU" in page.text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_embedded_json_cannot_end_its_script(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, batch_sizes=[64], seeds=1, mishaps=False)
+    file = next(tmp_path.glob("runs/*/result.json"))
+    text = file.read_text()
+    told = json.loads(text)
+    told["measurements"][0]["flags"] = ["</script><script>alert(1)</script>"]
+    file.write_text(json.dumps(told))
+    report.write(folder)
+    assert "<script>alert" not in folder.report.read_text(encoding="utf-8")
+
+
+def test_warnings_name_every_mishap(page: Page) -> None:
+    for said in (
+        "1 run failed",
+        "1 run diverged",
+        "1 run collapsed",
+        "λ₁, top Hessian eigenvalue: 6 values not converged",
+        "PGD accuracy: 3 values flagged",
+        "the input gradient is exactly zero at 512 of 10,000 points",
+    ):
+        assert said in page.text
+
+
+def test_every_run_and_reading_is_given_once(payload: dict[str, Any], folder: StudyFolder) -> None:
+    tables = payload["tables"]
+    results = Results.load(folder.path)
+    assert len(tables["runs"]) == len(results.runs) == 24
+    ends = [row for row in tables["readings"] if row != 0]
+    # 22 runs were measured: test accuracy, two attacks at three eps, λ₁
+    assert len(ends) == 22 * (1 + 2 * 3 + 1)
+    run, measure, eps, value, _, *evidence = ends[0]
+    row = results.table.iloc[tables["readings"].index(ends[0])]
+    assert tables["runs"][run][0] == row["run"]
+    assert tables["measures"][measure]["name"] == row["measure"] == "test_accuracy"
+    assert eps is None
+    assert value == pytest.approx(row["value"], rel=1e-5)
+    names = tables["measures"][measure]["evidence"]
+    assert dict(zip(names, evidence, strict=True))["margin"] == 8.1
+
+
+def test_points_lead_to_their_run(payload: dict[str, Any]) -> None:
+    tables = payload["tables"]
+    column = {name: i for i, name in enumerate(tables["columns"])}
+    points = 0
+    for card in payload["cards"]:
+        for plot in card["plots"]:
+            for trace in plot["data"]:
+                if trace.get("meta") != "runs" or card["section"] != "batch":
+                    continue
+                for x, place in zip(trace["x"], trace["customdata"], strict=True):
+                    run = -1 - place if place < 0 else tables["readings"][place][0]
+                    assert tables["runs"][run][column["batch_size"]] == x
+                    points += 1
+    assert points == 24 * 8 - 8  # every run in every plot, but for the one that failed
+
+
+def test_lost_runs_are_in_no_mean(payload: dict[str, Any]) -> None:
+    card = next(card for card in payload["cards"] if card["id"] == "test_accuracy")
+    traces = card["plots"][0]["data"]
+    symbols = {str(trace.get("marker", {}).get("symbol")) for trace in traces}
+    assert {"x-thin-open", "triangle-down-open"} <= symbols
+    means = [trace for trace in traces if trace.get("meta") == "mean"]
+    seeds = sum(point[2] or 0 for trace in means for point in trace["customdata"])
+    assert seeds == 24 - 3
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_line_has_a_gap_where_no_run_is_left(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, seeds=1)  # of fixed, m = 0.9 the smallest batch diverged
+    card = next(
+        card for card in given(report.write(folder))["cards"] if card["id"] == "test_accuracy"
+    )
+    means = [trace for trace in card["plots"][0]["data"] if trace.get("meta") == "mean"]
+    gaps = [[y is None for y in trace["y"]] for trace in means]
+    assert gaps == [[False] * 3, [True, False, False], [False, False, True], [False] * 3]
+
+
+def test_each_control_has_plots_for_what_is_shown_first(payload: dict[str, Any]) -> None:
+    for card in payload["cards"]:
+        first = {name: control["first"] for name, control in card["controls"].items()}
+        assert any(plot["choice"] == first for plot in card["plots"]), card["id"]
+        for plot in card["plots"]:
+            for name, choice in plot["choice"].items():
+                assert choice in card["controls"][name]["choices"]
+
+
+def test_chance_is_drawn_on_every_accuracy_axis(payload: dict[str, Any]) -> None:
+    for card in payload["cards"]:
+        for plot in card["plots"]:
+            levels = [shape["y0"] for shape in plot["layout"].get("shapes", [])]
+            assert levels == ([0.1] if card["axis"] == "accuracy" else [])
+
+
+def test_nothing_finished(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, finished=False)
+    page = Page(report.write(folder).read_text(encoding="utf-8"))
+    assert "No run has finished yet." in page.text
+    assert "0 / 24" in page.text
+    assert not folder.figures.exists()
+
+
+def test_only_failures(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, batch_sizes=[64], seeds=1, lines=[("fixed", 0.0)], fail=True)
+    page = Page(report.write(folder).read_text(encoding="utf-8"))
+    assert "1 run failed" in page.text
+    assert "MemoryError" in page.text
+
+
+def test_no_study(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no study there"):
+        report.write(StudyFolder(tmp_path))
+
+
+def test_missing_runs_are_counted(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, mishaps=False)
+    next(tmp_path.glob("runs/*/result.json")).unlink()
+    results = Results.load(tmp_path)
+    missing = overview.planned(folder.settings()) - len(results.runs)
+    assert missing == 1
+    assert "1 run missing" in "".join(attention.warnings(View(results), missing=missing))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without drawing the figures for papers again."""
+
+    def drawn(_: Results, folder: Path) -> list[Path]:
+        return sorted(folder.glob("*"))
+
+    monkeypatch.setattr("sgdscope.figures.draw", drawn)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_same_page_twice(folder: StudyFolder, html: str) -> None:
+    assert report.write(folder).read_text(encoding="utf-8") == html
+
+
+def test_no_torch(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, batch_sizes=[64], seeds=1, lines=[("fixed", 0.0)])
+    code = (
+        "import sys; from sgdscope import figures, report, summary\n"
+        "from sgdscope.folder import StudyFolder; from sgdscope.results import Results\n"
+        "from sgdscope.figures import batches, curves, radii, relation\n"
+        f"figures.draw = lambda *_: []; folder = {str(folder.path)!r}\n"
+        "report.write(StudyFolder(folder)); summary.table(Results.load(folder))\n"
+        "print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"
