@@ -50,8 +50,7 @@ def curvature(evidence: Evidence) -> Iterator[Verdict]:
             reason=f"{robust.reason}; λ₁ {sharp.reason}",
         )
         statement = f"{sample.quantity.label} and λ₁ both rise with batch size: {sample.where}"
-        figure = f"top_eigenvalue-{sample.quantity.figure}"
-        made.append(sample.verdict(statement, finding, figure=figure))
+        made.append(sample.verdict(statement, finding, figure=sample.quantity.relation))
     yield from made
     yield from existence(made)
 

@@ -64,6 +64,11 @@ class Quantity:
         """The figure that shows it against batch size."""
         return self.measure if self.eps is None else f"{self.measure}-eps{self.eps:g}"
 
+    @property
+    def relation(self) -> str:
+        """The figure that shows it against λ₁, where there is one."""
+        return self.figure if self.eps is None else f"{self.figure}-by-top_eigenvalue"
+
     def scaled(self, values: pd.Series) -> pd.Series:
         """In points, or in powers of two (NaN where that is not possible)."""
         if self.is_accuracy:

@@ -34,8 +34,7 @@ def yao(evidence: Evidence) -> Iterator[Verdict]:
             if (beside := curved.get((sample.panel, sample.line))) is not None:
                 finding = judging.correlates(sample, beside, expected="falls")
                 statement = f"{label} is lower where λ₁ is higher: {sample.where}"
-                figure = f"top_eigenvalue-{sample.quantity.figure}"
-                yield sample.verdict(statement, finding, figure=figure)
+                yield sample.verdict(statement, finding, figure=sample.quantity.relation)
 
 
 @CLAIMS.add("kaur-2022")
