@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import sys
 import tomllib
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.table import Table
 
 from sgdscope.errors import RequestError
@@ -250,4 +252,7 @@ def _complaints() -> Iterator[None]:
 
 def main() -> None:
     """Enter here."""
+    log = logging.getLogger("sgdscope")
+    log.addHandler(RichHandler(console=errors, show_time=False, show_level=False, show_path=False))
+    log.setLevel(logging.INFO)
     app()

@@ -204,7 +204,7 @@ class Study(BaseModel):
         """
         file = studyfile.find(source)
         settings = studyfile.read(file)
-        settings.setdefault("name", file.stem)
+        settings.setdefault("name", str(source) if source in studyfile.shipped() else file.stem)
         where = f"study {source}" + (" with --set" if overrides else "")
         try:
             if "include" in settings:

@@ -37,7 +37,8 @@ def table(results: Results) -> Table:
 def _columns(view: View) -> dict[str, pd.DataFrame]:
     """Headers, and the rows of the measures worth a column."""
     columns = {"test": view.at_end("test_accuracy")}
-    for attack, radii in list(view.attacks.items())[:ATTACKS]:
+    for attack in view.main_attacks[:ATTACKS]:
+        radii = view.attacks[attack]
         name = f"{palette.short(attack)} {radii[-1]:g}"
         columns[name] = view.at_end(attack, eps=radii[-1])
     columns["λ₁"] = view.at_end("top_eigenvalue")

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from sgdscope import data
+from sgdscope.data import images
 from sgdscope.errors import RequestError
 
 
@@ -131,7 +132,7 @@ def test_real_images_have_the_published_statistics(real_data, name, sizes, mean,
 
 
 def test_moments_are_those_of_the_pixels(colour):
-    mean, std = data._moments(colour.train.pixels)
+    mean, std = images._moments(colour.train.pixels)
     pixels = colour.train.pixels.double() / 255
     assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist())
     assert std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist())

@@ -1,0 +1,15 @@
+"""Images as uint8 tensors, and where they come from."""
+
+from sgdscope.data.images import Dataset, Images, as_inputs, augment, split
+from sgdscope.data.sources import DataSource, HubImages, load
+
+__all__ = [
+    "DataSource",
+    "Dataset",
+    "HubImages",
+    "Images",
+    "as_inputs",
+    "augment",
+    "load",
+    "split",
+]

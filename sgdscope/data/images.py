@@ -1,0 +1,118 @@
+"""Images as uint8 tensors: as inputs, split, augmented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sgdscope import streams
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images with their labels."""
+
+    pixels: Tensor  # (N, C, H, W) uint8
+    labels: Tensor  # (N,) int64
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: slice | Tensor) -> Images:
+        return Images(self.pixels[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Images:
+        """The same images on another device."""
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+    def inputs(self) -> Tensor:
+        """Pixels in [0, 1]: float32, channels last."""
+        return as_inputs(self.pixels)
+
+
+def as_inputs(pixels: Tensor) -> Tensor:
+    """Pixels of 0 … 255 as a network's input in [0, 1]: float32, channels last."""
+    return pixels.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set, split once for all runs alike."""
+
+    train: Images
+    validation: Images
+    test: Images
+    classes: int
+    mean: list[float]  # of the training pixels in [0, 1], by channel
+    std: list[float]
+    augmented: bool = False  # whether training batches are cropped and flipped at random
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        _, channels, height, width = self.train.pixels.shape
+        return channels, height, width
+
+    def subset(self, train_size: int | None) -> Dataset:
+        """The same data with only the first ``train_size`` training images."""
+        return self if train_size is None else replace(self, train=self.train[:train_size])
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same data on another device."""
+        return replace(
+            self,
+            train=self.train.to(device),
+            validation=self.validation.to(device),
+            test=self.test.to(device),
+        )
+
+
+def augment(pixels: Tensor, index: Tensor, *, seed: int, epoch: int, pad: int = 4) -> Tensor:
+    """Random crop of the padded image and random horizontal flip, the whole batch at once.
+
+    What an image becomes depends on the seed, the epoch and the image, not on its batch.
+
+    Args:
+        pixels: (N, C, H, W).
+        index: (N,) which training image each one is.
+        seed: the run's seed.
+        epoch: the epoch, from 1.
+        pad: zero pixels added on each side before the crop.
+    """
+    count, channels, height, width = pixels.shape
+    device = pixels.device
+    start = torch.tensor(streams.key(seed, "augmentation", epoch), device=device)
+    draws = streams.uniform(start, index[:, None], torch.arange(3, device=device))  # (N, 3)
+    top, left = (draws[:, :2] * (2 * pad + 1)).long().unbind(1)
+    rows = top[:, None] + torch.arange(height, device=device)
+    columns = left[:, None] + torch.arange(width, device=device)
+    columns = torch.where(draws[:, 2:] < 0.5, columns, columns.flip(1))
+    return F.pad(pixels, (pad, pad, pad, pad))[
+        torch.arange(count, device=device)[:, None, None, None],
+        torch.arange(channels, device=device)[:, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    ]
+
+
+def split(
+    train: Images, test: Images, *, validation_size: int, classes: int, augmented: bool = False
+) -> Dataset:
+    """Hold out the validation images: the same ones for every run and seed."""
+    order = torch.randperm(len(train), generator=streams.generator(0, "split"))
+    train, validation = train[order[validation_size:]], train[order[:validation_size]]
+    mean, std = _moments(train.pixels)
+    return Dataset(train, validation, test, classes, mean, std, augmented)
+
+
+def _moments(pixels: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation by channel, in [0, 1], from counts of the 256 levels."""
+    channels = pixels.transpose(0, 1).flatten(1)
+    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).double()
+    weights = counts / counts.sum(1, keepdim=True)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean = weights @ levels
+    return mean.tolist(), (weights @ levels.square() - mean.square()).sqrt().tolist()
