@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from safetensors.torch import load as read
@@ -16,7 +16,7 @@ from torch import Tensor
 from sgdscope.data import Dataset
 from sgdscope.measuring import Measure, Reading, Subject, fit
 from sgdscope.result import Measurement, Result, Status, environment
-from sgdscope.runs import Run
+from sgdscope.runs import Options, Run
 from sgdscope.training import Training
 
 
@@ -28,6 +28,7 @@ class Task:
     """
 
     run: Run
+    measures: dict[str, Options] = field(default_factory=dict)  # options of each, by name
     checkpoint: bytes | None = None  # of a training that was cut off
     prior: Result | None = None  # of a training that ended, where measures are missing
     weights: bytes | None = None  # the prior result's
@@ -132,8 +133,8 @@ class _Execution:
             if self.training.diverged:
                 return
             for name, measure in self.measures.items():
-                if self._falls_on_this_epoch(measure):
-                    self._take(name, measure)
+                if measure.due(len(self.training.history)) and not self.training.finished:
+                    self._take(name, measure.on_the_way())
             if time.monotonic() >= due and not self.training.finished:
                 self.tell(self._checkpoint())
                 due = time.monotonic() + checkpoint_every
@@ -146,7 +147,7 @@ class _Execution:
             try:
                 if self.training.diverged:
                     self._record(Reading(name, float("nan")))
-                elif not self._falls_on_this_epoch(measure):
+                else:
                     self._take(name, measure)
             except Exception:
                 self.error = traceback.format_exc()
@@ -164,10 +165,6 @@ class _Execution:
         status = "failed" if self.error else self._status()
         arrays = save(self.arrays) if self.arrays else None
         return Outcome(self._result(status), save(weights), arrays)
-
-    def _falls_on_this_epoch(self, measure: Measure) -> bool:
-        epoch = len(self.training.history)
-        return measure.every is not None and epoch % measure.every == 0
 
     def _take(self, name: str, measure: Measure) -> None:
         start = time.perf_counter()

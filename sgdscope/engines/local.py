@@ -7,7 +7,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Job, Message, failure
+from sgdscope.engines.base import ATTEMPTS, Job, Message, failure, measures
 from sgdscope.execution import Checkpoint, Outcome, Task, execute
 
 
@@ -44,7 +44,7 @@ class LocalEngine:
         """
         queue = deque(tasks)
         deaths: dict[str, int] = {}
-        count = self.workers or _default_workers(job.device)
+        count = self.workers or default_workers(job.device)
         workers = [_start(job) for _ in range(min(count, len(tasks)))]
         try:
             for worker in workers:
@@ -68,7 +68,7 @@ class LocalEngine:
                     if isinstance(message, Outcome):
                         _hand(worker, queue)
                     if isinstance(message, Checkpoint) and worker.task is not None:
-                        worker.task = Task(worker.task.run, checkpoint=message.state)
+                        worker.task = replace(worker.task, checkpoint=message.state, prior=None)
                     yield message
         finally:
             for worker in workers:
@@ -76,7 +76,8 @@ class LocalEngine:
                 worker.process.join()
 
 
-def _default_workers(device: str) -> int:
+def default_workers(device: str) -> int:
+    """One worker a core that this process may use, or one a GPU."""
     return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))
 
 
@@ -111,7 +112,7 @@ def _obituary(process: BaseProcess) -> str:
 def _work(pipe: Connection, job: Job) -> None:
     """A worker's life: take a task, carry it out, send what came of it."""
     torch.set_num_threads(1)
-    measures = job.prepare()
+    job.prepare()
 
     @lru_cache(maxsize=1)
     def load(name: str) -> data.Dataset:
@@ -119,8 +120,9 @@ def _work(pipe: Connection, job: Job) -> None:
 
     try:
         while True:
+            task: Task = pipe.recv()
             outcome = execute(
-                pipe.recv(), measures, load, tell=pipe.send, checkpoint_every=job.checkpoint_every
+                task, measures(task), load, tell=pipe.send, checkpoint_every=job.checkpoint_every
             )
             pipe.send(outcome)
     except (EOFError, OSError):
