@@ -5,11 +5,13 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import tomli_w
+from safetensors.numpy import save
 
-from sgdscope.files import write_text
-from sgdscope.folder import RESULT, StudyFolder
-from sgdscope.result import Epoch, Measurement, Result, Status
+from sgdscope.files import write_bytes, write_text
+from sgdscope.folder import ARRAYS, RESULT, StudyFolder
+from sgdscope.result import Epoch, Measurement, Result, Status, array_prefix
 from sgdscope.runs import Run
 
 OPTIONS = {
@@ -73,7 +75,28 @@ def study(
         results = [_failed(result) for result in results]
     for result in results if finished else []:
         write_text(folder.run_file(result.run.id, RESULT), result.model_dump_json(indent=1))
+        write_bytes(folder.run_file(result.run.id, ARRAYS), save(_arrays(result)))
     return folder
+
+
+def _arrays(result: Result) -> dict[str, np.ndarray]:
+    """Examples of PGD at its two larger eps: flat squares, made half of eps brighter."""
+    kept = {}
+    for row in result.measurements:
+        if row.measure == "pgd_accuracy" and row.eps > EPS[0]:
+            original = np.full((8, 1, 4, 4), 100, np.uint8)
+            own = {
+                "shown": np.arange(8) + result.run.seed,
+                "original": original + np.arange(8, dtype=np.uint8)[:, None, None, None],
+                "label": np.arange(8),
+                "confidence": np.full(8, 0.9, np.float32),
+                "answer": np.full(8, 9),
+                "answer_confidence": np.full(8, 0.75, np.float32),
+            }
+            own["adversarial"] = (own["original"] / 255 + row.eps / 2).astype(np.float32)
+            prefix = array_prefix(row.measure, epoch=row.epoch, eps=row.eps)
+            kept |= {prefix + name: array for name, array in own.items()}
+    return kept
 
 
 def _result(

@@ -21,7 +21,7 @@ def write(folder: StudyFolder) -> Path:
     settings = folder.settings()
     folder.load_plugins()
     finished = folder.results()
-    results = Results.collect(finished)
+    results = Results.collect(finished, folder=folder)
     drawn = figures.draw(results, folder.figures)
     write_text(folder.report, page.html(settings, finished, results, drawn))
     return folder.report
