@@ -36,6 +36,7 @@ def study(
     extra_measures: int = 0,
     finished: bool = True,
     mishaps: bool = True,
+    spectrum: bool = False,
     fail: bool = False,
 ) -> StudyFolder:
     """Write a study's folder with one result for each run of the grid."""
@@ -69,6 +70,8 @@ def study(
         for size in batch_sizes
         for seed in range(seeds)
     ]
+    if spectrum:
+        results = [_with_spectrum(result) for result in results]
     if mishaps:
         results = list(_with_mishaps(results))
     if fail:
@@ -77,6 +80,12 @@ def study(
         write_text(folder.run_file(result.run.id, RESULT), result.model_dump_json(indent=1))
         write_bytes(folder.run_file(result.run.id, ARRAYS), save(_arrays(result)))
     return folder
+
+
+def _with_spectrum(result: Result) -> Result:
+    found = {"examples": 200}
+    row = _row(result.history[-1].epoch, "spectral_density", None, 0.1, found)
+    return result.model_copy(update={"measurements": [*result.measurements, row]})
 
 
 def _arrays(result: Result) -> dict[str, np.ndarray]:
@@ -95,6 +104,12 @@ def _arrays(result: Result) -> dict[str, np.ndarray]:
             }
             own["adversarial"] = (own["original"] / 255 + row.eps / 2).astype(np.float32)
             prefix = array_prefix(row.measure, epoch=row.epoch, eps=row.eps)
+            kept |= {prefix + name: array for name, array in own.items()}
+        if row.measure == "spectral_density":
+            grid = np.linspace(-3, result.run.batch_size / 8, 1000)
+            density = np.exp(-(grid**2)) + 1e-3 * np.exp(-((grid - grid[-1] + 3) ** 2))
+            prefix = array_prefix(row.measure, epoch=row.epoch, eps=None)
+            own = {"grid": grid, "density": density, "standard_error": density / 5}
             kept |= {prefix + name: array for name, array in own.items()}
     return kept
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sgdscope import views
 from sgdscope.files import write_atomically
 from sgdscope.results import Results
+from sgdscope.spectra import spectra
 from sgdscope.views import View
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
     Robustness is set against λ₁ at the eps at which runs differ most; the page has every eps.
     """
-    from sgdscope.figures import batches, curves, radii, relation
+    from sgdscope.figures import batches, curves, density, radii, relation
 
     view = View(results)
     for measure in view.measures:
@@ -56,6 +57,11 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
             for panel, _ in view.by_panel(view.at_end(attack)):
                 name = f"{attack}-by-eps-{_slug(panel)}"
                 yield name, partial(radii.accuracy, view, attack, panel)
+    drawn = spectra(view)
+    for panel in view.panels:
+        if own := [one for one in drawn if one.panel == panel]:
+            name = f"spectral_density-by-eigenvalue-{_slug(panel)}"
+            yield name, partial(density.spectrum, view, panel, own)
     if not view.history.empty:
         for panel, _ in view.by_panel(view.history):
             yield f"learning-{_slug(panel)}", partial(curves.learning, view, panel)

@@ -91,7 +91,7 @@ const towardsOne = (figure) => {
 // On a logarithmic axis of some decades 1, 2 and 5 of each; on a long one whole decades.
 const fewTicks = ({ data, layout }, way) => {
   const axis = layout[`${way}axis`];
-  if (axis?.type !== "log" || axis.tickvals) return;
+  if (axis?.type !== "log" || axis.tickvals || axis.dtick) return;
   const values = data.filter((trace) => trace.yaxis !== "y2").flatMap((trace) => trace[way]).filter((value) => value > 0);
   const span = Math.max(...values) / Math.min(...values);
   if (span > 6) axis.dtick = span < 1000 ? "D2" : 1;

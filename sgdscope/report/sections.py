@@ -22,6 +22,11 @@ PLOTTED = {
     ),
     "relation": ("λ₁ and robustness", "Does λ₁ tell how robust a network is?"),
     "eps": ("By eps", "How fast accuracy falls as the attack grows."),
+    "spectrum": (
+        "Spectrum of the Hessian",
+        "Most directions are flat and a few are steep: how many eigenvalues lie where, for each "
+        "line at its smallest and at its largest batch size.",
+    ),
     "examples": (
         "Adversarial examples",
         "What the attacks found, for each line at its smallest and at its largest batch size.",
