@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def draw(results: Results, folder: Path) -> list[Path]:
     """Write every figure that the results allow to ``folder``, as SVG and as PDF.
 
-    What a study did not measure has no figure. Files of figures that are no longer drawn stay.
+    What a study did not measure has no figure.
     """
     from sgdscope.figures import canvas
 
@@ -30,9 +30,29 @@ def draw(results: Results, folder: Path) -> list[Path]:
             figure = make()
             for kind in canvas.KINDS:
                 file = folder / f"{name}.{kind}"
-                write_atomically(file, partial(canvas.save, figure, kind=kind))
+                write_atomically(file, partial(canvas.save, figure, kind=kind, name=name))
                 written.append(file)
     return written
+
+
+def tidy(folder: Path, *, drawn: Iterable[Path]) -> None:
+    """Delete figures that were drawn here earlier and no longer are.
+
+    A file goes only if its metadata say that sgdscope drew it under the name that it still has:
+    whatever else lies there, a renamed copy too, stays.
+    """
+    kept = set(drawn)
+    for file in sorted([*folder.glob("*.svg"), *folder.glob("*.pdf")]):
+        if file not in kept and file.is_file() and _ours(file):
+            file.unlink()
+
+
+def _ours(file: Path) -> bool:
+    from sgdscope.figures import canvas
+
+    title = canvas.TITLE.format(file.stem).encode()
+    end = {".svg": b"</dc:title>", ".pdf": b")"}[file.suffix]
+    return title + end in file.read_bytes()
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:

@@ -13,6 +13,8 @@ from sgdscope.results import Results
 def write(folder: StudyFolder) -> Path:
     """Draw every figure into ``figures/`` and write ``report.html``, from results alone.
 
+    Figures of an earlier drawing that this one lacks are deleted.
+
     Raises:
         RequestError: the folder holds no study, or a plugin of its own cannot be loaded.
     """
@@ -23,5 +25,6 @@ def write(folder: StudyFolder) -> Path:
     finished = folder.results()
     results = Results.collect(finished, folder=folder)
     drawn = figures.draw(results, folder.figures)
+    figures.tidy(folder.figures, drawn=drawn)
     write_text(folder.report, page.html(settings, finished, results, drawn))
     return folder.report
