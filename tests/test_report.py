@@ -11,6 +11,7 @@ import synthetic
 
 from sgdscope import report
 from sgdscope.errors import RequestError
+from sgdscope.figures import paper
 from sgdscope.folder import StudyFolder
 from sgdscope.report import attention, overview
 from sgdscope.results import Results
@@ -82,8 +83,8 @@ def payload(html: str) -> dict[str, Any]:
 
 
 def test_sections_stand_in_their_order(page: Page) -> None:
-    wanted = ["overview", "attention", "trends", "batch", "relation", "eps", "examples"]
-    wanted += ["learning", "along", "runs", "failures", "files", "versions"]
+    wanted = ["overview", "attention", "trends", "claims", "batch", "relation", "eps"]
+    wanted += ["examples", "learning", "along", "runs", "failures", "files", "versions"]
     assert [identity for identity in page.ids if identity in wanted] == wanted
 
 
@@ -101,6 +102,16 @@ def test_links_lead_to_files(page: Page, folder: StudyFolder) -> None:
     assert len(figures) > 20
     assert all((folder.path / link).is_file() for link in figures)
     assert set(links) - figures == {"results.csv", "study.toml"}
+
+
+def test_the_papers_figures_say_what_they_lack(page: Page) -> None:
+    assert {"figures/fig02.svg", "figures/fig02.pdf", "figures/fig12.svg"} <= set(page.links)
+    assert "figures/fig07.svg" not in page.links
+    text = re.sub(r"\s+", " ", page.text)
+    assert "13 λ₁: M1 on MNIST and StdCNN on MNIST; LR m=0, LR m=0.2, LR m=0.5, LR m=0.9" in text
+    assert "StdCNN on MNIST, λ₁: LR m=0.2; StdCNN on MNIST, λ₁: LR m=0.5" in text
+    assert "more of which this study has nothing" in text
+    assert "Missing: C1 on CIFAR-10, λ₁: every line" in text
 
 
 def test_what_a_study_says_is_escaped(page: Page, html: str) -> None:
@@ -238,9 +249,18 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without drawing the figures for papers again."""
 
     def drawn(_: Results, folder: Path) -> list[Path]:
-        return sorted(folder.glob("*"))
+        return [file for file in folder.glob("*") if not file.stem.startswith("fig")]
+
+    def numbered(results: Results, folder: Path) -> list[paper.Drawn]:
+        plates = []
+        for number, plate in paper.FIGURES.items():
+            files = sorted(folder.glob(f"fig{number:02}.*"), reverse=True)
+            lacking = paper.missing(results, plate)
+            plates.append(paper.Drawn(number, paper.caption(plate), files, lacking))
+        return plates if any(plate.files for plate in plates) else []
 
     monkeypatch.setattr("sgdscope.figures.draw", drawn)
+    monkeypatch.setattr("sgdscope.figures.paper.draw", numbered)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -253,8 +273,8 @@ def test_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from sgdscope import figures, report, summary\n"
         "from sgdscope.folder import StudyFolder; from sgdscope.results import Results\n"
-        "from sgdscope.figures import batches, curves, radii, relation\n"
-        f"figures.draw = lambda *_: []; folder = {str(folder.path)!r}\n"
+        "from sgdscope.figures import batches, curves, density, paper, radii, relation\n"
+        f"figures.draw = paper.draw = lambda *_: []; folder = {str(folder.path)!r}\n"
         "report.write(StudyFolder(folder)); summary.table(Results.load(folder))\n"
         "print('torch' in sys.modules)"
     )

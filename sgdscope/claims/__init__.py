@@ -16,10 +16,14 @@ __all__ = ["Claim", "Evidence", "Finding", "Sample", "Verdict", "judge", "paper"
 def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
     """Every claim's verdicts, at the end of training and at equal training loss.
 
+    A study of which nothing was measured has none.
+
     Args:
         results: of a study.
         lost_too: whether collapsed runs count in trends.
     """
+    if results.table.empty:
+        return []
     moments = [Evidence(results, when, lost_too=lost_too) for when in MOMENTS]
     return [
         replace(verdict, claim=name)

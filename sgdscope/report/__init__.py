@@ -18,6 +18,7 @@ def write(folder: StudyFolder) -> Path:
     Raises:
         RequestError: the folder holds no study, or a plugin of its own cannot be loaded.
     """
+    from sgdscope.figures import paper
     from sgdscope.report import page
 
     settings = folder.settings()
@@ -25,6 +26,8 @@ def write(folder: StudyFolder) -> Path:
     finished = folder.results()
     results = Results.collect(finished, folder=folder)
     drawn = figures.draw(results, folder.figures)
-    figures.tidy(folder.figures, drawn=drawn)
-    write_text(folder.report, page.html(settings, finished, results, drawn))
+    plates = paper.draw(results, folder.figures) if finished else []
+    numbered = [file for plate in plates for file in plate.files]
+    figures.tidy(folder.figures, drawn=[*drawn, *numbered])
+    write_text(folder.report, page.html(settings, finished, results, drawn, plates=plates))
     return folder.report

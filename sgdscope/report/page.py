@@ -11,7 +11,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from sgdscope import palette
+from sgdscope import claims, palette
+from sgdscope.figures.paper import Drawn
 from sgdscope.report import plots, sections
 from sgdscope.report.cards import cards
 from sgdscope.report.gallery import gallery
@@ -23,7 +24,12 @@ from sgdscope.views import View
 
 
 def html(
-    settings: dict[str, Any], finished: Sequence[Result], results: Results, drawn: Iterable[Path]
+    settings: dict[str, Any],
+    finished: Sequence[Result],
+    results: Results,
+    drawn: Iterable[Path],
+    *,
+    plates: Sequence[Drawn],
 ) -> str:
     """The whole page.
 
@@ -32,13 +38,23 @@ def html(
         finished: its results.
         results: the same as tables.
         drawn: files of figures, in a folder ``figures`` beside the page.
+        plates: what became of the paper's numbered figures, in the same folder.
     """
     from plotly.offline import get_plotlyjs
 
     view = View(results)
     shown = list(cards(view))
     examples = gallery(view)
-    parts = sections.build(settings, finished, view, shown, list(drawn), examples=bool(examples))
+    parts = sections.build(
+        settings,
+        finished,
+        view,
+        shown,
+        list(drawn),
+        judged=claims.judge(results),
+        examples=bool(examples),
+        plates=plates,
+    )
     payload = {
         "tables": tables(view),
         "lines": [asdict(line) for line in view.lines],

@@ -8,8 +8,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sgdscope.claims import Verdict
+from sgdscope.figures.paper import Drawn
 from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import Card
+from sgdscope.report.verdicts import verdicts
 from sgdscope.result import Result
 from sgdscope.views import View
 
@@ -52,7 +55,9 @@ def build(
     cards: Sequence[Card],
     drawn: Sequence[Path],
     *,
+    judged: Sequence[Verdict],
     examples: bool,
+    plates: Sequence[Drawn],
 ) -> list[Section]:
     """Every section that has something to say; ``examples``: whether the gallery does."""
     missing = overview.planned(settings) - len(finished)
@@ -61,8 +66,9 @@ def build(
         made.append(Section("attention", "Read first", "".join(warnings)))
     if finished and (trends := overview.trends(view)):
         made.append(Section("trends", "In short", _lead(trends, _SHORT)))
-    # A study's claims with their verdicts belong here, before the evidence; the numbered figures
-    # of the paper belong after the section "batch".
+    if judged:
+        html = verdicts(judged, drawn={file.stem for file in drawn})
+        made.append(Section("claims", "Claims", _lead(html, _CLAIMS)))
     for id_, (title, lead) in PLOTTED.items():
         holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
         if id_ == "examples" and examples:
@@ -73,7 +79,7 @@ def build(
         made.append(Section("runs", "Runs", '<div id="run-table"></div>'))
     if failures := attention.failures(finished):
         made.append(Section("failures", "Failures", failures))
-    made.append(Section("files", "Files", _files(drawn)))
+    made.append(Section("files", "Files", _files(drawn, plates)))
     if finished:
         made.append(Section("versions", "Versions", _versions(finished)))
     return made
@@ -82,6 +88,13 @@ def build(
 _SHORT = (
     "What each line does from the smallest batch to the largest, means over seeds. Training loss "
     "and lr · steps say whether the runs compared got equally far."
+)
+
+
+_CLAIMS = (
+    "What has been said of SGD’s knobs, tested on these runs: at the end of training, and where "
+    "all runs had the same training loss. Each value with its 95 % interval; differences within "
+    "the margin count as none."
 )
 
 
@@ -94,7 +107,7 @@ def _hole(card: Card) -> str:
     return f'<article class="card" data-card="{escape(card.id)}"></article>'
 
 
-def _files(drawn: Sequence[Path]) -> str:
+def _files(drawn: Sequence[Path], plates: Sequence[Drawn]) -> str:
     rows = [("data", _link("results.csv") + _link("study.toml"))]
     names = sorted({file.stem for file in drawn})
     figures = "".join(
@@ -104,7 +117,27 @@ def _files(drawn: Sequence[Path]) -> str:
     )
     if figures:
         rows.append(("figures", f'<ul class="files">{figures}</ul>'))
+    if plates:
+        rows.append(("the paper’s figures", _plates(plates)))
     return markup.facts(rows)
+
+
+def _plates(plates: Sequence[Drawn]) -> str:
+    """The numbered figures, with what each lacks; those without any file folded."""
+    there = "".join(map(_plate, (plate for plate in plates if plate.files)))
+    absent = [plate for plate in plates if not plate.files]
+    html = f'<ul class="plates">{there}</ul>'
+    if absent:
+        items = "".join(map(_plate, absent))
+        summary = f"{len(absent)} more of which this study has nothing"
+        html += markup.fold(summary, f'<ul class="plates">{items}</ul>', kind="panel")
+    return html
+
+
+def _plate(plate: Drawn) -> str:
+    links = "".join(_link(f"figures/{file.name}", file.suffix[1:].upper()) for file in plate.files)
+    lacks = f"<small>Missing: {escape('; '.join(plate.missing))}.</small>" if plate.missing else ""
+    return f"<li><b>{plate.number}</b> {escape(plate.caption)} {links}{lacks}</li>"
 
 
 def _link(path: str, text: str = "") -> str:

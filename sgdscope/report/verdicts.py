@@ -1,0 +1,117 @@
+"""A study's claims with their verdicts: the telling ones first, everything else folded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from html import escape
+
+from sgdscope.claims import Verdict
+from sgdscope.claims.judging import interval
+from sgdscope.claims.record import telling
+from sgdscope.claims.trends import Estimate
+from sgdscope.registry import CLAIMS
+from sgdscope.report import markup
+
+SHORT = 8  # statements of a claim that are shown at once
+Statements = dict[str, list[Verdict]]  # each with its verdicts at both moments
+
+
+def verdicts(found: Sequence[Verdict], *, drawn: Collection[str]) -> str:
+    """Every verdict, claim by claim.
+
+    Args:
+        found: as judged.
+        drawn: names of figures that there are, without ending.
+    """
+    shown = {verdict.statement for verdict, _ in telling(found)}
+    claims: dict[str, Statements] = {}
+    for verdict in found:
+        claims.setdefault(verdict.claim, {}).setdefault(verdict.statement, []).append(verdict)
+    cards, untold = [], []
+    for name, own in claims.items():
+        first = {
+            said: some for said, some in own.items() if said in shown and any(map(_tells, some))
+        }
+        rest = {said: some for said, some in own.items() if said not in first}
+        if first:
+            cards.append(_claim(name, first, rest, drawn))
+        else:
+            untold.append(_folded(CLAIMS.summary(name), rest, drawn))
+    if untold:
+        title = "<header><h3>What these runs cannot tell</h3></header>"
+        cards.append(f'<article class="card claim">{title}{"".join(untold)}</article>')
+    return "".join(cards)
+
+
+def _claim(name: str, first: Statements, rest: Statements, drawn: Collection[str]) -> str:
+    """A claim that something can be said of."""
+    html = "".join(_statement(said, own, drawn) for said, own in first.items())
+    if len(first) > SHORT:
+        html = markup.fold(f"{len(first)} statements", html, kind="panel")
+    if rest:
+        html += _folded("At other eps, or nothing to tell", rest, drawn)
+    title = f"<h3>{escape(CLAIMS.summary(name))}</h3>{_tally(first)}"
+    return f'<article class="card claim"><header>{title}</header>{html}</article>'
+
+
+def _folded(summary: str, found: Statements, drawn: Collection[str]) -> str:
+    html = "".join(_statement(said, own, drawn) for said, own in found.items())
+    count = f"{len(found)} statement{'s' * (len(found) > 1)}"
+    return markup.fold(f"{escape(summary)} ({count})", html, kind="panel")
+
+
+def _tells(verdict: Verdict) -> bool:
+    """Whether there is more to a verdict than that nothing could be tested."""
+    tested = verdict.value is not None or verdict.verdict != "inconclusive"
+    return verdict.informative and tested
+
+
+def _tally(found: Statements) -> str:
+    counts: Counter[str] = Counter(own[0].verdict for own in found.values())
+    words = ("supported", "contradicted", "inconclusive")
+    return " ".join(
+        f'<span class="verdict {word}">{counts[word]} {word}</span>'
+        for word in words
+        if counts[word]
+    )
+
+
+def _statement(said: str, moments: Sequence[Verdict], drawn: Collection[str]) -> str:
+    figure = moments[0].figure
+    link = (
+        f' <a href="figures/{escape(figure)}.svg">figure</a>' if figure and figure in drawn else ""
+    )
+    rows = "".join(map(_moment, moments))
+    return f'<div class="statement"><p>{escape(_sentence(said))}{link}</p>{rows}</div>'
+
+
+def _moment(verdict: Verdict) -> str:
+    word = verdict.verdict if verdict.informative else "no information"
+    kind = verdict.verdict if _tells(verdict) else "untold"
+    counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"
+    if verdict.runs:
+        counted += f", {verdict.seeds} seed{'s' * (verdict.seeds != 1)}"
+    number, reason = _found(verdict)
+    said = f"{_sentence(reason)}. {counted}."
+    return (
+        f'<div class="moment {kind}"><span>{escape(verdict.when)}</span>'
+        f'<b class="verdict {kind}">{escape(word)}</b>'
+        f'<div>{number}<small title="{escape(said)}">{escape(said)}</small></div></div>'
+    )
+
+
+def _found(verdict: Verdict) -> tuple[str, str]:
+    """The value with interval and margin as HTML, and the reason without saying it again."""
+    if verdict.value is None or verdict.low is None or verdict.high is None:
+        return "", verdict.reason
+    text = interval(Estimate(verdict.value, verdict.low, verdict.high), verdict.unit)
+    margin = "" if verdict.margin is None else f"; margin {verdict.margin:g}"
+    title = escape(f"{verdict.statistic}, 95 % interval")
+    number = f'<span title="{title}">{escape(text.replace("-", "−") + margin)}</span>'
+    return number, verdict.reason.replace(f": {text}", "")
+
+
+def _sentence(text: str) -> str:
+    """With a capital, but for what begins with a symbol."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text

@@ -1,0 +1,81 @@
+import re
+from dataclasses import replace
+from html import unescape
+
+from sgdscope.claims import Verdict
+from sgdscope.claims.judging import interval
+from sgdscope.claims.trends import Estimate
+from sgdscope.claims.verdicts import END, EQUAL
+from sgdscope.report.verdicts import verdicts
+
+SAID = "λ₁ barely varies with batch size: <m1> on mnist under constant-ratio, m = 0"
+NUMBER = interval(Estimate(-1.25, -1.5, -1.0), "power")
+FOUND = Verdict(
+    claim="a-ratio", statement=SAID, model="<m1>", data="mnist", line="constant-ratio, m = 0",
+    measure="top_eigenvalue", eps=None, when=END, statistic="slope", unit="power",
+    value=-1.25, low=-1.5, high=-1.0, margin=0.1, verdict="contradicted",
+    reason=f"falls: {NUMBER}", informative=True, runs=18, seeds=3, left_out=0,
+    figure="top_eigenvalue",
+)  # fmt: skip
+UNTESTED = replace(
+    FOUND, when=EQUAL, value=None, low=None, high=None, margin=None, verdict="inconclusive",
+    reason="2 comparable runs", runs=2, seeds=1,
+)  # fmt: skip
+ATTACKED = replace(
+    FOUND, statement="PGD accuracy at eps 0.3 barely varies: here", measure="pgd_accuracy", eps=0.3
+)
+FLOOR = replace(UNTESTED, when=END, informative=False, reason="every run is at the floor")
+
+
+def text(html: str) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html)))
+
+
+def test_a_verdict_with_all_that_it_rests_on() -> None:
+    html = verdicts([FOUND, UNTESTED], drawn={"top_eigenvalue"})
+    said = text(html)
+    assert "<m1> on mnist under constant-ratio" in said
+    assert "end of training contradicted −1.25 power (−1.5 to −1); margin 0.1" in said
+    assert "Falls. 18 runs, 3 seeds." in said  # the number is not said twice
+    assert "equal training loss inconclusive 2 comparable runs. 2 runs, 1 seed." in said
+    assert '<a href="figures/top_eigenvalue.svg">' in html
+    assert "1 contradicted" in said
+    assert "<m1>" not in html
+
+
+def test_no_link_to_a_figure_that_was_not_drawn() -> None:
+    assert "href" not in verdicts([FOUND, UNTESTED], drawn=set())
+
+
+def test_what_carries_no_information_is_folded_below() -> None:
+    floor = replace(ATTACKED, **{name: getattr(FLOOR, name) for name in ("informative", "value")})
+    html = verdicts([floor, FOUND], drawn=set())
+    shown, folded = html.split("<details")
+    assert "λ₁ barely varies" in shown
+    assert "PGD accuracy at eps 0.3" in folded
+    assert "no information" in folded
+    assert "no information" not in shown
+
+
+def test_other_eps_are_folded() -> None:
+    smaller = replace(ATTACKED, statement=ATTACKED.statement.replace("0.3", "0.1"), eps=0.1)
+    shown, folded = verdicts([smaller, ATTACKED], drawn=set()).split("<details")
+    assert "eps 0.3" in shown
+    assert "eps 0.1" in folded
+
+
+def test_claims_of_which_nothing_can_be_told_share_a_card() -> None:
+    untold = replace(UNTESTED, claim="b-curvature", when=END)
+    html = verdicts([UNTESTED, untold, replace(FOUND, claim="c-momentum-curvature")], drawn=set())
+    assert html.count("<article") == 2
+    first, last = html.split("<article")[1:]
+    assert "Momentum lowers λ₁ in most cases" in first
+    assert "What these runs cannot tell" in last
+    assert last.count("<details") == 2
+
+
+def test_many_statements_are_folded_and_counted() -> None:
+    many = [replace(FOUND, statement=f"{SAID} {i}", line=f"{i}") for i in range(9)]
+    html = verdicts(many, drawn=set())
+    assert "9 contradicted" in html
+    assert "<summary>9 statements</summary>" in html
