@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sgdscope.data import Dataset
 from sgdscope.measuring import Measure, Reading, Subject, fit
-from sgdscope.result import Measurement, Result, Status, environment
+from sgdscope.result import Measurement, Result, Status, array_prefix, environment
 from sgdscope.runs import Options, Run
 from sgdscope.training import Training
 
@@ -185,9 +185,9 @@ class _Execution:
                 flags=reading.flags,
             )
         )
-        eps = "" if reading.eps is None else f"/{reading.eps:g}"
+        prefix = array_prefix(reading.measure, epoch=epoch, eps=reading.eps)
         for key, array in reading.arrays.items():
-            self.arrays[f"{reading.measure}{eps}/{epoch}/{key}"] = array.contiguous().cpu()
+            self.arrays[prefix + key] = array.contiguous().cpu()
 
     def _status(self) -> Status:
         if self.training.diverged:

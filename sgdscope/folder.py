@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import tomli_w
 from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
 
 from sgdscope import studyfile
 from sgdscope.errors import RequestError
@@ -29,6 +32,8 @@ WEIGHTS = "weights.safetensors"  # the network as trained
 ARRAYS = "arrays.safetensors"  # what measures keep beside their numbers
 CHECKPOINT = "checkpoint"  # a digest, then the state of a run in progress
 DIGEST_SIZE = 32
+
+Array = npt.NDArray[np.generic]
 
 _log = logging.getLogger(__name__)
 
@@ -207,6 +212,19 @@ class StudyFolder:
         except ValidationError as error:
             _set_aside(file, error.errors()[0]["msg"])
             return None
+
+    def arrays(self, run_id: str, prefix: str) -> dict[str, Array]:
+        """A run's arrays whose names begin so, each by the rest of its name; none where damaged."""
+        file = self.run_file(run_id, ARRAYS)
+        if not file.is_file():
+            return {}
+        try:
+            with safe_open(file, framework="numpy") as kept:
+                names = [name for name in kept.keys() if name.startswith(prefix)]  # noqa: SIM118
+                return {name.removeprefix(prefix): kept.get_tensor(name) for name in names}
+        except SafetensorError as error:
+            _log.warning("%s is damaged (%s): nothing of it is shown", file, error)
+            return {}
 
     def results(self) -> list[Result]:
         """Every finished run, in the order of their ids."""

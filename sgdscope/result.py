@@ -43,6 +43,12 @@ class Measurement(_Record):
     flags: list[str] = []
 
 
+def array_prefix(measure: str, *, epoch: int, eps: float | None) -> str:
+    """What the names of a measurement's arrays begin with in a run's file of arrays."""
+    radius = "" if eps is None else f"/{eps:g}"
+    return f"{measure}{radius}/{epoch}/"
+
+
 class Result(_Record):
     """Everything about one run but its weights."""
 

@@ -10,8 +10,8 @@ from typing import Any, Self
 import pandas as pd
 
 from sgdscope.files import write_atomically
-from sgdscope.folder import StudyFolder
-from sgdscope.result import Result
+from sgdscope.folder import Array, StudyFolder
+from sgdscope.result import Result, array_prefix
 
 SETTINGS = ["run", "model", "data", "schedule", "schedule_options", "batch_size", "learning_rate"]
 SETTINGS += ["momentum", "epochs", "seed"]
@@ -22,12 +22,13 @@ class Results:
     """A study's results: three tidy tables, each row beginning with its run's settings.
 
     ``table`` has one row per run and measurement, ``runs`` one per run, ``history`` one per run
-    and epoch.
+    and epoch. What measures kept beside their numbers stays in ``folder`` until it is asked for.
     """
 
     table: pd.DataFrame
     runs: pd.DataFrame
     history: pd.DataFrame
+    folder: StudyFolder | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -38,10 +39,10 @@ class Results:
         """
         study = StudyFolder(folder)
         study.load_plugins()
-        return cls.collect(study.results())
+        return cls.collect(study.results(), folder=study)
 
     @classmethod
-    def collect(cls, results: Iterable[Result]) -> Self:
+    def collect(cls, results: Iterable[Result], *, folder: StudyFolder | None = None) -> Self:
         """Make the tables, in the order of model, data, schedule, momentum, batch size and seed."""
         ordered = sorted(results, key=_order)
         runs = [_settings(result) | _outcome(result) for result in ordered]
@@ -53,7 +54,7 @@ class Results:
         table = pd.DataFrame(
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
         )
-        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs))
+        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs), folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""
@@ -61,6 +62,14 @@ class Results:
         if eps is not None:
             rows = rows[rows["eps"] == eps]
         return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+
+    def arrays(
+        self, run: str, measure: str, *, epoch: int, eps: float | None = None
+    ) -> dict[str, Array]:
+        """What a run's measure kept beside one of its numbers, by name; often nothing."""
+        if self.folder is None:
+            return {}
+        return self.folder.arrays(run, array_prefix(measure, epoch=epoch, eps=eps))
 
     def save(self, folder: StudyFolder) -> None:
         """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted."""

@@ -5,10 +5,14 @@ same numbers alone, among others, after a crash, or on another device, and a che
 random state to save.
 """
 
-import hashlib
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _MASK = 0xFFFFFFFF
 
@@ -21,6 +25,8 @@ def key(seed: int, purpose: str, *position: int) -> int:
 
 def generator(seed: int, purpose: str, *position: int) -> torch.Generator:
     """A CPU generator at the start of the stream; for draws made once, such as initialisation."""
+    import torch  # here, so that whoever only needs a key does not pay for it
+
     return torch.Generator().manual_seed(key(seed, purpose, *position))
 
 
@@ -36,7 +42,7 @@ def uniform(keys: Tensor, *positions: Tensor) -> Tensor:
     state = _scramble(keys)
     for position in positions:
         state = _scramble(state ^ _scramble(position & _MASK))
-    return (state >> 8).to(torch.float32) * 2.0**-24
+    return (state >> 8).float() * 2.0**-24
 
 
 def _scramble(value: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ class View:
     """
 
     def __init__(self, results: Results) -> None:
+        self.arrays = results.arrays
         self.lines = palette.lines(results.runs)
         runs = results.runs
         if runs.empty:
@@ -136,6 +137,14 @@ class View:
             return valued
         without = without.assign(value=float("nan"), flags="")
         return without if valued.empty else pd.concat([valued, without], ignore_index=True)
+
+    def extremes(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Of each line a properly trained run at its smallest and one at its largest batch size."""
+        done = rows[rows["status"] == "done"].sort_values(["batch_size", "seed"])
+        first = done.drop_duplicates(["panel", "line", "batch_size"])
+        sizes = first.groupby(["panel", "line"])["batch_size"]
+        smallest, largest = (first["batch_size"] == sizes.transform(end) for end in ("min", "max"))
+        return first[smallest | largest].sort_values(["line", "batch_size"])
 
     def paired(self, attack: str, *, eps: float) -> pd.DataFrame:
         """Accuracies under an attack, each with its run's λ₁ in ``top_eigenvalue``."""

@@ -5,11 +5,13 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import tomli_w
+from safetensors.numpy import save
 
-from sgdscope.files import write_text
-from sgdscope.folder import RESULT, StudyFolder
-from sgdscope.result import Epoch, Measurement, Result, Status
+from sgdscope.files import write_bytes, write_text
+from sgdscope.folder import ARRAYS, RESULT, StudyFolder
+from sgdscope.result import Epoch, Measurement, Result, Status, array_prefix
 from sgdscope.runs import Run
 
 OPTIONS = {
@@ -34,6 +36,7 @@ def study(
     extra_measures: int = 0,
     finished: bool = True,
     mishaps: bool = True,
+    spectrum: bool = False,
     fail: bool = False,
 ) -> StudyFolder:
     """Write a study's folder with one result for each run of the grid."""
@@ -67,13 +70,48 @@ def study(
         for size in batch_sizes
         for seed in range(seeds)
     ]
+    if spectrum:
+        results = [_with_spectrum(result) for result in results]
     if mishaps:
         results = list(_with_mishaps(results))
     if fail:
         results = [_failed(result) for result in results]
     for result in results if finished else []:
         write_text(folder.run_file(result.run.id, RESULT), result.model_dump_json(indent=1))
+        write_bytes(folder.run_file(result.run.id, ARRAYS), save(_arrays(result)))
     return folder
+
+
+def _with_spectrum(result: Result) -> Result:
+    found = {"examples": 200}
+    row = _row(result.history[-1].epoch, "spectral_density", None, 0.1, found)
+    return result.model_copy(update={"measurements": [*result.measurements, row]})
+
+
+def _arrays(result: Result) -> dict[str, np.ndarray]:
+    """Examples of PGD at its two larger eps: flat squares, made half of eps brighter."""
+    kept = {}
+    for row in result.measurements:
+        if row.measure == "pgd_accuracy" and row.eps > EPS[0]:
+            original = np.full((8, 1, 4, 4), 100, np.uint8)
+            own = {
+                "shown": np.arange(8) + result.run.seed,
+                "original": original + np.arange(8, dtype=np.uint8)[:, None, None, None],
+                "label": np.arange(8),
+                "confidence": np.full(8, 0.9, np.float32),
+                "answer": np.full(8, 9),
+                "answer_confidence": np.full(8, 0.75, np.float32),
+            }
+            own["adversarial"] = (own["original"] / 255 + row.eps / 2).astype(np.float32)
+            prefix = array_prefix(row.measure, epoch=row.epoch, eps=row.eps)
+            kept |= {prefix + name: array for name, array in own.items()}
+        if row.measure == "spectral_density":
+            grid = np.linspace(-3, result.run.batch_size / 8, 1000)
+            density = np.exp(-(grid**2)) + 1e-3 * np.exp(-((grid - grid[-1] + 3) ** 2))
+            prefix = array_prefix(row.measure, epoch=row.epoch, eps=None)
+            own = {"grid": grid, "density": density, "standard_error": density / 5}
+            kept |= {prefix + name: array for name, array in own.items()}
+    return kept
 
 
 def _result(

@@ -28,6 +28,7 @@ ORDER = [
     {"planning"},
     {"palette", "intervals"},
     {"views"},
+    {"spectra"},
     {"claims"},
     {"summary"},
     {"figures"},

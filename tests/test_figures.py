@@ -39,16 +39,39 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
         files = [tmp_path / f"{time}.{kind}" for time in ("first", "second")]
         for file in files:
             with canvas.style():
-                canvas.save(batches.measure(View(results), "test_accuracy"), file, kind=kind)
+                canvas.save(
+                    batches.measure(View(results), "test_accuracy"),
+                    file,
+                    kind=kind,
+                    name="test_accuracy",
+                )
         first, second = (file.read_bytes() for file in files)
         assert first == second
         assert not re.search(rb"dc:date|CreationDate", first)
 
 
+def test_figures_no_longer_drawn_are_deleted_and_nothing_else(tmp_path: Path) -> None:
+    small = synthetic.study(tmp_path / "study", batch_sizes=[64, 128], lines=[("fixed", 0.0)])
+    results = Results.load(small.path)
+    own = results.table[results.table["measure"].isin(["test_accuracy", "top_eigenvalue"])]
+    own = own[own["epoch"] == own["epoch"].max()]
+    folder = tmp_path / "figures"
+    everything = figures.draw(Results(own, results.runs, results.history.iloc[:0]), folder)
+    for kind in ("svg", "pdf"):
+        for name in (f"mine.{kind}", f"top.{kind}"):  # renamed, once to how its title begins
+            (folder / name).write_bytes((folder / f"top_eigenvalue.{kind}").read_bytes())
+        (folder / f"drawn-elsewhere.{kind}").write_bytes(b"something")
+    (folder / "notes.txt").write_text("sgdscope: notes")
+    before = {file.name for file in folder.iterdir()}
+    figures.tidy(folder, drawn=[file for file in everything if file.stem == "test_accuracy"])
+    gone = before - {file.name for file in folder.iterdir()}
+    assert gone == {"top_eigenvalue.svg", "top_eigenvalue.pdf"}
+
+
 def test_text_stays_text(results: Results, tmp_path: Path) -> None:
     with canvas.style():
         figure = batches.attack(View(results), "pgd_accuracy", eps=0.3)
-        canvas.save(figure, tmp_path / "x.svg", kind="svg")
+        canvas.save(figure, tmp_path / "x.svg", kind="svg", name="x")
     svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
     for said in (
         "PGD accuracy, eps = 0.3",

@@ -82,8 +82,8 @@ def payload(html: str) -> dict[str, Any]:
 
 
 def test_sections_stand_in_their_order(page: Page) -> None:
-    wanted = ["overview", "attention", "trends", "batch", "relation", "eps", "learning", "along"]
-    wanted += ["runs", "failures", "files", "versions"]
+    wanted = ["overview", "attention", "trends", "batch", "relation", "eps", "examples"]
+    wanted += ["learning", "along", "runs", "failures", "files", "versions"]
     assert [identity for identity in page.ids if identity in wanted] == wanted
 
 

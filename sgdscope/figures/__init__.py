@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sgdscope import views
 from sgdscope.files import write_atomically
 from sgdscope.results import Results
+from sgdscope.spectra import spectra
 from sgdscope.views import View
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def draw(results: Results, folder: Path) -> list[Path]:
     """Write every figure that the results allow to ``folder``, as SVG and as PDF.
 
-    What a study did not measure has no figure. Files of figures that are no longer drawn stay.
+    What a study did not measure has no figure.
     """
     from sgdscope.figures import canvas
 
@@ -29,9 +30,29 @@ def draw(results: Results, folder: Path) -> list[Path]:
             figure = make()
             for kind in canvas.KINDS:
                 file = folder / f"{name}.{kind}"
-                write_atomically(file, partial(canvas.save, figure, kind=kind))
+                write_atomically(file, partial(canvas.save, figure, kind=kind, name=name))
                 written.append(file)
     return written
+
+
+def tidy(folder: Path, *, drawn: Iterable[Path]) -> None:
+    """Delete figures that were drawn here earlier and no longer are.
+
+    A file goes only if its metadata say that sgdscope drew it under the name that it still has:
+    whatever else lies there, a renamed copy too, stays.
+    """
+    kept = set(drawn)
+    for file in sorted([*folder.glob("*.svg"), *folder.glob("*.pdf")]):
+        if file not in kept and file.is_file() and _ours(file):
+            file.unlink()
+
+
+def _ours(file: Path) -> bool:
+    from sgdscope.figures import canvas
+
+    title = canvas.TITLE.format(file.stem).encode()
+    end = {".svg": b"</dc:title>", ".pdf": b")"}[file.suffix]
+    return title + end in file.read_bytes()
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
@@ -39,7 +60,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
     Robustness is set against λ₁ at the eps at which runs differ most; the page has every eps.
     """
-    from sgdscope.figures import batches, curves, radii, relation
+    from sgdscope.figures import batches, curves, density, radii, relation
 
     view = View(results)
     for measure in view.measures:
@@ -56,6 +77,11 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
             for panel, _ in view.by_panel(view.at_end(attack)):
                 name = f"{attack}-by-eps-{_slug(panel)}"
                 yield name, partial(radii.accuracy, view, attack, panel)
+    drawn = spectra(view)
+    for panel in view.panels:
+        if own := [one for one in drawn if one.panel == panel]:
+            name = f"spectral_density-by-eigenvalue-{_slug(panel)}"
+            yield name, partial(density.spectrum, view, panel, own)
     if not view.history.empty:
         for panel, _ in view.by_panel(view.history):
             yield f"learning-{_slug(panel)}", partial(curves.learning, view, panel)

@@ -32,6 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 COLUMN, PAGE = 3.3, 6.8  # widths in inches of one column and of both
 INK, FAINT = "#22242A", "#8A8F98"
 KINDS: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+TITLE = "sgdscope: {}"  # in a file's metadata, with its name
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that layouts agree everywhere
@@ -106,9 +107,10 @@ def sheet(
     return figure, axes[:count]
 
 
-def save(figure: Figure, file: Path, *, kind: str) -> None:
+def save(figure: Figure, file: Path, *, kind: str, name: str) -> None:
     """Write a figure without the date, which would tell one drawing from the next."""
-    figure.savefig(file, format=kind, metadata=KINDS[kind])
+    metadata = {**KINDS[kind], "Title": TITLE.format(name)}
+    figure.savefig(file, format=kind, metadata=metadata)
     figure.set_layout_engine("none")  # laid out once, whatever else it is saved as
 
 

@@ -101,8 +101,9 @@ def draw(results: Results, folder: Path) -> list[Drawn]:
             with canvas.style():
                 figure = make(results, number)
                 for kind in canvas.KINDS:
-                    file = folder / f"fig{number:02}.{kind}"
-                    write_atomically(file, partial(canvas.save, figure, kind=kind))
+                    name = f"fig{number:02}"
+                    file = folder / f"{name}.{kind}"
+                    write_atomically(file, partial(canvas.save, figure, kind=kind, name=name))
                     files.append(file)
         drawn.append(Drawn(number, caption(plate), files, lacking))
     return drawn if any(one.files for one in drawn) else []

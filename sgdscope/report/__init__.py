@@ -13,6 +13,8 @@ from sgdscope.results import Results
 def write(folder: StudyFolder) -> Path:
     """Draw every figure into ``figures/`` and write ``report.html``, from results alone.
 
+    Figures of an earlier drawing that this one lacks are deleted.
+
     Raises:
         RequestError: the folder holds no study, or a plugin of its own cannot be loaded.
     """
@@ -21,7 +23,8 @@ def write(folder: StudyFolder) -> Path:
     settings = folder.settings()
     folder.load_plugins()
     finished = folder.results()
-    results = Results.collect(finished)
+    results = Results.collect(finished, folder=folder)
     drawn = figures.draw(results, folder.figures)
+    figures.tidy(folder.figures, drawn=drawn)
     write_text(folder.report, page.html(settings, finished, results, drawn))
     return folder.report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from sgdscope import intervals, palette, views
 from sgdscope.report import plots
+from sgdscope.spectra import Spectrum, described, spectra
 from sgdscope.views import View
 
 MAIN = ("test_accuracy", "top_eigenvalue")  # have a card of their own, as attacks have
@@ -33,7 +34,7 @@ class Card:
     title: str
     note: str = ""
     controls: dict[str, Control] = field(default_factory=dict)
-    axis: str = "positive"  # "accuracy" (0 to 1, …) or "positive" (log or linear)
+    axis: str = "positive"  # "accuracy" (0 to 1, …), "positive" (log or linear), "": no choice
     scale: str = "log"  # which of these at first
     plots: list[dict[str, Any]] = field(default_factory=list)
 
@@ -53,6 +54,8 @@ def cards(view: View) -> Iterator[Card]:
         yield _relation(view)
     if any(len(radii) > 1 for radii in view.attacks.values()):
         yield _by_eps(view)
+    if found := spectra(view):
+        yield _spectrum(view, found)
     if not view.history.empty:
         for column, title in LEARNING.items():
             rows = view.history.assign(value=view.history[column])
@@ -174,6 +177,30 @@ def _by_eps(view: View) -> Card:
             for said, size in sizes.items()
             for plot in plots.against_eps(
                 view, name, {"attack": attack, "batch size": said}, size=size
+            )
+        ],
+    )
+
+
+def _spectrum(view: View, found: Sequence[Spectrum]) -> Card:
+    labels = {line.key: line.label for line in view.lines}
+    shown = list(dict.fromkeys(labels[one.line] for one in found))
+    marks = dict.fromkeys(one.mark for one in found if one.top is not None)
+    said = described(found)
+    note = f"{said[0].upper()}{said[1:]}." + (f" Dotted: {', '.join(marks)}." if marks else "")
+    return Card(
+        id="spectrum",
+        section="spectrum",
+        title="Density of eigenvalues",
+        note=note,
+        controls={"show": Control(shown, shown[0])},
+        axis="",
+        scale="log",
+        plots=[
+            plot
+            for line in view.lines
+            for plot in plots.density(
+                line, [one for one in found if one.line == line.key], {"show": line.label}
             )
         ],
     )

@@ -14,6 +14,7 @@ from typing import Any
 from sgdscope import palette
 from sgdscope.report import plots, sections
 from sgdscope.report.cards import cards
+from sgdscope.report.gallery import gallery
 from sgdscope.report.sections import Section
 from sgdscope.report.tables import tables
 from sgdscope.result import Result
@@ -36,7 +37,8 @@ def html(
 
     view = View(results)
     shown = list(cards(view))
-    parts = sections.build(settings, finished, view, shown, list(drawn))
+    examples = gallery(view)
+    parts = sections.build(settings, finished, view, shown, list(drawn), examples=bool(examples))
     payload = {
         "tables": tables(view),
         "lines": [asdict(line) for line in view.lines],
@@ -44,6 +46,7 @@ def html(
         "template": plots.TEMPLATE.to_plotly_json(),
         "stretch": {"end": palette.STRETCH_END, "ticks": palette.STRETCH_TICKS},
         "cards": [asdict(card) for card in shown],
+        "gallery": examples,
     }
     return Template(_file("page.html")).substitute(
         title=escape(str(settings.get("name", "study"))),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,9 +12,10 @@ import plotly.graph_objects as go
 from sgdscope import intervals, palette, views
 from sgdscope.palette import Line
 from sgdscope.report import traces
+from sgdscope.spectra import Spectrum
 from sgdscope.views import View
 
-INK, FAINT, RULE = "#22242A", "#7A808A", "#E7E9ED"
+INK, FAINT, RULE = traces.INK, "#7A808A", "#E7E9ED"
 DARK = {INK: "#E8E9EC", FAINT: "#9AA1AC", RULE: "#2C3038", "#FFFFFF": "#22252B"}
 _FONT = "system-ui, -apple-system, Segoe UI, sans-serif"
 _AXIS: dict[str, Any] = {
@@ -131,6 +133,31 @@ def along(
                 ]
                 drawn.append(traces.limit(measured, line, name=name, group=group, colour=colour))
         yield _plot(view, panel, choice, drawn, measure, log=log, xaxis=axis)
+
+
+def density(line: Line, spectra: Sequence[Spectrum], choice: Choice) -> Iterator[Plot]:
+    """The spectra of one line's runs, side by side on the same axes within a panel."""
+    for panel in dict.fromkeys(one.panel for one in spectra):
+        own = [one for one in spectra if one.panel == panel]
+        floor = min(one.floor for one in own)
+        peak = max(float(one.high.max()) for one in own)
+        tops = [one.top for one in own if one.top is not None]
+        ends = [min(one.grid[0] for one in own), max([*tops, *(one.grid[-1] for one in own)])]
+        span = [math.log10(floor), math.log10(2 * peak)]
+        layout = {
+            "xaxis": {"title": {"text": "eigenvalue"}, "range": ends},
+            "yaxis": {"range": span, "dtick": 2, "tickformat": "", "exponentformat": "power"},
+        }
+        for one in own:
+            drawn = [traces.density(one, line, floor)]
+            if one.top is not None:
+                drawn.append(traces.top(one, line, [floor, 2 * peak]))
+            yield {
+                "panel": f"{panel}, batch size {one.batch_size}, seed {one.seed}",
+                "choice": choice,
+                "data": [trace.to_plotly_json() for trace in drawn],
+                "layout": go.Layout(layout).to_plotly_json(),
+            }
 
 
 def _compared(

@@ -22,6 +22,15 @@ PLOTTED = {
     ),
     "relation": ("λ₁ and robustness", "Does λ₁ tell how robust a network is?"),
     "eps": ("By eps", "How fast accuracy falls as the attack grows."),
+    "spectrum": (
+        "Spectrum of the Hessian",
+        "Most directions are flat and a few are steep: how many eigenvalues lie where, for each "
+        "line at its smallest and at its largest batch size.",
+    ),
+    "examples": (
+        "Adversarial examples",
+        "What the attacks found, for each line at its smallest and at its largest batch size.",
+    ),
     "learning": ("Learning curves", "A difference means little until training got equally far."),
     "along": ("Along training", "Measures taken while training went on."),
 }
@@ -42,8 +51,10 @@ def build(
     view: View,
     cards: Sequence[Card],
     drawn: Sequence[Path],
+    *,
+    examples: bool,
 ) -> list[Section]:
-    """Every section that has something to say."""
+    """Every section that has something to say; ``examples``: whether the gallery does."""
     missing = overview.planned(settings) - len(finished)
     made = [Section("overview", "Overview", overview.head(settings, finished, view))]
     if finished and (warnings := attention.warnings(view, missing=missing)):
@@ -54,6 +65,8 @@ def build(
     # of the paper belong after the section "batch".
     for id_, (title, lead) in PLOTTED.items():
         holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
+        if id_ == "examples" and examples:
+            holes = '<article class="card" id="gallery"></article>'
         if holes:
             made.append(Section(id_, title, _lead(holes, lead)))
     if finished:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from sgdscope import palette, views
 from sgdscope.palette import Line
+from sgdscope.spectra import Spectrum
 from sgdscope.views import View
 
+INK = "#22242A"
 LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
 
 
@@ -77,6 +80,36 @@ def limit(rows: pd.DataFrame, line: Line, *, name: str, group: str, colour: str)
         line={"color": colour, "width": 1.2, "dash": "dot"},
         legendgroup=group,
         hovertemplate=f"<b>{name}</b><br>stability limit %{{y:.4g}}<extra></extra>",
+    )
+
+
+def density(one: Spectrum, line: Line, floor: float) -> go.Scatter:
+    """A spectrum, with gaps where nothing lies; the page's script draws the band."""
+    there = one.density >= floor
+    low, high = (np.clip(edge, floor, None) for edge in (one.low, one.high))
+    edges = zip(numbers(pd.Series(low)), numbers(pd.Series(high)), strict=True)
+    return go.Scatter(
+        x=numbers(pd.Series(one.grid)),
+        y=numbers(pd.Series(one.density).where(there)),
+        mode="lines",
+        line={"color": line.colour, "width": 1.5},
+        legendgroup=line.key,
+        customdata=[list(edge) for edge in edges],
+        meta="mean",
+        hovertemplate="eigenvalue %{x:.4g}<br>density %{customdata[0]:.3g} – "
+        "%{customdata[1]:.3g}<extra></extra>",
+    )
+
+
+def top(one: Spectrum, line: Line, ends: list[float]) -> go.Scatter:
+    """Where λ₁ lies."""
+    return go.Scatter(
+        x=numbers(pd.Series([one.top, one.top])),
+        y=ends,
+        mode="lines",
+        line={"color": INK, "width": 1.3, "dash": "dot"},
+        legendgroup=line.key,
+        hovertemplate=f"{one.mark}: %{{x:.4g}}<extra></extra>",
     )
 
 
