@@ -146,9 +146,16 @@ def redraw(
 def _show(results: Results, out: Path) -> None:
     """Write figures and page; print the short table and where the page is."""
     from sgdscope import report, summary
+    from sgdscope.figures import paper
     from sgdscope.folder import StudyFolder
 
     console.print(summary.table(results, width=console.width))
+    numbered = paper.draw(results, StudyFolder(out).figures)
+    for one in numbered:
+        if one.files and one.missing:
+            console.print(f"figure {one.number} lacks {'; '.join(one.missing)}", style="dim")
+    if drawn := [str(one.number) for one in numbered if one.files]:
+        console.print(f"the paper's figures drawn: {', '.join(drawn)}", highlight=False)
     page = report.write(StudyFolder(out))
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
 

@@ -23,7 +23,7 @@ from sgdscope.study import Study
 from sgdscope.training import Training, initialise
 
 WARM, STEPS = 3, 8  # steps made before the clock starts, and timed
-EXAMPLES = 64  # on which a measure is probed
+EXAMPLES = 128  # on which a measure is probed
 IMAGES = 1_000  # of a data set, for the probe
 PRODUCTS = 12  # by which λ₁ of a trained network has converged; an untrained one takes more
 
@@ -170,7 +170,8 @@ def _reading_seconds(measure: Measure, training: Training, part: Dataset, whole:
     spent = time.perf_counter() - start
     if sized:
         return spent * (getattr(measure, "examples", None) or len(whole.test)) / EXAMPLES
-    return spent * max(len(whole.test) / len(part.test), len(whole.train) / len(part.train))
+    # Whether it looks at training or at test images is not known; over several it evens out.
+    return spent * (len(whole.train) + len(whole.test)) / (len(part.train) + len(part.test))
 
 
 def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:

@@ -128,7 +128,7 @@ def _measurements(result: Result) -> list[dict[str, Any]]:
             "value": reading.value,
         }
         | beside
-        | {"flags": "; ".join(reading.flags)}
+        | {"flags": " | ".join(reading.flags)}
         | reading.evidence
         for reading in result.measurements
     ]

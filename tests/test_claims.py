@@ -214,6 +214,15 @@ def test_values_at_a_floor_carry_no_information(value, reason):
         assert reason in verdict.reason
 
 
+def test_a_floor_that_most_runs_sit_at_hides_a_trend():
+    def steep(run, loss):
+        return {64: 0.3, 128: 0.1}.get(run.batch_size, 0.0)
+
+    (verdict,) = judged(results(lines=[BENCHMARK], robust=steep), "a-ratio")
+    assert not verdict.informative
+    assert "8 of 12 runs are at the floor" in verdict.reason
+
+
 def test_lost_runs_are_left_out_of_trends_unless_asked_for():
     def status(run):
         return {1024: "collapsed", 2048: "diverged"}.get(run.batch_size, "done")

@@ -12,7 +12,7 @@ from sgdscope.views import View
 
 # Measures of robustness that no eps pins to a floor.
 FLOOR_FREE = ("median_eps", "robustness_area")
-FLOOR = 0.01  # accuracies that are all this near to 0, or to chance, tell runs apart by noise
+FLOOR = 0.01  # accuracies this near to 0, or to chance, tell runs apart by noise
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,10 @@ def is_floor_free(measure: str) -> bool:
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:
-    """Why the values carry no information, where they do not."""
+    """Why the values carry no information, where they do not: most are where none can be told."""
     if quantity.eps is None or values.empty:
         return ""
-    if (values <= FLOOR).all():
-        return f"every run is at the floor (at most {values.max():.2%} still right)"
-    if chance is not None and ((values - chance).abs() <= FLOOR).all():
-        return f"every run is at chance level ({chance:.0%})"
+    for level, name in ((0.0, "the floor"), (chance, "chance level")):
+        if level is not None and (near := (values - level).abs() <= FLOOR).mean() > 0.5:
+            return f"{near.sum()} of {len(values)} runs are at {name} ({level:.0%}, ± {FLOOR:.0%})"
     return ""

@@ -25,7 +25,7 @@ def as_json(verdicts: Sequence[Verdict]) -> str:
 def table(verdicts: Sequence[Verdict]) -> Table:
     """One row a claim, panel, line and measure, both moments side by side.
 
-    Of an attack's eps, the row shows the largest at which the runs are not all at a floor.
+    Of an attack's eps, the row shows the largest at which most runs are not at a floor.
     """
     grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     grid.add_column("claim", overflow="fold", ratio=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -111,6 +112,7 @@ def _obituary(process: BaseProcess) -> str:
 
 def _work(pipe: Connection, job: Job) -> None:
     """A worker's life: take a task, carry it out, send what came of it."""
+    threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
     job.prepare()
 
@@ -127,3 +129,11 @@ def _work(pipe: Connection, job: Job) -> None:
             pipe.send(outcome)
     except (EOFError, OSError):
         return  # the parent is gone
+
+
+def _follow_parent() -> None:
+    """Die with the parent, however it died and whatever this process is busy with."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -54,7 +54,7 @@ def _flagged(view: View) -> list[str]:
     """One warning for each measure and kind of flag; kinds differ in more than their numbers."""
     rows = view.table[view.table["flags"].fillna("") != ""]
     rows = rows[~views.unconverged(rows)]
-    each = rows.assign(flag=rows["flags"].str.split("; ")).explode("flag")
+    each = rows.assign(flag=rows["flags"].str.split(" | ", regex=False)).explode("flag")
     if each.empty:
         return []
     each["kind"] = each["flag"].map(lambda flag: re.sub(r"[\d.,]+(e-?\d+)?", "…", flag))

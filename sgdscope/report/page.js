@@ -61,7 +61,7 @@ const described = (place) => {
       .map((name, i) => (evidence[i] === null ? null : `${name.replaceAll("_", " ")} ${short(evidence[i])}`))
       .filter((text) => text !== null);
     for (let i = 0; i < found.length; i += 3) parts.push(escaped(found.slice(i, i + 3).join(" · ")));
-    if (flags) for (const flag of flags.split("; ")) parts.push(`⚠ ${escaped(flag)}`);
+    if (flags) for (const flag of flags.split(" | ")) parts.push(`⚠ ${escaped(flag)}`);
   }
   parts.push(
     `lr ${get("learning_rate")} · ${get("steps")} steps · lr·steps ${get("lr_steps")}`,
