@@ -38,7 +38,7 @@ def gallery(view: View) -> dict[str, Any]:
                 made = _choice(kept, images, share)
                 spent += sum(len(one["change"]) for run in made["runs"] for one in run["examples"])
                 name = f"{palette.short(attack)}, eps {eps:g}"
-                panels.setdefault(panel, []).append({"attack": attack, "name": name, **made})
+                panels.setdefault(panel, []).append({"name": name, "eps": eps, **made})
     return {"panels": panels, "images": list(images)} if panels else {}
 
 

@@ -349,7 +349,8 @@ const buildGallery = (hole) => {
   let chosen = gallery.panels[panel][0].name;
 
   const fill = () => {
-    const there = [...gallery.panels[panel]].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    const there = [...gallery.panels[panel]].sort(
+      (a, b) => a.name.split(",")[0].localeCompare(b.name.split(",")[0]) || a.eps - b.eps);
     const choice = there.find(({ name }) => name === chosen) ?? gallery.panels[panel][0];
     chosen = choice.name;
     controls.replaceChildren(
