@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgdscope.capture import captured
+from sgdscope.capture import WARM_UP, captured
 from sgdscope.data import augmentation_key, crop_and_flip
 from sgdscope.layouts import Variant
 from sgdscope.measuring.fit import CHUNK
@@ -74,7 +74,7 @@ class _Lockstep:
             return torch.zeros(shape, dtype=torch.int64, device=device)
 
         steps = len(self.data.train) // size
-        self.order = counter(count, steps, size)
+        self.order = counter(count, max(steps, WARM_UP), size)
         self.place = counter(1)  # the step within the epoch
         self.step = counter().fill_(members[0].steps)  # since the start
         self.keys = counter(count, 1)

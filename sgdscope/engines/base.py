@@ -6,6 +6,9 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+
+from sgdscope.cohorts import group
 from sgdscope.execution import Checkpoint, Event, Outcome, Task
 from sgdscope.measuring import Measure
 from sgdscope.plugins import Plugin
@@ -13,6 +16,7 @@ from sgdscope.registry import MEASURES
 from sgdscope.result import Result
 from sgdscope.runs import Run
 
+COHORT = 16  # runs that may train together on a GPU
 ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
 
 Message = Event | Checkpoint | Outcome
@@ -29,6 +33,8 @@ class Job:
 
     def prepare(self) -> Mapping[str, Measure]:
         """Load the user's parts and make the measures, in the worker."""
+        torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
+        torch.backends.cudnn.deterministic = True  # the same bits when a run is repeated
         for plugin in self.plugins:
             plugin.load()
         return {name: MEASURES[name](**options) for name, options in self.measures.items()}
@@ -43,6 +49,15 @@ class Engine(Protocol):
 
     def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
         """Messages as they come, one outcome a task; closing the iterator stops the work."""
+
+
+def batches(tasks: Sequence[Task], *, device: str) -> list[list[Task]]:
+    """What workers are handed at a time: cohorts on a GPU, single tasks on a CPU."""
+    if device != "cuda":
+        return [[task] for task in tasks]
+    by_id = {task.run.id: task for task in tasks}
+    cohorts = group([task.run for task in tasks], COHORT)
+    return [[by_id[run.id] for run in cohort.runs] for cohort in cohorts]
 
 
 def failure(run: Run, why: str) -> Outcome:
