@@ -14,7 +14,7 @@ from safetensors.torch import load as read
 from safetensors.torch import save
 from torch import Tensor
 
-from sgdscope import planning
+from sgdscope import probing
 from sgdscope.data import Dataset
 from sgdscope.lockstep import StackedTraining
 from sgdscope.measuring import Measure, Reading, Subject, fit
@@ -133,7 +133,7 @@ def _together(
     executions = [_Execution(task, measures, data, tell) for task in tasks]
     growing = [execution for execution in executions if not execution.training.finished]
     if len(growing) > 1:
-        plan = planning.plan([execution.run for execution in growing], data)
+        plan = probing.plan([execution.run for execution in growing], data)
         for execution in growing:
             execution.method = str(plan)
         if plan.method != "one by one":
@@ -146,7 +146,7 @@ def _together(
 
 
 def _train_stacked(
-    executions: Sequence[_Execution], plan: planning.Plan, tell: Tell, checkpoint_every: float
+    executions: Sequence[_Execution], plan: probing.Plan, tell: Tell, checkpoint_every: float
 ) -> None:
     training = StackedTraining([e.training for e in executions], variant=plan.variant)
     due = time.monotonic() + checkpoint_every

@@ -23,7 +23,7 @@ ORDER = [
     {"result"},
     {"training"},
     {"lockstep"},
-    {"planning"},
+    {"probing"},
     {"execution"},
     {"engines"},
     {"folder"},

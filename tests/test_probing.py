@@ -4,12 +4,12 @@ import pytest
 from safetensors.torch import load
 from torch import nn
 
-from sgdscope import data, planning
+from sgdscope import data, probing
 from sgdscope.engines import Job, LocalEngine, local
 from sgdscope.engines.base import COHORT, batches
 from sgdscope.execution import Checkpoint, Outcome, Task, execute, execute_cohort
 from sgdscope.measuring import Measure
-from sgdscope.planning import Plan, plan
+from sgdscope.probing import Plan, plan
 from sgdscope.registry import MEASURES, MODELS
 
 
@@ -26,7 +26,7 @@ def runs(make_run):
 
 
 def choose(monkeypatch, method):
-    monkeypatch.setattr(planning, "plan", lambda runs, data: Plan(method, len(runs), {method: 1.0}))
+    monkeypatch.setattr(probing, "plan", lambda runs, data: Plan(method, len(runs), {method: 1.0}))
 
 
 def carry_out(tasks, measures, *, tell=lambda message: None, checkpoint_every=1e9):
@@ -100,7 +100,7 @@ def test_what_fails_together_is_carried_out_one_by_one(monkeypatch, runs):
     assert [outcomes[run.id].result.status for run in runs] == ["failed"] * 3
     assert "on the way" in outcomes[runs[0].id].result.error
 
-    monkeypatch.setattr(planning, "plan", lambda runs, data: 1 / 0)
+    monkeypatch.setattr(probing, "plan", lambda runs, data: 1 / 0)
     outcomes = carry_out([Task(run) for run in runs], {})
     assert "failed" not in {outcome.result.status for outcome in outcomes.values()}
     assert {outcome.result.method for outcome in outcomes.values()} == {"one by one"}
