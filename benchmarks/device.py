@@ -1,6 +1,6 @@
 """What a device makes of training one by one, captured and stacked: correctness, then speed.
 
-    python benchmarks/device.py [--device cuda] [--minutes 8] [--out device.json]
+    python benchmarks/device.py [--device cuda] [--minutes 8] [--out device.json] [--models m1 …]
     python benchmarks/device.py --device cpu --smoke
 
 First every model is trained one by one and by each other method, from the same start, in float64
@@ -19,7 +19,7 @@ import platform
 import statistics
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -65,11 +65,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=8.0, help="for all together")
     parser.add_argument("--out", type=Path, default=Path("device.json"))
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run at all?")
+    parser.add_argument("--models", nargs="+", choices=list(SHAPES))
+    parser.add_argument("--batch-sizes", nargs="+", type=int)
+    parser.add_argument("--counts", nargs="+", type=int, help="runs together")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: no CUDA device was found; expected one, or --device cpu")
     end = time.monotonic() + 60 * options.minutes
     device, scale = torch.device(options.device), SMOKE if options.smoke else FULL
+    chosen = {name: getattr(options, name) for name in ("models", "batch_sizes", "counts")}
+    scale = replace(scale, **{name: values for name, values in chosen.items() if values})
     torch.backends.cudnn.deterministic = True  # as in a study
     report = {"machine": machine(device), "ceilings": ceilings(device, scale)}
     print(*(f"{key}: {value}" for key, value in report["machine"].items()), sep="; ")

@@ -1,4 +1,4 @@
-"""The command line: run, report, list."""
+"""The command line: run, report, claims, list."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sgdscope.errors import RequestError
 
 if TYPE_CHECKING:
     from sgdscope.results import Results
+    from sgdscope.study import Study
 
 app = typer.Typer(
     help="What SGD's knobs do to a network: generalisation, curvature, robustness.",
@@ -56,6 +57,7 @@ class Kind(StrEnum):
     data = "data"
     schedules = "schedules"
     measures = "measures"
+    claims = "claims"
     studies = "studies"
 
 
@@ -74,25 +76,44 @@ def start(
     engine: Annotated[
         EngineName, typer.Option(help="Processes on this machine, or a Ray cluster.")
     ] = EngineName.local,
+    budget: Annotated[
+        str | None, typer.Option(help="A smaller form of the study, such as small.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what there is to do and how long it takes.")
+    ] = False,
 ) -> None:
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
         overrides = dict(_assignment(text) for text in settings or [])
-        out = out or _default_out(study, overrides)
-        results = _run(study, overrides, out, workers=workers, device=device, engine=engine)
+        from sgdscope import studyfile
+        from sgdscope.study import Study
+
+        loaded = Study.load(study, overrides=overrides, budget=budget)
+        if plan:
+            _plan(loaded, device=device, workers=workers)
+            return
+        out = out or _default_out(study, overrides, budget)
+        home = studyfile.find(study).parent
+        results = _run(loaded, home, out, workers=workers, device=device, engine=engine)
         _show(results, out)
         if (results.runs["status"] == "failed").any():
             raise typer.Exit(1)
 
 
-def _run(source: str, overrides: dict[str, Any], out: Path, **how: Any) -> Results:
-    from sgdscope import studyfile
+def _plan(study: Study, **how: Any) -> None:
+    from sgdscope import planning
+
+    made = planning.plan(study, **how)
+    console.print(planning.table(made))
+    for line in planning.summary(made):
+        console.print(line, highlight=False)
+
+
+def _run(study: Study, home: Path, out: Path, **how: Any) -> Results:
     from sgdscope.progress import RunProgress
     from sgdscope.running import run
-    from sgdscope.study import Study
 
-    study = Study.load(source, overrides=overrides)
-    home = studyfile.find(source).parent
     console.print(
         f"[bold]{study.name}[/]: {len(study.runs)} runs, results in {out}", highlight=False
     )
@@ -125,16 +146,50 @@ def redraw(
 def _show(results: Results, out: Path) -> None:
     """Write figures and page; print the short table and where the page is."""
     from sgdscope import report, summary
+    from sgdscope.figures import paper
     from sgdscope.folder import StudyFolder
 
-    console.print(summary.table(results))
+    console.print(summary.table(results, width=console.width))
+    numbered = paper.draw(results, StudyFolder(out).figures)
+    for one in numbered:
+        if one.files and one.missing:
+            console.print(f"figure {one.number} lacks {'; '.join(one.missing)}", style="dim")
+    if drawn := [str(one.number) for one in numbered if one.files]:
+        console.print(f"the paper's figures drawn: {', '.join(drawn)}", highlight=False)
     page = report.write(StudyFolder(out))
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
+@app.command("claims")
+def judge(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
+    lost_too: Annotated[
+        bool, typer.Option("--all", help="Count collapsed runs in trends too.")
+    ] = False,
+) -> None:
+    """Test the claims on a study's results; every verdict also goes to its claims.json."""
+    from sgdscope import claims
+    from sgdscope.claims import record
+    from sgdscope.files import write_text
+    from sgdscope.folder import StudyFolder
+    from sgdscope.results import Results
+
+    with _complaints():
+        home = StudyFolder(folder)
+        verdicts = claims.judge(Results.load(folder), lost_too=lost_too)
+        text = record.as_json(verdicts)
+        write_text(home.claims, text + "\n")
+        if as_json:
+            typer.echo(text)
+            return
+        console.print(record.table(verdicts))
+        console.print(f"every verdict, with its reason: {home.claims}", soft_wrap=True)
+
+
 @app.command("list")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = None) -> None:
-    """List the models, data sets, schedules, measures and studies there are."""
+    """List the models, data sets, schedules, measures, claims and studies there are."""
     for wanted in [kind] if kind else list(Kind):
         table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
         for name, summary in _parts(wanted):
@@ -154,6 +209,7 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
         Kind.data: registry.DATA,
         Kind.schedules: registry.SCHEDULES,
         Kind.measures: registry.MEASURES,
+        Kind.claims: registry.CLAIMS,
     }
     for name in parts[kind]:
         yield name, parts[kind].summary(name)
@@ -181,9 +237,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def _default_out(study: str, overrides: dict[str, Any]) -> Path:
-    """A folder of its own for each study and set of overrides."""
+def _default_out(study: str, overrides: dict[str, Any], budget: str | None = None) -> Path:
+    """A folder of its own for each study, budget and set of overrides."""
     name = re.sub(r"[^\w-]+", "-", study.removesuffix(".toml")).strip("-")
+    name += f"-{budget}" if budget else ""
     if overrides:
         text = json.dumps(overrides, sort_keys=True).encode()
         name += "-" + hashlib.blake2b(text, digest_size=3).hexdigest()

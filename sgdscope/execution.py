@@ -7,7 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from safetensors.torch import load as read
@@ -19,7 +19,7 @@ from sgdscope.data import Dataset
 from sgdscope.lockstep import StackedTraining
 from sgdscope.measuring import Measure, Reading, Subject, fit
 from sgdscope.result import Measurement, Result, Status, environment
-from sgdscope.runs import Run
+from sgdscope.runs import Options, Run
 from sgdscope.training import Training
 
 _log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Task:
     """
 
     run: Run
+    measures: dict[str, Options] = field(default_factory=dict)  # options of each, by name
     checkpoint: bytes | None = None  # of a training that was cut off
     prior: Result | None = None  # of a training that ended, where measures are missing
     weights: bytes | None = None  # the prior result's
@@ -99,7 +100,7 @@ def execute(
 
 def execute_cohort(
     tasks: Sequence[Task],
-    measures: Mapping[str, Measure],
+    measures: Callable[[Task], Mapping[str, Measure]],
     load: Load,
     *,
     tell: Tell,
@@ -108,7 +109,7 @@ def execute_cohort(
     """Carry out tasks of one shape in the fastest way; their outcomes as they come.
 
     Whatever fails in common is tried again one by one, so that no run suffers from another.
-    The arguments but the first are as for a single task.
+    The arguments are as for a single task, but ``measures`` gives each task's.
     """
     left = {task.run.id: task for task in tasks}
     if len(tasks) > 1:
@@ -119,26 +120,26 @@ def execute_cohort(
         except Exception:
             _log.exception("%d runs that train together failed; now one by one", len(left))
     for task in left.values():
-        yield execute(task, measures, load, tell=tell, checkpoint_every=checkpoint_every)
+        yield execute(task, measures(task), load, tell=tell, checkpoint_every=checkpoint_every)
 
 
 def _together(
     tasks: Sequence[Task],
-    measures: Mapping[str, Measure],
+    measures: Callable[[Task], Mapping[str, Measure]],
     load: Load,
     tell: Tell,
     checkpoint_every: float,
 ) -> Iterator[Outcome]:
     data = load(tasks[0].run.data).subset(tasks[0].run.train_size)
-    executions = [_Execution(task, measures, data, tell) for task in tasks]
+    executions = [_Execution(task, measures(task), data, tell) for task in tasks]
     growing = [execution for execution in executions if not execution.training.finished]
     if len(growing) > 1:
-        plan = probing.plan([execution.run for execution in growing], data)
+        choice = probing.probe([execution.run for execution in growing], data)
         for execution in growing:
-            execution.method = str(plan)
-        if plan.method != "one by one":
-            for i in range(0, len(growing), plan.together):
-                _train_stacked(growing[i : i + plan.together], plan, tell, checkpoint_every)
+            execution.method = str(choice)
+        if choice.method != "one by one":
+            for i in range(0, len(growing), choice.together):
+                _train_stacked(growing[i : i + choice.together], choice, tell, checkpoint_every)
     for execution in executions:
         execution.train(checkpoint_every)
         execution.measure()
@@ -146,9 +147,9 @@ def _together(
 
 
 def _train_stacked(
-    executions: Sequence[_Execution], plan: probing.Plan, tell: Tell, checkpoint_every: float
+    executions: Sequence[_Execution], choice: probing.Choice, tell: Tell, checkpoint_every: float
 ) -> None:
-    training = StackedTraining([e.training for e in executions], variant=plan.variant)
+    training = StackedTraining([e.training for e in executions], variant=choice.variant)
     due = time.monotonic() + checkpoint_every
     while not training.finished:
         moved = training.advance()
@@ -211,8 +212,8 @@ class _Execution:
         if self.training.diverged:
             return
         for name, measure in self.measures.items():
-            if self._falls_on_this_epoch(measure):
-                self._take(name, measure)
+            if measure.due(len(self.training.history)) and not self.training.finished:
+                self._take(name, measure.on_the_way())
 
     def measure(self) -> None:
         """Take the measures that are missing. One that fails spares the others."""
@@ -222,7 +223,7 @@ class _Execution:
             try:
                 if self.training.diverged:
                     self._record(Reading(name, float("nan")))
-                elif not self._falls_on_this_epoch(measure):
+                else:
                     self._take(name, measure)
             except Exception:
                 self.error = traceback.format_exc()
@@ -240,10 +241,6 @@ class _Execution:
         status = "failed" if self.error else self._status()
         arrays = save(self.arrays) if self.arrays else None
         return Outcome(self._result(status), save(weights), arrays)
-
-    def _falls_on_this_epoch(self, measure: Measure) -> bool:
-        epoch = len(self.training.history)
-        return measure.every is not None and epoch % measure.every == 0
 
     def _take(self, name: str, measure: Measure) -> None:
         start = time.perf_counter()

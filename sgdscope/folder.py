@@ -43,6 +43,7 @@ class StudyFolder:
         self.parquet = self.path / "results.parquet"
         self.figures = self.path / "figures"
         self.report = self.path / "report.html"
+        self.claims = self.path / "claims.json"
 
     def run_file(self, run_id: str, name: str) -> Path:
         """One of a run's files."""

@@ -8,17 +8,23 @@ from dataclasses import dataclass
 import pandas as pd
 
 LABELS = {
-    "test_accuracy": "Test accuracy",
     "train_accuracy": "Training accuracy",
-    "validation_accuracy": "Validation accuracy",
     "train_loss": "Training loss",
     "fgsm_accuracy": "FGSM accuracy",
-    "bim_accuracy": "BIM accuracy",
+    "fgsm_margin_accuracy": "FGSM (margin) accuracy",
     "pgd_accuracy": "PGD accuracy",
+    "pgd_margin_accuracy": "PGD (margin) accuracy",
     "apgd_accuracy": "APGD accuracy",
-    "strong_accuracy": "Accuracy under the strong attack",
+    "strong_accuracy": "Strong attack accuracy",
+    "robustness_area": "Mean accuracy over eps",
+    "median_eps": "Median smallest eps that fools",
     "top_eigenvalue": "λ₁, top Hessian eigenvalue",
-    "trace": "Trace of the Hessian",
+    "bottom_eigenvalue": "Bottom Hessian eigenvalue",
+    "input_top_eigenvalue": "λ₁ with respect to the input",
+    "spectral_density": "Negative share of the spectrum",
+    "sam_sharpness": "SAM sharpness",
+    "asam_sharpness": "ASAM sharpness",
+    "keskar_sharpness": "Keskar’s sharpness",
 }
 PAPER = {"fixed": "LR", "constant-ratio": "LR/BS", "step-decay": "Benchmark"}
 

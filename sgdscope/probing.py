@@ -22,7 +22,7 @@ PROBE_STEPS = 16  # updates timed by each method, after as many to warm up
 
 
 @dataclass(frozen=True)
-class Plan:
+class Choice:
     """How a cohort trains, and the speeds that decided."""
 
     method: Method
@@ -44,19 +44,19 @@ class Plan:
         return f"{self.method}, cohort of {self.count}; images/s when probed: {figures}"
 
 
-def plan(runs: Sequence[Run], data: Dataset) -> Plan:
+def probe(runs: Sequence[Run], data: Dataset) -> Choice:
     """The fastest way to train a cohort on the data's device.
 
     Args:
         runs: of one shape.
         data: theirs, on the device to train on.
     """
-    probe = _Probe(runs, data)
+    short = _Probe(runs, data)
     methods: dict[Method, Callable[[], float]] = {
-        "one by one": probe.one_by_one,
-        "captured": lambda: probe.stacked("grouped", count=1),
-        "grouped": lambda: probe.stacked("grouped", count=len(runs)),
-        "im2col": lambda: probe.stacked("im2col", count=len(runs)),
+        "one by one": short.one_by_one,
+        "captured": lambda: short.stacked("grouped", count=1),
+        "grouped": lambda: short.stacked("grouped", count=len(runs)),
+        "im2col": lambda: short.stacked("im2col", count=len(runs)),
     }
     rates: dict[Method, float] = {}
     for method, measure in methods.items():
@@ -64,7 +64,7 @@ def plan(runs: Sequence[Run], data: Dataset) -> Plan:
             rates[method] = measure()
         except (RequestError, torch.OutOfMemoryError):
             continue  # a layer that cannot be stacked, or too many images at once
-    return Plan(max(rates, key=lambda method: rates[method]), len(runs), rates)
+    return Choice(max(rates, key=lambda method: rates[method]), len(runs), rates)
 
 
 class _Probe:

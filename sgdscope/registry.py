@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sgdscope.errors import RequestError, unknown
 
 if TYPE_CHECKING:
+    from sgdscope.claims import Claim
     from sgdscope.data import DataSource
     from sgdscope.measuring import Measure
     from sgdscope.models import ModelBuilder
@@ -69,3 +70,4 @@ MODELS: Registry[ModelBuilder] = Registry("model", home="sgdscope.models")
 DATA: Registry[type[DataSource]] = Registry("data set", home="sgdscope.data")
 SCHEDULES: Registry[type[Schedule]] = Registry("schedule", home="sgdscope.schedules")
 MEASURES: Registry[type[Measure]] = Registry("measure", home="sgdscope.measuring")
+CLAIMS: Registry[Claim] = Registry("claim", home="sgdscope.claims")

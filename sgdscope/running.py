@@ -56,7 +56,7 @@ def run(
     """
     chosen = choose_engine(engine, workers=workers)
     device = choose_device(device, chosen)
-    for name in study.data:
+    for name in dict.fromkeys(run.data for run in study.runs):
         data.load(name)  # here, so that bad data is one message and workers find it decoded
     folder = StudyFolder(out)
     with folder.locked():
@@ -65,7 +65,7 @@ def run(
         if watcher is not None:
             watcher.begin(tasks, measures=len(study.measures))
         plugins = tuple(Plugin.read(Path(home, file)) for file in study.plugins)
-        job = Job(study.measure, plugins, device, checkpoint_every)
+        job = Job(plugins, device, checkpoint_every)
         with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
                 if isinstance(message, Outcome):
@@ -87,18 +87,19 @@ def missing(study: Study, folder: StudyFolder) -> list[Task]:
 
 def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     """What is left to do of a run: nothing, measures on its trained network, or its training."""
-    options = {name: measure.model_dump() for name, measure in study.measures.items()}
+    measures = study.measures_of(run)
+    options = {name: measure.model_dump() for name, measure in measures.items()}
     result, weights = folder.trained(run.id)
     if result is None or weights is None:
-        return Task(run, checkpoint=folder.checkpoint(run.id))
+        return Task(run, options, checkpoint=folder.checkpoint(run.id))
     lacking = {name for name in options if result.measured.get(name) != options[name]}
     if not lacking and result.status != "failed":
         return None
-    if any(study.measures[name].every for name in lacking):
-        return Task(run)
+    if any(measures[name].along for name in lacking):
+        return Task(run, options)
     if any(name in result.measured for name in lacking):
         result = result.model_copy(update={"measured": {}, "measurements": []})
-    return Task(run, prior=result, weights=weights)
+    return Task(run, options, prior=result, weights=weights)
 
 
 def choose_engine(name: str, *, workers: int | None) -> Engine:

@@ -1,7 +1,7 @@
 """How the learning rate follows from batch size and epoch."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,8 @@ class Schedule(BaseModel, ABC):
     """A learning-rate schedule; its fields are what a study file may set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    per_batch: ClassVar[tuple[str, ...]] = ()  # options that multiply the batch size
 
     @abstractmethod
     def rate(self, *, batch_size: int, epoch: int) -> float:
@@ -34,6 +36,8 @@ class Fixed(Schedule):
 @SCHEDULES.add("constant-ratio")
 class ConstantRatio(Schedule):
     """Learning rate proportional to the batch size (the paper's LR/BS; Jastrzebski et al. 2017)."""
+
+    per_batch = ("ratio",)
 
     ratio: Rate = 0.00015625
 

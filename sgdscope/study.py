@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from sgdscope import studyfile
+from sgdscope import budgets, studyfile
 from sgdscope.errors import RequestError, unknown
 from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
@@ -44,11 +44,17 @@ Axis = BeforeValidator(_axis)
 Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_length=1)]
 
 
+def _studies(value: Any) -> Any:
+    """Settings of studies, as a study's folder keeps them, as studies."""
+    return [_checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
+
+
 class Study(BaseModel):
     """A grid of runs (every combination of its axes) and the measures to take on each.
 
     Axes take one value or a list. ``schedule`` holds a table for each schedule, whose options and
-    ``momentum`` are axes too: each combination is one line of a figure.
+    ``momentum`` are axes too: each combination is one line of a figure. A study that includes
+    others has their runs, each with the measures of its own ``part``, and no axes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -56,9 +62,10 @@ class Study(BaseModel):
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
     plugins: list[str] = []  # Python files with parts of the user's own, relative to the study file
-    model: Annotated[list[str], Axis]
-    data: Annotated[list[str], Axis]
-    batch_size: Annotated[list[Whole], Axis]
+    part: Annotated[list[Study], BeforeValidator(_studies)] = []
+    model: Annotated[list[str], Axis] = []
+    data: Annotated[list[str], Axis] = []
+    batch_size: Annotated[list[Whole], Axis] = []
     momentum: Annotated[list[Momentum], Axis] = [0.0]
     seed: Annotated[list[Seed], Axis] = [0]
     train_size: Whole | None = None
@@ -66,11 +73,25 @@ class Study(BaseModel):
     epochs: Whole | None = None
     steps: Whole | None = None
     until_train_loss: Positive | None = None
-    schedule: Tables
-    measure: Tables
+    schedule: Tables = {}
+    measure: Tables = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        axes = [
+            name
+            for name in ("model", "data", "batch_size", "schedule", "measure")
+            if name in self.model_fields_set
+        ]
+        if self.part:
+            if axes:
+                raise ValueError(f"{axes[0]}: a study that includes others has none of its own")
+            if len({run.id for run in self.runs}) < len(self.runs):
+                raise ValueError("include: two of the studies have a run in common")
+            return self
+        for name in ("model", "data", "batch_size", "schedule", "measure"):
+            if name not in axes:
+                raise ValueError(f"{name}: required, but not there")
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("expected either epochs or steps, one of the two")
         for name in self.model:
@@ -97,6 +118,8 @@ class Study(BaseModel):
     @cached_property
     def runs(self) -> list[Run]:
         """Every run of the grid, in the order declared."""
+        if self.part:
+            return [run for part in self.part for run in part.runs]
         shared = self.model_dump(
             include={"train_size", "normalise", "epochs", "steps", "until_train_loss"}
         )
@@ -126,11 +149,21 @@ class Study(BaseModel):
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
-        """The measures by name, with their options."""
+        """The measures by name, with their options; of the last part that has each."""
+        if self.part:
+            return {k: v for part in self.part for k, v in part.measures.items()}
         return {
             name: _checked(MEASURES[name], options, where=f"measure.{name}")
             for name, options in self.measure.items()
         }
+
+    def measures_of(self, run: Run) -> dict[str, Measure]:
+        """The measures to take on one of the study's runs."""
+        return self._owners[run.id].measures
+
+    @cached_property
+    def _owners(self) -> dict[str, Study]:
+        return {run.id: part for part in self.part or [self] for run in part.runs}
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any], *, where: str = "study", home: Path) -> Self:
@@ -152,8 +185,19 @@ class Study(BaseModel):
             raise RequestError(f"{where}: {error}") from None
 
     @classmethod
-    def load(cls, source: str | Path, *, overrides: Mapping[str, Any] | None = None) -> Self:
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        budget: str | None = None,
+    ) -> Self:
         """Read a shipped study by name or a TOML file by path, with some keys replaced.
+
+        Args:
+            source: name or path.
+            overrides: values by key; of the studies that it includes, where it does.
+            budget: one of its budgets, instead of the whole.
 
         Raises:
             RequestError: no such study, malformed TOML, or something in it is not valid.
@@ -162,9 +206,43 @@ class Study(BaseModel):
         settings = studyfile.read(file)
         settings.setdefault("name", str(source) if source in studyfile.shipped() else file.stem)
         where = f"study {source}" + (" with --set" if overrides else "")
-        for key, value in (overrides or {}).items():
-            studyfile.override(settings, key, value)
+        try:
+            if "include" in settings:
+                cls._include(settings, file.parent, overrides, budget)
+            else:
+                budgets.apply(settings, budget)
+                for key, value in (overrides or {}).items():
+                    studyfile.override(settings, key, value)
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from None
         return cls.parse(settings, where=where, home=file.parent)
+
+    @classmethod
+    def _include(
+        cls,
+        settings: dict[str, Any],
+        home: Path,
+        overrides: Mapping[str, Any] | None,
+        budget: str | None,
+    ) -> None:
+        """Put the studies that ``include`` names, shipped or beside the file, in their place."""
+        parts = []
+        for name in settings.pop("include"):
+            source = home / name if (home / name).is_file() else name
+            part = cls.load(source, overrides=overrides, budget=budget)
+            beside = studyfile.find(source).parent
+            own = [str((beside / file).resolve()) for file in part.plugins]
+            settings.setdefault("plugins", []).extend(own)
+            parts.append(part.model_copy(update={"plugins": []}))
+        settings["part"] = parts
+        if budget is not None:
+            settings["name"] = f"{settings['name']}-{budget}"
+            settings["description"] = "\n".join(
+                [
+                    f"MINIATURES (--budget {budget}), each as its part says.",
+                    settings.get("description", ""),
+                ]
+            )
 
 
 def _checked(model: type[Model], settings: Options, *, where: str) -> Model:

@@ -12,10 +12,16 @@ from sgdscope.views import View
 
 LOSS = "loss"
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
+WIDE = 100  # characters that the table takes at most with bands; without them about 80
 
 
-def table(results: Results) -> Table:
-    """One row a line and batch size: mean ± half the band over seeds, and how the runs ended."""
+def table(results: Results, *, width: int = WIDE) -> Table:
+    """One row a line and batch size: mean ± half the band over seeds, and how the runs ended.
+
+    Args:
+        results: of a study.
+        width: characters there are; the bands are left out where ``WIDE`` would not fit.
+    """
     view = View(results)
     columns = _columns(view)
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
@@ -28,7 +34,9 @@ def table(results: Results) -> Table:
             grid.add_row(f"[bold]{escape(panel)}[/]")
         for line, own in view.by_line(within):
             for i, (size, runs) in enumerate(own.groupby("batch_size")):
-                cells = [_cell(name, rows, runs) for name, rows in columns.items()]
+                cells = [
+                    _cell(name, rows, runs, bands=width >= WIDE) for name, rows in columns.items()
+                ]
                 said = "" if i else escape(line.label)
                 grid.add_row(said, str(size), *cells, _statuses(runs))
     return grid
@@ -37,7 +45,8 @@ def table(results: Results) -> Table:
 def _columns(view: View) -> dict[str, pd.DataFrame]:
     """Headers, and the rows of the measures worth a column."""
     columns = {"test": view.at_end("test_accuracy")}
-    for attack, radii in list(view.attacks.items())[:ATTACKS]:
+    for attack in view.main_attacks[:ATTACKS]:
+        radii = view.attacks[attack]
         name = f"{palette.short(attack)} {radii[-1]:g}"
         columns[name] = view.at_end(attack, eps=radii[-1])
     columns["λ₁"] = view.at_end("top_eigenvalue")
@@ -47,7 +56,7 @@ def _columns(view: View) -> dict[str, pd.DataFrame]:
     return columns
 
 
-def _cell(name: str, rows: pd.DataFrame, runs: pd.DataFrame) -> str:
+def _cell(name: str, rows: pd.DataFrame, runs: pd.DataFrame, *, bands: bool) -> str:
     own = rows[rows["run"].isin(runs["run"])]
     if own.empty:
         return "–"
@@ -58,7 +67,9 @@ def _cell(name: str, rows: pd.DataFrame, runs: pd.DataFrame) -> str:
     if name == LOSS:
         return f"{middle:.2g}"
     digits = max(0, 2 - _magnitude(middle)) if name == "λ₁" else 3
-    return f"{middle:.{digits}f}" + (f"±{(high - low) / 2:.{digits}f}" if high > low else "")
+    return f"{middle:.{digits}f}" + (
+        f"±{(high - low) / 2:.{digits}f}" if high > low and bands else ""
+    )
 
 
 def _magnitude(value: float) -> int:

@@ -12,7 +12,8 @@ from sgdscope.palette import Line
 from sgdscope.results import Results
 
 LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
-FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue")  # what the paper shows
+# In this order, before everything else: what the paper shows, and the attack to trust.
+FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "strong_accuracy", "top_eigenvalue")
 
 
 class View:
@@ -67,6 +68,12 @@ class View:
         return {m: eps for m, eps in radii.items() if eps and palette.is_accuracy(m)}
 
     @cached_property
+    def main_attacks(self) -> list[str]:
+        """The attacks that a summary shows, the one to trust most last."""
+        known = [attack for attack in self.attacks if attack in FIRST]
+        return known or list(self.attacks)[:1]
+
+    @cached_property
     def along_training(self) -> list[str]:
         """The measures that were taken at more than one epoch of some run."""
         if self.table.empty:
@@ -75,6 +82,12 @@ class View:
         times = single.groupby(["measure", "run"])["epoch"].nunique()
         several = set(times[times > 1].index.get_level_values("measure"))
         return [measure for measure in self.measures if measure in several]
+
+    @cached_property
+    def seeds(self) -> pd.Series:
+        """Of each point of a line, how many runs trained properly."""
+        done = self.runs[self.runs["status"] == "done"]
+        return done.groupby(["panel", "line", "batch_size"])["seed"].count()
 
     @cached_property
     def _ends(self) -> dict[str, pd.DataFrame]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import tomli_w
 
 from sgdscope.files import write_text
-from sgdscope.folder import StudyFolder
+from sgdscope.folder import RESULT, StudyFolder
 from sgdscope.result import Epoch, Measurement, Result, Status
 from sgdscope.runs import Run
 
@@ -72,7 +72,7 @@ def study(
     if fail:
         results = [_failed(result) for result in results]
     for result in results if finished else []:
-        write_text(folder.run_file(result.run.id, "result.json"), result.model_dump_json(indent=1))
+        write_text(folder.run_file(result.run.id, RESULT), result.model_dump_json(indent=1))
     return folder
 
 

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from sgdscope.capture import captured
+from sgdscope import lockstep
+from sgdscope.capture import WARM_UP, captured
 from sgdscope.cohorts import group
 from sgdscope.data import Dataset, Images
 from sgdscope.lockstep import StackedTraining
@@ -244,6 +246,51 @@ def test_runs_of_one_shape_are_grouped_evenly(make_run, mixed):
     cohorts = group(runs, 5)
     assert [run for cohort in cohorts for run in cohort.runs] == runs
     assert all(len({(r.epochs, r.batch_size) for r in cohort.runs}) == 1 for cohort in cohorts)
+
+
+class _NoWaiting(TorchDispatchMode):
+    """Fails where a step would wait for the device, or ask it for a shape."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        waits = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"}
+        assert function.overloadpacket.__name__ not in waits
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("variant", ["grouped", "im2col"])
+@pytest.mark.parametrize("model", ["stdcnn", "c1"])
+def test_a_step_can_be_captured(monkeypatch, tiny, mixed, model, variant):
+    """Nothing waits or moves, and what warming up changes is among the state that is put back."""
+    runs = mixed(model=model, epochs=2)
+    plain = together(runs, tiny, variant=variant, dtype=torch.float32)
+    addresses = []
+
+    def warmed_up(step, *, state):
+        before = [tensor.clone() for tensor in state]
+        for _ in range(WARM_UP):
+            with _NoWaiting():
+                step()
+        for tensor, value in zip(state, before, strict=True):
+            tensor.copy_(value)
+
+        def replay():
+            addresses.append([tensor.data_ptr() for tensor in state])
+            step()
+
+        return replay
+
+    monkeypatch.setattr(lockstep, "captured", warmed_up)
+    warm = together(runs, tiny, variant=variant, dtype=torch.float32)
+    assert [bits(member) for member in warm] == [bits(member) for member in plain]
+    assert len(addresses) == warm[0].steps
+    assert all(place == addresses[0] for place in addresses)
+
+
+def test_warming_up_stays_within_an_epoch_of_one_step(monkeypatch, tiny, make_run):
+    monkeypatch.setattr(
+        lockstep, "captured", lambda step, *, state: [step() for _ in range(WARM_UP)] and step
+    )
+    together([make_run(batch_size=72, seed=seed, epochs=1) for seed in range(2)], tiny)
 
 
 def test_a_step_on_the_cpu_is_carried_out_as_it_is():

@@ -59,6 +59,24 @@ def test_a_measure_taken_along_training_is_dated(make_run):
     assert [m.epoch for m in repeated.result.measurements] == [2, 4]
 
 
+def test_a_measure_can_name_its_epochs(make_run):
+    outcome, _ = carry_out(
+        Task(make_run(epochs=5, train_size=64)), measures("train_loss", at=[1, 4])
+    )
+    assert [m.epoch for m in outcome.result.measurements] == [1, 4, 5]
+
+
+@pytest.mark.parametrize("name", ["fgsm_accuracy", "robustness_area"])
+def test_a_subset_on_the_way_is_compared_with_itself_at_the_end(make_run, name):
+    run = make_run(train_size=64)
+    options = {"eps": [0.1], "at": [1, 2], "along_examples": 37}
+    outcome, _ = carry_out(Task(run), measures(name, **options))
+    way, end = outcome.result.measurements
+    assert (way.epoch, end.epoch) == (1, 2)
+    subset, _ = carry_out(Task(run), measures(name, eps=[0.1], examples=37))
+    assert end.evidence["along_value"] == subset.result.measurements[0].value != end.value
+
+
 def test_measures_along_the_way_do_not_change_the_run(make_run):
     plain, _ = carry_out(Task(make_run(train_size=64)), {})
     along = measures("train_loss", every=1) | measures("top_eigenvalue", every=1, examples=32)

@@ -20,8 +20,8 @@ def test_every_figure(results: Results) -> None:
     wanted += ["top_eigenvalue-by-epoch-stdcnn-mnist"]
     for attack in ("fgsm_accuracy", "pgd_accuracy"):
         wanted.append(f"{attack}-by-eps-stdcnn-mnist")
-        for eps in ("0.05", "0.1", "0.3"):
-            wanted += [f"{attack}-eps{eps}", f"{attack}-eps{eps}-by-top_eigenvalue"]
+        wanted += [f"{attack}-eps{eps}" for eps in ("0.05", "0.1", "0.3")]
+        wanted.append(f"{attack}-eps0.05-by-top_eigenvalue")
     assert sorted(name for name, _ in figures.drawings(results)) == sorted(wanted)
 
 

@@ -9,7 +9,7 @@ from sgdscope.engines import Job, LocalEngine, local
 from sgdscope.engines.base import COHORT, batches
 from sgdscope.execution import Checkpoint, Outcome, Task, execute, execute_cohort
 from sgdscope.measuring import Measure
-from sgdscope.probing import Plan, plan
+from sgdscope.probing import Choice, probe
 from sgdscope.registry import MEASURES, MODELS
 
 
@@ -26,12 +26,14 @@ def runs(make_run):
 
 
 def choose(monkeypatch, method):
-    monkeypatch.setattr(probing, "plan", lambda runs, data: Plan(method, len(runs), {method: 1.0}))
+    monkeypatch.setattr(
+        probing, "probe", lambda runs, data: Choice(method, len(runs), {method: 1.0})
+    )
 
 
 def carry_out(tasks, measures, *, tell=lambda message: None, checkpoint_every=1e9):
     outcomes = execute_cohort(
-        tasks, measures, data.load, tell=tell, checkpoint_every=checkpoint_every
+        tasks, lambda task: measures, data.load, tell=tell, checkpoint_every=checkpoint_every
     )
     return {outcome.result.run.id: outcome for outcome in outcomes}
 
@@ -100,14 +102,14 @@ def test_what_fails_together_is_carried_out_one_by_one(monkeypatch, runs):
     assert [outcomes[run.id].result.status for run in runs] == ["failed"] * 3
     assert "on the way" in outcomes[runs[0].id].result.error
 
-    monkeypatch.setattr(probing, "plan", lambda runs, data: 1 / 0)
+    monkeypatch.setattr(probing, "probe", lambda runs, data: 1 / 0)
     outcomes = carry_out([Task(run) for run in runs], {})
     assert "failed" not in {outcome.result.status for outcome in outcomes.values()}
     assert {outcome.result.method for outcome in outcomes.values()} == {"one by one"}
 
 
 def test_the_fastest_method_is_chosen(small, runs):
-    chosen = plan(runs, small)
+    chosen = probe(runs, small)
     assert set(chosen.rates) == {"one by one", "captured", "grouped", "im2col"}
     assert chosen.rates[chosen.method] == max(chosen.rates.values())
     assert f"{chosen.method}, cohort of 3; images/s when probed: one by one " in str(chosen)
@@ -118,7 +120,7 @@ def test_a_model_that_cannot_be_stacked_trains_one_by_one(monkeypatch, small, ma
         return nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(784, classes))
 
     monkeypatch.setitem(MODELS._parts, "gelu", build)
-    chosen = plan([make_run(model="gelu", seed=seed) for seed in range(2)], small)
+    chosen = probe([make_run(model="gelu", seed=seed) for seed in range(2)], small)
     assert (chosen.method, list(chosen.rates)) == ("one by one", ["one by one"])
 
 
@@ -133,7 +135,7 @@ def test_workers_are_handed_cohorts_on_a_gpu_alone(make_run):
 def test_a_local_worker_answers_for_each_run_of_its_cohort(monkeypatch, make_run):
     monkeypatch.setattr(local, "batches", lambda tasks, device: [tasks])
     tasks = [Task(make_run(seed=seed, train_size=64)) for seed in range(2)]
-    messages = LocalEngine(workers=2).execute(Job({}, (), "cpu", 1e9), tasks)
+    messages = LocalEngine(workers=2).execute(Job((), "cpu", 1e9), tasks)
     outcomes = [message for message in messages if isinstance(message, Outcome)]
     assert [outcome.result.run for outcome in outcomes] == [task.run for task in tasks]
     assert all("cohort of 2" in outcome.result.method for outcome in outcomes)

@@ -1,6 +1,8 @@
 import pytest
 
 from sgdscope.errors import RequestError
+from sgdscope.folder import StudyFolder
+from sgdscope.registry import DATA
 from sgdscope.study import Study
 from sgdscope.studyfile import shipped
 
@@ -60,6 +62,106 @@ def test_shipped_studies_are_valid(name):
     study = Study.load(name)
     assert study.runs
     assert {"test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"} <= {*study.measures}
+
+
+PAPER = ["mnist-m1", "mnist-stdcnn", "fashion-m1", "fashion-stdcnn", "cifar10-c1"]
+PAPER = [f"paper/{name}" for name in [*PAPER, "cifar10-resnet18"]]
+
+
+def lines(study):
+    return {(run.model, run.data, run.schedule, run.momentum) for run in study.runs}
+
+
+def test_the_whole_paper_is_34_lines_of_six_batch_sizes():
+    whole = Study.load("paper")
+    assert len(lines(whole)) == 34
+    assert len({run.id for run in whole.runs}) == len(whole.runs) == 204
+    assert {run.epochs for run in whole.runs} == {100}
+    parts = [Study.load(name) for name in PAPER]
+    assert whole.runs == [run for part in parts for run in part.runs]
+    for part in parts:
+        assert whole.measures_of(part.runs[0]) == part.measures
+    eps = {run.data: whole.measures_of(run)["pgd_accuracy"].eps for run in whole.runs}
+    assert {data: (0.3 in radii, 0.02 in radii) for data, radii in eps.items()} == {
+        "mnist": (True, False), "fashion_mnist": (True, True), "cifar10": (False, True),
+    }  # fmt: skip
+
+
+def test_fashion_mnist_has_no_lines_of_momentum_but_the_benchmark():
+    assert {line[2:] for line in lines(Study.load("paper/fashion-m1"))} == {
+        ("fixed", 0.0), ("constant-ratio", 0.0), ("step-decay", 0.9),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_small_budget_keeps_updates_and_learning_rates(name):
+    full, small = Study.load(name), Study.load(name, budget="small")
+    assert small.name == full.name + "-small"
+    assert small.description.startswith("A MINIATURE, 1/")
+    assert full.description in small.description
+
+    def progress(study):
+        size = study.train_size or DATA[study.data[0]].train_size
+        return {
+            (run.schedule, run.momentum, run.rate(1), run.rate(60), size // run.batch_size)
+            for run in study.runs
+        }
+
+    assert progress(small) <= progress(full)
+    assert max(small.batch_size) * 16 <= max(full.batch_size)
+
+
+def test_a_studies_parts_take_a_budget_and_overrides_each():
+    small = Study.load("paper", budget="small", overrides={"seed": 0, "schedule": "fixed"})
+    assert small.name == "paper-small"
+    assert len(small.runs) == 4 * 5 + 4 * 6 + 5 + 6 + 4 * 5 + 2 * 5
+    assert "resnet18-narrow" in {run.model for run in small.runs}
+
+
+def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
+    (tmp_path / "a.toml").write_text('plugins = ["parts.py"]\n' + GRID.replace("stdcnn", "linear"))
+    (tmp_path / "b.toml").write_text(GRID)
+    (tmp_path / "parts.py").write_text(PLUGIN)
+    (tmp_path / "both.toml").write_text('include = ["a.toml", "b.toml"]\n')
+    study = Study.load(tmp_path / "both.toml")
+    assert len(study.runs) == 60
+    folder = StudyFolder(tmp_path / "out")
+    with folder.locked():
+        folder.prepare(study, home=tmp_path)
+        folder.prepare(study, home=tmp_path)
+    again = Study.parse(folder.settings(), home=folder.path)
+    assert again.runs == study.runs
+    assert [part.name for part in again.part] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('include = ["quick", "quick"]', "have a run in common"),
+        ('include = ["quick"]\nmodel = "m1"', "model: a study that includes others"),
+        ('include = ["nothing"]', "unknown study 'nothing'"),
+        ('model = "m1"', "data: required, but not there"),
+    ],
+)
+def test_what_cannot_be_included_is_named(tmp_path, text, message):
+    (tmp_path / "both.toml").write_text(text)
+    with pytest.raises(RequestError, match=message):
+        Study.load(tmp_path / "both.toml")
+
+
+@pytest.mark.parametrize(
+    ("budget", "table", "message"),
+    [
+        ("small", "", "the study has no budgets"),
+        ("smal", "[budget.small]\nfactor = 2\n", "unknown budget 'smal'; did you mean 'small'"),
+        ("small", "[budget.small]\nfactor = 3\n", "batch_size = 16: .*multiple of the factor 3"),
+        ("small", "[budget.small]\nfactor = 0\n", "factor = 0: expected a whole number"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_named(file, budget, table, message):
+    file.write_text(GRID + table)
+    with pytest.raises(RequestError, match=message):
+        Study.load(file, budget=budget)
 
 
 def test_the_papers_stdcnn_on_mnist_has_seven_lines_of_six_batch_sizes():

@@ -7,9 +7,9 @@ from sgdscope import summary
 from sgdscope.results import Results
 
 
-def printed(results: Results) -> str:
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(summary.table(results))
+def printed(results: Results, *, width: int = 100) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(summary.table(results, width=width))
     console.file.close()
     return console.export_text()
 
@@ -37,6 +37,13 @@ def test_fits_in_a_terminal(tmp_path: Path) -> None:
     text = printed(Results.load(folder.path))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_narrow_terminal_has_no_bands(tmp_path: Path) -> None:
+    text = printed(Results.load(synthetic.study(tmp_path).path), width=80)
+    assert "…" not in text
+    assert "±" not in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_nothing_finished() -> None:

@@ -60,7 +60,11 @@ class Adaptive:
         state = self._begin(inputs, eps)
         for taken in range(self.steps + 1):
             logits, state.slope = victim.gradients(state.now, points, LOSSES[self.loss])
-            state.loss = LOSSES[self.loss](logits, points.labels, points.targets)
+            before, state.loss = (
+                state.loss,
+                LOSSES[self.loss](logits, points.labels, points.targets),
+            )
+            state.rises = state.rises + (state.loss > before) * (taken > 0)
             hit = points.fooled(logits)
             lost = progress.add(points.margins(logits)) & ~hit & self.give_up
             if bool((done := hit | lost).any()):
@@ -102,7 +106,6 @@ class Adaptive:
 def _record(state: _State) -> None:
     """Take note of the largest loss so far and of where it was."""
     better = state.loss > state.best_loss
-    state.rises = state.rises + better
     state.best = torch.where(spread(better, state.now).bool(), state.now, state.best)
     state.best_slope = torch.where(spread(better, state.now).bool(), state.slope, state.best_slope)
     state.best_loss = torch.where(better, state.loss, state.best_loss)

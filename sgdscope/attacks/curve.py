@@ -89,7 +89,7 @@ def smallest_eps(
         if len(right):
             guess = _linear(points[right], logits[right], norm).clamp(1e-4, largest)
             fools[right], holds[right] = _bisect(
-                victim, look(victim, inputs, labels, loss)[0][right], walk, guess, rounds, largest
+                victim, points[right], walk, guess, rounds, largest
             )
     return SmallestEps(fools, holds)
 

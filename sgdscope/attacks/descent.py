@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.checks import check_eps
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries
@@ -82,6 +83,8 @@ def fgsm(
 ) -> list[Attacked]:
     """One step of the whole eps along the gradient (Goodfellow et al. 2015).
 
+    Each eps stands alone: a step that is too long may miss what a shorter one finds.
+
     Args:
         model: evaluation mode; pixels in [0, 1] to logits.
         inputs: (N, …) in [0, 1].
@@ -94,10 +97,14 @@ def fgsm(
     Raises:
         RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
+    check_eps(eps)
     tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}
-    return evaluate(
-        model, inputs, labels, eps=eps, tactics=tactics, loss=loss, targets=targets
-    )  # fmt: skip
+    return [
+        evaluate(
+            model, inputs, labels, eps=[radius], tactics=tactics, loss=loss, targets=targets
+        )[0]
+        for radius in eps
+    ]  # fmt: skip
 
 
 def bim(

@@ -16,9 +16,9 @@ from sgdscope.errors import RequestError
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → their mean loss, ()
 
 CHUNK = 200  # examples per pass, where no graph is kept
-MEMORY = 2 * 2**30  # bytes of graphs kept between products …
+MEMORY = 2 * 2**30  # bytes of graphs kept between products, on the CPU …
 CHUNKS = 8  # … in at least so many chunks, where one does not hold all examples
-LARGEST_CHUNK = 500  # nothing is gained beyond
+LARGEST_CHUNK = 500  # on the CPU nothing is gained beyond
 SAMPLE = 16  # examples on which a graph's bytes are counted
 PART = 10  # a part() has one example in so many …
 SMALLEST_PART = 50  # … and at least so many, or there is none
@@ -58,7 +58,8 @@ class _InParameters(ABC):
         inputs: (N, …).
         labels: (N, …).
         loss: the mean over the examples it is given, as torch's losses are.
-        memory: bytes of graphs kept between products; other chunks' are rebuilt each time.
+        memory: bytes of graphs kept between products; other chunks' are rebuilt each time. 2 GiB
+            if not given, on a GPU a quarter of what is free.
         chunk: examples per pass; as many as fit into an eighth of ``memory`` if not given.
 
     Raises:
@@ -75,7 +76,7 @@ class _InParameters(ABC):
         labels: Tensor,
         *,
         loss: Loss = F.cross_entropy,
-        memory: int = MEMORY,
+        memory: int | None = None,
         chunk: int | None = None,
     ) -> None:
         require_evaluation_mode(model)
@@ -84,16 +85,17 @@ class _InParameters(ABC):
         if not self.parameters:
             raise RequestError("no parameter of the network requires a gradient; expected some")
         self.model, self.inputs, self.labels = model, inputs, labels
-        self.loss, self.memory = loss, memory
+        self.loss = loss
         self._lengths = [p.numel() for p in self.parameters]
         self.size, self.examples, self.products = sum(self._lengths), len(inputs), 0
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
         self._graphs: dict[int, Any] = {}  # by the chunk's first example
+        self.memory = _default_memory(self.device) if memory is None else memory
         per_example = self._bytes_per_example()
-        fitting = min(max(1, memory // CHUNKS // per_example), LARGEST_CHUNK)
-        self.chunk = chunk or fitting
+        largest = LARGEST_CHUNK if self.device.type == "cpu" else self.examples
+        self.chunk = chunk or min(max(1, self.memory // CHUNKS // per_example), largest)
         per_graph = self.chunk * per_example + self.size * self.dtype.itemsize
-        self._room = memory // per_graph  # how many graphs are kept
+        self._room = self.memory // per_graph  # how many graphs are kept
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """(size, k) to (size, k)."""
@@ -302,6 +304,10 @@ def require_examples(inputs: Tensor, labels: Tensor) -> None:
         raise RequestError(
             f"{len(inputs)} inputs and {len(labels)} labels; expected equally many, at least one"
         )
+
+
+def _default_memory(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MEMORY
 
 
 def finite(loss: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Differentiating a convolution's backward pass, torch obtains the weight's gradie
 of images by images, which its kernels are slow at, though each term is one of the passes that they
 are made for. Differentiating a ReLU's, it carries a gradient of zeros along; a BatchNorm's, it
 allows for batch statistics that evaluation mode has not. Written without that, a Hessian-vector
-product takes a third to a half less time.
+product takes an eighth to a third less time.
 """
 
 from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -26,18 +26,21 @@ Message = Event | Checkpoint | Outcome
 class Job:
     """What a worker must know beside its tasks; plain values, so that it can be sent anywhere."""
 
-    measures: dict[str, dict[str, Any]]  # options by name
     plugins: tuple[Plugin, ...]
     device: str
     checkpoint_every: float  # seconds
 
-    def prepare(self) -> Mapping[str, Measure]:
-        """Load the user's parts and make the measures, in the worker."""
+    def prepare(self) -> None:
+        """Load the user's parts, in the worker, and have a GPU compute what is asked."""
         torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
         torch.backends.cudnn.deterministic = True  # the same bits when a run is repeated
         for plugin in self.plugins:
             plugin.load()
-        return {name: MEASURES[name](**options) for name, options in self.measures.items()}
+
+
+def measures(task: Task) -> Mapping[str, Measure]:
+    """The measures to take on a task's run, by name."""
+    return {name: MEASURES[name](**options) for name, options in task.measures.items()}
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure
+from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure, measures
 from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
 
 
@@ -44,8 +44,8 @@ class LocalEngine:
         """
         queue = deque(batches(tasks, device=job.device))
         deaths: dict[str, int] = {}
-        count = self.workers or _default_workers(job.device)
-        workers = [_start(job) for _ in range(min(count, len(queue)))]
+        count = self.workers or default_workers(job.device)
+        workers = [_start(job, number) for number in range(min(count, len(queue)))]
         try:
             while busy := _hand_out(workers, queue):
                 for pipe in wait([worker.pipe for worker in busy]):
@@ -53,7 +53,8 @@ class LocalEngine:
                     try:
                         message = worker.pipe.recv()
                     except (EOFError, OSError):
-                        workers[workers.index(worker)] = _start(job)
+                        number = workers.index(worker)
+                        workers[number] = _start(job, number)
                         for task in reversed(worker.tasks):
                             deaths[task.run.id] = deaths.get(task.run.id, 0) + 1
                             if deaths[task.run.id] < ATTEMPTS:
@@ -69,15 +70,16 @@ class LocalEngine:
                 worker.process.join()
 
 
-def _default_workers(device: str) -> int:
+def default_workers(device: str) -> int:
+    """One worker a core that this process may use, or one a GPU."""
     return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))
 
 
-def _start(job: Job) -> _Worker:
+def _start(job: Job, number: int) -> _Worker:
     """Start a worker that Ctrl-C does not reach: stopping is the parent's business."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, job), daemon=True)
+    process = context.Process(target=_work, args=(theirs, job, number), daemon=True)
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process.start()
@@ -103,7 +105,9 @@ def _note(worker: _Worker, message: Message) -> None:
         worker.tasks = [task for task in worker.tasks if task.run.id != run_id]
     elif isinstance(message, Checkpoint):
         worker.tasks = [
-            Task(task.run, checkpoint=message.state) if task.run.id == message.run_id else task
+            replace(task, checkpoint=message.state, prior=None)
+            if task.run.id == message.run_id
+            else task
             for task in worker.tasks
         ]
 
@@ -115,10 +119,12 @@ def _obituary(process: BaseProcess) -> str:
     return f"the worker process died ({how}), {ATTEMPTS} times; out of memory is a common cause"
 
 
-def _work(pipe: Connection, job: Job) -> None:
+def _work(pipe: Connection, job: Job, number: int) -> None:
     """A worker's life: take tasks, carry them out, send what came of each."""
     torch.set_num_threads(1)
-    measures = job.prepare()
+    if job.device == "cuda":
+        torch.cuda.set_device(number % torch.cuda.device_count())
+    job.prepare()
 
     @lru_cache(maxsize=1)
     def load(name: str) -> data.Dataset:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure
+from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure, measures
 from sgdscope.errors import RequestError
 from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
 
@@ -73,7 +74,7 @@ class RayEngine:
                             deaths[run.id] += 1
                             if deaths[run.id] < ATTEMPTS:
                                 last = checkpoints.get(run.id, task.checkpoint)
-                                waiting.append([Task(run, last, task.prior, task.weights)])
+                                waiting.append([replace(task, checkpoint=last)])
                             else:
                                 yield failure(run, f"its worker died {ATTEMPTS} times: {fault}")
         finally:
@@ -97,9 +98,10 @@ def _carry_out(
     """What runs on a worker. The device is the one that Ray assigned, not whatever is there."""
     torch.set_num_threads(1)
     device = torch.device(job.device)
+    job.prepare()
     outcomes = execute_cohort(
         tasks,
-        job.prepare(),
+        measures,
         lambda name: ray.get(store[name]).to(device),
         tell=mailbox.put,
         checkpoint_every=job.checkpoint_every,

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgdscope import views
 from sgdscope.files import write_atomically
 from sgdscope.results import Results
 from sgdscope.views import View
@@ -34,7 +35,10 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Every figure of a study: its file name without ending, and what draws it."""
+    """Every figure of a study: its file name without ending, and what draws it.
+
+    Robustness is set against λ₁ at the eps at which runs differ most; the page has every eps.
+    """
     from sgdscope.figures import batches, curves, radii, relation
 
     view = View(results)
@@ -43,13 +47,11 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
             yield measure, partial(batches.measure, view, measure)
     for attack, all_eps in view.attacks.items():
         for eps in all_eps:
-            name = f"{attack}-eps{eps:g}"
-            yield name, partial(batches.attack, view, attack, eps=eps)
-            if not view.paired(attack, eps=eps).empty:
-                yield (
-                    f"{name}-by-top_eigenvalue",
-                    partial(relation.to_curvature, view, attack, eps=eps),
-                )
+            yield f"{attack}-eps{eps:g}", partial(batches.attack, view, attack, eps=eps)
+        eps = views.telling_eps(view.at_end(attack))
+        if not view.paired(attack, eps=eps).empty:
+            name = f"{attack}-eps{eps:g}-by-top_eigenvalue"
+            yield name, partial(relation.to_curvature, view, attack, eps=eps)
         if len(all_eps) > 1:
             for panel, _ in view.by_panel(view.at_end(attack)):
                 name = f"{attack}-by-eps-{_slug(panel)}"

@@ -109,6 +109,7 @@ def sheet(
 def save(figure: Figure, file: Path, *, kind: str) -> None:
     """Write a figure without the date, which would tell one drawing from the next."""
     figure.savefig(file, format=kind, metadata=KINDS[kind])
+    figure.set_layout_engine("none")  # laid out once, whatever else it is saved as
 
 
 def batch_axis(ax: Axes, sizes: Sequence[int]) -> None:

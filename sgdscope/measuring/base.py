@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -42,6 +42,20 @@ class Measure(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     every: Count | None = None  # taken after every so many epochs too, not only at the end
+    at: list[Count] = []  # taken after these epochs too
+
+    @property
+    def along(self) -> bool:
+        """Whether it is taken along training."""
+        return self.every is not None or bool(self.at)
+
+    def due(self, epoch: int) -> bool:
+        """Whether it is taken after an epoch on the way."""
+        return epoch in self.at or (self.every is not None and epoch % self.every == 0)
+
+    def on_the_way(self) -> Self:
+        """The measure to take before the end; a cheaper one where that is asked for."""
+        return self
 
     @abstractmethod
     def read(self, subject: Subject) -> list[Reading]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from dataclasses import replace
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -34,6 +35,11 @@ class AttackAccuracy(Measure):
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
     examples: Count | None = None  # so many test points, the first ones; all of them by default
+    along_examples: Count | None = None  # so many of them on the way; as many by default
+
+    def on_the_way(self) -> Self:
+        """The same attack on ``along_examples`` points."""
+        return self.model_copy(update={"examples": self.along_examples or self.examples})
 
     @abstractmethod
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
@@ -53,12 +59,21 @@ class AttackAccuracy(Measure):
                 self.name,
                 result.accuracy,
                 eps=result.eps,
-                evidence=seen.scalars(),
+                evidence=seen.scalars() | self._along(self._first(result).accuracy),
                 flags=seen.flags(),
                 arrays={"robust": ~result.fooled, **_gallery(subject.model, images, result)},
             )
             for result, seen in zip(results, evidence, strict=True)
         ]
+
+    def _first(self, result: Attacked) -> Attacked:
+        """The result at the points that are attacked on the way."""
+        first = slice(self.along_examples)
+        return replace(result, fooled=result.fooled[first], clean=result.clean[first])
+
+    def _along(self, value: float) -> dict[str, float | int | bool]:
+        """The value at those points, to compare with what was read on the way."""
+        return {} if self.along_examples is None else {"along_value": value}
 
 
 @MEASURES.add("fgsm_accuracy")
@@ -156,6 +171,7 @@ class RobustnessArea(PgdAccuracy):
         images = subject.data.test[: self.examples]
         results = self.attack(subject.model, images.inputs(), images.labels, subject.seed)
         evidence: dict[str, float | int | bool] = {f"eps {r.eps:g}": r.accuracy for r in results}
+        evidence |= self._along(attacks.area([self._first(result) for result in results]))
         return [Reading(self.name, attacks.area(results), evidence=evidence)]
 
 

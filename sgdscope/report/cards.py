@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sgdscope import palette, views
+from sgdscope import intervals, palette, views
 from sgdscope.report import plots
 from sgdscope.views import View
 
@@ -67,7 +67,7 @@ def _attack(view: View, name: str, radii: list[float]) -> Card:
         id=name,
         section="batch",
         title=palette.label(name),
-        note="Dashed: test accuracy without attack. Dotted: chance.",
+        note=f"{_means(view)} Dashed: test accuracy without attack. Dotted: chance.",
         controls={"eps": Control([*named], f"{views.telling_eps(view.at_end(name)):g}")},
         axis="accuracy",
         scale="0 to 1",
@@ -85,11 +85,17 @@ def _measure(view: View, name: str) -> Card:
         id=name,
         section="batch",
         title=palette.label(name),
-        note="Dotted: chance." if axis == "accuracy" else "",
+        note=_means(view, log=scale == "log") + " Dotted: chance." * (axis == "accuracy"),
         axis=axis,
         scale=scale,
         plots=list(plots.against_batch(view, name, {})),
     )
+
+
+def _means(view: View, *, log: bool = False) -> str:
+    """What lines and bands are."""
+    middle = "geometric mean" if log else "mean"
+    return f"Line: {middle} over seeds; {intervals.describe(view.seeds)}."
 
 
 def _axis(measure: str, rows: pd.DataFrame) -> tuple[str, str]:
@@ -112,6 +118,7 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
             section="batch",
             title=title if len(own) > 1 else first,
             controls={"measure": Control([*own], first)},
+            note=_means(view),
             axis=kind,
             scale="as drawn" if kind == "positive" else axes[name][1],
             plots=[
@@ -124,7 +131,7 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
 
 def _relation(view: View) -> Card:
     named = {palette.label(name): name for name in view.attacks}
-    said, name = list(named.items())[-1]
+    name = view.main_attacks[-1]
     radii = sorted({eps for own in view.attacks.values() for eps in own})
     return Card(
         id="relation",
@@ -132,7 +139,7 @@ def _relation(view: View) -> Card:
         title="λ₁ against robustness",
         note="One point a run; larger points are larger batches. Dotted: chance.",
         controls={
-            "attack": Control([*named], said),
+            "attack": Control([*named], palette.label(name)),
             "eps": Control([f"{e:g}" for e in radii], f"{views.telling_eps(view.at_end(name)):g}"),
         },
         axis="accuracy",
@@ -149,13 +156,14 @@ def _relation(view: View) -> Card:
 def _by_eps(view: View) -> Card:
     named = {palette.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
     sizes = {f"{size}": size for size in view.sizes}
+    main = palette.label(view.main_attacks[-1])
     return Card(
         id="eps",
         section="eps",
         title="Accuracy against eps",
-        note="At eps 0, accuracy without attack. Dotted: chance.",
+        note=f"{_means(view)} At eps 0, accuracy without attack. Dotted: chance.",
         controls={
-            "attack": Control([*named], [*named][-1]),
+            "attack": Control([*named], main if main in named else [*named][-1]),
             "batch size": Control([*sizes], [*sizes][-1]),
         },
         axis="accuracy",
@@ -176,12 +184,12 @@ def _along(view: View, rows: pd.DataFrame, measure: str, section: str, title: st
     by_size = {f"batch size {s}": rows[rows["batch_size"] == s] for s in view.sizes}
     by_line = {line.label: own for line, own in view.by_line(rows)}
     axis, scale = _axis(measure, rows)
-    limit = "Dotted: the stability limit 2(1 + m)/learning rate."
+    dotted = {"top_eigenvalue": " Dotted: the stability limit 2(1 + m)/learning rate."}
     return Card(
         id=f"{section}-{measure}",
         section=section,
         title=title,
-        note=limit if measure == "top_eigenvalue" else "",
+        note=_means(view, log=scale == "log") + dotted.get(measure, ""),
         controls={"show": Control([*by_size, *by_line], next(iter(by_line)))},
         axis=axis,
         scale=scale,

@@ -59,7 +59,7 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
         return tiles
     spent = sum(sum(result.seconds.values()) for result in finished)
     tiles.append(markup.tile(markup.duration(spent), "of computing", "summed over runs"))
-    for measure in ("test_accuracy", *view.attacks):
+    for measure in ("test_accuracy", *view.main_attacks):
         rows = view.at_end(measure)
         eps = None
         if measure != "test_accuracy":
@@ -175,11 +175,11 @@ def _followed(line: Line, columns: Sequence[pd.DataFrame], sizes: Sequence[int])
 def _columns(view: View) -> dict[str, pd.DataFrame]:
     """What to follow from the smallest to the largest batch."""
     columns = {"test accuracy": view.at_end("test_accuracy")}
-    for name in view.attacks:
+    for name in view.main_attacks:
         eps = views.telling_eps(view.at_end(name))
         columns[f"{palette.label(name)}, eps {eps:g}"] = view.at_end(name, eps=eps)
     columns["λ₁"] = view.at_end("top_eigenvalue")
-    columns["final training loss"] = view.runs.assign(value=view.runs["final_train_loss"])
+    columns["training loss"] = view.runs.assign(value=view.runs["final_train_loss"])
     columns["lr · steps"] = view.runs.assign(value=view.runs["lr_steps"])
     return {name: rows for name, rows in columns.items() if not rows.empty}
 

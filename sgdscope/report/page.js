@@ -246,6 +246,7 @@ const build = (card, hole) => {
   const chosen = Object.fromEntries(Object.entries(card.controls).map(([name, { first }]) => [name, first]));
   const legend = make("div", { class: "legend" });
   const panels = make("div", { class: "panels" });
+  const nothing = make("p", { class: "note" }, "No properly trained run was measured so.");
   let axis = card.scale;
   let shown = [];
 
@@ -269,6 +270,7 @@ const build = (card, hole) => {
       again.draw = () => draw(boxes[i], plot, axis);
       if (again.done) again.draw();
     });
+    nothing.hidden = shown.length > 0;
     boxes.forEach((box, i) => { box.parentNode.hidden = i >= shown.length; });
     own.legend();
   };
@@ -294,7 +296,7 @@ const build = (card, hole) => {
   hole.append(...[
     make("header", {}, make("h3", {}, card.title), ...controls),
     card.note ? make("p", { class: "note" }, card.note) : null,
-    legend, panels,
+    legend, nothing, panels,
   ].filter(Boolean));
   fill();
   return own;

@@ -15,6 +15,7 @@ from sgdscope.views import View
 
 INK, FAINT, RULE = "#22242A", "#7A808A", "#E7E9ED"
 DARK = {INK: "#E8E9EC", FAINT: "#9AA1AC", RULE: "#2C3038", "#FFFFFF": "#22252B"}
+_FONT = "system-ui, -apple-system, Segoe UI, sans-serif"
 _AXIS: dict[str, Any] = {
     "gridcolor": RULE,
     "zeroline": False,
@@ -28,12 +29,17 @@ TEMPLATE = go.layout.Template(
     layout={
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, -apple-system, Segoe UI, sans-serif", "color": INK},
+        "font": {"family": _FONT, "color": INK},
         "margin": {"l": 44, "r": 12, "t": 10, "b": 40},
         "xaxis": {**_AXIS, "showgrid": False, "showline": True},
         "yaxis": _AXIS,
         "hovermode": "closest",
-        "hoverlabel": {"bgcolor": "#FFFFFF", "bordercolor": RULE, "align": "left"},
+        "hoverlabel": {
+            "bgcolor": "#FFFFFF",
+            "bordercolor": FAINT,
+            "align": "left",
+            "font": {"color": INK, "family": _FONT, "size": 12.5},
+        },
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": FAINT, "activecolor": INK},
         "showlegend": False,
     }

@@ -14,7 +14,12 @@ from sgdscope.result import Result
 from sgdscope.views import View
 
 PLOTTED = {
-    "batch": ("By batch size", "Each measure at the end of training."),
+    "batch": (
+        "By batch size",
+        "Each measure at the end of training. × diverged and ▽ collapsed, in no line or band; "
+        "hollow: flagged or not converged. Point at anything to see its run; click to find it in "
+        "the table.",
+    ),
     "relation": ("λ₁ and robustness", "Does λ₁ tell how robust a network is?"),
     "eps": ("By eps", "How fast accuracy falls as the attack grows."),
     "learning": ("Learning curves", "A difference means little until training got equally far."),

@@ -1,0 +1,80 @@
+"""Budgets: smaller studies that keep the question of the whole.
+
+A faithful miniature divides the training set and the batch sizes by one factor and keeps epochs and
+learning rates. Then the number of updates, lr·steps and the noise scale lr·N/B of every line stay
+what they are in full; fewer epochs or one learning rate would change all three.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sgdscope import studyfile
+from sgdscope.errors import RequestError, unknown
+from sgdscope.registry import DATA, SCHEDULES
+
+
+def apply(settings: dict[str, Any], name: str | None) -> None:
+    """Cut a study's settings down to one of its budgets; in full without a name.
+
+    ``[budget.NAME]`` in a study file has ``factor``, and any other key with what replaces it.
+
+    Args:
+        settings: the keys of a study file; ``budget`` is taken out.
+        name: of the budget.
+
+    Raises:
+        RequestError: the study has no such budget, or its numbers cannot be divided.
+    """
+    budgets = settings.pop("budget", {})
+    if name is None:
+        return
+    if name not in budgets:
+        if not budgets:
+            raise RequestError(f"--budget {name}: the study has no budgets")
+        raise unknown("budget", name, budgets, where="--budget")
+    cuts = dict(budgets[name])
+    factor = cuts.pop("factor", 1)
+    if not isinstance(factor, int) or factor < 1:
+        raise RequestError(f"budget.{name}.factor = {factor!r}: expected a whole number from 1")
+    for key, value in cuts.items():
+        studyfile.override(settings, key, value)
+    _divide(settings, factor)
+    further = [f"; {key} = {v}" for key, v in cuts.items() if not key.startswith("measure.")]
+    if len(further) < len(cuts):
+        further.append("; measured on fewer points")
+    settings["name"] = f"{settings['name']}-{name}"
+    settings["description"] = (
+        f"A MINIATURE, 1/{factor}: training images and batch sizes divided by {factor}; updates, "
+        f"learning rates, lr·steps and lr·N/B as in full{''.join(further)}.\n"
+        + settings.get("description", "")
+    )
+
+
+def _divide(settings: dict[str, Any], factor: int) -> None:
+    """Divide training set and batch sizes; what multiplies a batch size grows by as much."""
+    sizes = _listed(settings.get("batch_size", []))
+    odd = [size for size in sizes if size % factor]
+    if odd:
+        raise RequestError(f"batch_size = {odd[0]}: expected a multiple of the factor {factor}")
+    settings["batch_size"] = [size // factor for size in sizes]
+    settings["train_size"] = _train_size(settings) // factor
+    for name, table in settings.get("schedule", {}).items():
+        for option in SCHEDULES[name].per_batch:
+            ratio = table.get(option, SCHEDULES[name].model_fields[option].default)
+            table[option] = (
+                [each * factor for each in ratio] if isinstance(ratio, list) else ratio * factor
+            )
+
+
+def _train_size(settings: dict[str, Any]) -> int:
+    if "train_size" in settings:
+        return int(settings["train_size"])
+    available = {DATA[name].train_size for name in _listed(settings.get("data", []))}
+    if len(available) != 1:
+        raise RequestError("train_size: required where data sets of different sizes are divided")
+    return available.pop()
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

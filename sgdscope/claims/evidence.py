@@ -1,0 +1,216 @@
+"""What a claim is given: the runs of a study, compared at one moment of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from sgdscope.claims import progress, quantities
+from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.verdicts import END, Finding, Verdict, lacking
+from sgdscope.palette import Line
+from sgdscope.results import Results
+from sgdscope.views import View
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One quantity of comparable runs: one line of a panel, or one schedule at several momenta."""
+
+    quantity: Quantity
+    panel: tuple[str, str]  # model, data
+    line: str
+    when: str
+    rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), rate
+    left_out: int  # runs that diverged, collapsed or failed, or whose value cannot be scaled
+    missing: str = ""  # why there are no rows
+    floor: str = ""  # why the rows carry no information
+
+    @property
+    def where(self) -> str:
+        """In print."""
+        model, data = self.panel
+        return f"{model} on {data} under {self.line}"
+
+    def enough(self, *, sizes: int = 3, runs: int = 5) -> Finding | None:
+        """What to say instead of a trend, where there is too little for one."""
+        if self.missing:
+            return lacking(self.missing)
+        if self.floor:
+            return lacking(f"carries no information: {self.floor}", informative=False)
+        found = self.rows["batch_size"].nunique()
+        if found >= sizes and len(self.rows) >= runs:
+            return None
+        return lacking(
+            f"{len(self.rows)} comparable runs at {found} batch sizes; "
+            f"needs at least {runs} runs at {sizes} batch sizes"
+        )
+
+    @property
+    def _aside(self) -> str:
+        lost = "diverged, collapsed or failed"
+        return f" ({self.left_out} more {lost})" if self.left_out else ""
+
+    def verdict(self, statement: str, finding: Finding, *, figure: str | None = None) -> Verdict:
+        """The finding, with what it is about."""
+        estimate = finding.estimate
+        model, data = self.panel
+        return Verdict(
+            claim="",
+            statement=statement,
+            model=model,
+            data=data,
+            line=self.line,
+            measure=self.quantity.measure,
+            eps=self.quantity.eps,
+            when=self.when,
+            statistic=finding.statistic,
+            unit=finding.unit,
+            value=None if estimate is None else estimate.value,
+            low=None if estimate is None else estimate.low,
+            high=None if estimate is None else estimate.high,
+            margin=finding.margin,
+            verdict=finding.answer,
+            reason=finding.reason + self._aside,
+            informative=finding.informative,
+            runs=len(self.rows),
+            seeds=self.rows["seed"].nunique(),
+            left_out=self.left_out,
+            figure=figure or self.quantity.figure,
+        )
+
+
+class Evidence:
+    """A study's results at one moment, as claims ask for them."""
+
+    def __init__(self, results: Results, when: str, *, lost_too: bool = False) -> None:
+        self.results = results
+        self.view = View(results)
+        self.when = when  # END or EQUAL of ``verdicts``
+        self.lost_too = lost_too  # whether collapsed runs count in trends
+        self._curves: dict[Quantity, pd.DataFrame] = {}
+        self._samples: dict[tuple[Quantity, str, str], Sample | None] = {}
+
+    @cached_property
+    def robustness(self) -> list[Quantity]:
+        """Every measure of robustness that the study took."""
+        return quantities.robustness(self.view)
+
+    def samples(
+        self,
+        wanted: Iterable[Quantity],
+        *,
+        schedule: str,
+        momentum: float | None = None,
+    ) -> Iterator[Sample]:
+        """One for each panel, line and quantity measured there.
+
+        Args:
+            wanted: the quantities.
+            schedule: of the lines.
+            momentum: of the lines; any by default.
+        """
+        wanted = list(wanted)
+        for panel in self.view.panels:
+            for line in self._lines(panel, schedule):
+                if momentum is None or line.momentum == momentum:
+                    for quantity in wanted:
+                        yield from self._sample(quantity, panel, [line], line.label)
+
+    def families(self, wanted: Iterable[Quantity], *, schedule: str) -> Iterator[Sample]:
+        """One for each panel, schedule with two momenta or more, and quantity measured there.
+
+        At equal training loss, runs are compared with those of their own batch size.
+        """
+        wanted = list(wanted)
+        for panel in self.view.panels:
+            lines = self._lines(panel, schedule)
+            for options in dict.fromkeys(line.options for line in lines):
+                family = [line for line in lines if line.options == options]
+                if len(family) > 1:
+                    for quantity in wanted:
+                        yield from self._sample(
+                            quantity, panel, family, _family_name(family), by_batch=True
+                        )
+
+    def _lines(self, panel: str, schedule: str) -> list[Line]:
+        runs = self.view.runs
+        there = set(runs.loc[runs["panel"] == panel, "line"])
+        return [line for line in self.view.lines if line.schedule == schedule and line.key in there]
+
+    def _sample(
+        self,
+        quantity: Quantity,
+        panel: str,
+        lines: list[Line],
+        name: str,
+        *,
+        by_batch: bool = False,
+    ) -> Iterator[Sample]:
+        """The sample, unless the quantity was not measured there."""
+        key = quantity, panel, name
+        if key not in self._samples:
+            self._samples[key] = self._made(quantity, panel, lines, name, by_batch=by_batch)
+        if (sample := self._samples[key]) is not None:
+            yield sample
+
+    def _made(
+        self, quantity: Quantity, panel: str, lines: list[Line], name: str, *, by_batch: bool
+    ) -> Sample | None:
+        taken = _of(self._taken(quantity), panel, lines)
+        if taken.empty:
+            return None
+        runs = _of(self.view.runs, panel, lines)
+        kept = {"done", "collapsed"} if self.lost_too else {"done"}
+        good = taken[taken["status"].isin(kept)]
+        chosen, missing = self._chosen(quantity, good, by_batch=by_batch)
+        floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
+        scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
+        sound = scaled[np.isfinite(scaled["value"])]
+        left_out = int((~runs["status"].isin(kept)).sum()) + len(scaled) - len(sound)
+        place = str(runs["model"].iloc[0]), str(runs["data"].iloc[0])
+        return Sample(quantity, place, name, self.when, sound, left_out, missing, floor)
+
+    def _taken(self, quantity: Quantity) -> pd.DataFrame:
+        """Every measurement of a quantity, with the training loss beside it."""
+        if quantity not in self._curves:
+            table = self.view.table
+            rows = table[table["measure"] == quantity.measure]
+            rows = rows[rows["eps"].isna() if quantity.eps is None else rows["eps"] == quantity.eps]
+            self._curves[quantity] = progress.curves(self.results, rows)
+        return self._curves[quantity]
+
+    def _chosen(
+        self, quantity: Quantity, taken: pd.DataFrame, *, by_batch: bool
+    ) -> tuple[pd.DataFrame, str]:
+        """The rows of this moment, one a run; or none, and why."""
+        ends = progress.at_end(taken)
+        if self.when == END:
+            return ends, ""
+        if len(ends) == len(taken):
+            return taken.iloc[:0], (
+                "was measured at the end of training only; for measurements along the way, "
+                f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
+            )
+        groups = taken.groupby("batch_size") if by_batch else [(None, taken)]
+        parts = [progress.at_equal_loss(group)[0] for _, group in groups]
+        chosen = pd.concat(parts) if parts else taken.iloc[:0]
+        if chosen.empty:
+            return chosen, "no two runs share a training loss at which both were measured"
+        return chosen, ""
+
+
+Claim = Callable[[Evidence], Iterable[Verdict]]
+
+
+def _of(rows: pd.DataFrame, panel: str, lines: list[Line]) -> pd.DataFrame:
+    return rows[(rows["panel"] == panel) & rows["line"].isin([line.key for line in lines])]
+
+
+def _family_name(lines: list[Line]) -> str:
+    momenta = ", ".join(f"{line.momentum:g}" for line in lines)
+    return f"{lines[0].schedule}, m = {momenta}"

@@ -1,0 +1,216 @@
+"""From a sample to a finding: trends over batch sizes, effects of momentum, majorities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from sgdscope.claims import trends
+from sgdscope.claims.evidence import Sample
+from sgdscope.claims.trends import Estimate
+from sgdscope.claims.verdicts import Answer, Finding, lacking
+
+Direction = Literal["falls", "rises"]
+MANY = 100  # seeds that nobody will train
+
+
+def slope(sample: Sample) -> Estimate:
+    """Trend of a sample per doubling of the batch size."""
+    rows = sample.rows
+    sizes = np.log2(rows["batch_size"].to_numpy(float))
+    return trends.slope(sizes, rows["value"].to_numpy(), rows["seed"].to_numpy())
+
+
+def changes(sample: Sample, expected: Direction) -> Finding:
+    """Whether a quantity falls (or rises) with batch size.
+
+    Contradicted where it goes the other way, or surely by less than the margin either way.
+    """
+    if (short := sample.enough()) is not None:
+        return short
+    found, margin = slope(sample), sample.quantity.margin
+    return _trend(sample, found, _direction(found, expected, margin), distance=abs(found.value))
+
+
+def barely_varies(sample: Sample) -> Finding:
+    """Whether the trend with batch size is surely within the margin (two one-sided tests)."""
+    if (short := sample.enough()) is not None:
+        return short
+    found, margin = slope(sample), sample.quantity.margin
+    return _trend(sample, found, _equivalence(found, margin), distance=_gap(found, margin))
+
+
+def varies(sample: Sample) -> Finding:
+    """Whether the trend with batch size is surely beyond the margin, either way."""
+    if (short := sample.enough()) is not None:
+        return short
+    found, margin = slope(sample), sample.quantity.margin
+    answer = _opposite(_equivalence(found, margin))
+    return _trend(sample, found, answer, distance=_gap(found, margin))
+
+
+def _trend(sample: Sample, found: Estimate, answer: Answer, *, distance: float) -> Finding:
+    quantity = sample.quantity
+    unit, margin = quantity.slope_unit, quantity.margin
+    reason = f"{_course(found, margin)} with batch size: {interval(found, unit)}"
+    if answer == "inconclusive":
+        reason += _wanted(found, distance, sample.rows["seed"].nunique())
+    return Finding(
+        answer,
+        reason,
+        statistic="slope over log2 of the batch size",
+        unit=unit,
+        estimate=found,
+        margin=margin,
+    )
+
+
+def momentum_effects(sample: Sample) -> pd.DataFrame:
+    """Change of a family's value from its smallest to its largest momentum.
+
+    With more than two momenta it follows from the least-squares line through them. One row for
+    each batch size and seed that has two or more: ``batch_size``, ``seed``, ``effect``.
+    """
+    found = []
+    span = sample.rows["momentum"].max() - sample.rows["momentum"].min()
+    for (size, seed), group in sample.rows.groupby(["batch_size", "seed"]):
+        if group["momentum"].nunique() > 1:
+            steepness = np.polyfit(group["momentum"], group["value"], 1)[0]
+            found.append((size, seed, steepness * span))
+    return pd.DataFrame(found, columns=["batch_size", "seed", "effect"])
+
+
+def mostly(sample: Sample, expected: Direction) -> Finding:
+    """Whether larger momentum lowers (or raises) a quantity at most batch sizes."""
+    if (short := sample.enough(sizes=2, runs=4)) is not None:
+        return short
+    effects = momentum_effects(sample).groupby("batch_size")["effect"].mean()
+    return majority(effects.tolist(), expected, unit=sample.quantity.unit)
+
+
+def majority(effects: Sequence[float], expected: Direction, *, unit: str) -> Finding:
+    """Whether most effects have the expected sign; no effect at all is none of it."""
+    if not effects:
+        return lacking("no two runs differ in momentum alone")
+    sign = -1 if expected == "falls" else 1
+    agreeing = sum(sign * effect > 0 for effect in effects)
+    found = trends.share(agreeing, len(effects))
+    word = "lower" if expected == "falls" else "higher"
+    reason = (
+        f"{word} with larger momentum in {agreeing} of {len(effects)} cases "
+        f"(95% interval of the share {found.low:.2f} to {found.high:.2f}), "
+        f"by {float(np.median(effects)):+.2g} {unit} in the middle"
+    )
+    if found.low <= 0.5 <= found.high:
+        reason += "; six cases that agree would decide it"
+    return Finding(
+        side(found, 0.5),
+        reason,
+        statistic=f"share of cases that are {word}",
+        unit="share",
+        estimate=found,
+    )
+
+
+def no_difference(sample: Sample) -> Finding:
+    """Whether momentum's effect, over all batch sizes, is surely within the margin."""
+    if (short := sample.enough(sizes=2, runs=4)) is not None:
+        return short
+    effects = momentum_effects(sample)
+    if len(effects) < 3:
+        return lacking(f"{len(effects)} pairs of runs that differ in momentum alone; needs 3")
+    found = trends.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
+    margin, unit = sample.quantity.difference_margin, sample.quantity.unit
+    answer = _equivalence(found, margin)
+    reason = f"{_course(found, margin)} with momentum: {interval(found, unit)} in the mean"
+    if answer == "inconclusive":
+        reason += _wanted(found, _gap(found, margin), effects["seed"].nunique())
+    return Finding(
+        answer,
+        reason,
+        statistic="mean change from smallest to largest momentum",
+        unit=unit,
+        estimate=found,
+        margin=margin,
+    )
+
+
+def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding:
+    """Whether one quantity falls (or rises) where the other rises, by rank across runs."""
+    for one in (sample, other):
+        if (short := one.enough()) is not None:
+            return short
+    both = sample.rows.merge(other.rows[["run", "value"]], on="run", suffixes=("", "_other"))
+    if len(both) < 5:
+        return lacking(f"{len(both)} runs have both; needs at least 5")
+    columns = (both[name].to_numpy() for name in ("value", "value_other", "seed"))
+    found = trends.rank_correlation(*columns)
+    return Finding(
+        _direction(found, expected, margin=0.0),
+        f"{sample.quantity.label} and {other.quantity.label} have rank correlation "
+        f"{interval(found, '')} across {len(both)} runs",
+        statistic="Spearman's ρ across runs",
+        unit="",
+        estimate=found,
+    )
+
+
+def interval(found: Estimate, unit: str) -> str:
+    """A number with its interval, in print."""
+    return f"{found.value:+.3g} {unit} ({found.low:+.3g} to {found.high:+.3g})".replace("  ", " ")
+
+
+def _course(found: Estimate, margin: float) -> str:
+    """What a quantity does, as far as its interval tells."""
+    within = max(abs(found.low), abs(found.high)) <= margin
+    if found.low <= 0 <= found.high:
+        return "barely varies" if within else "may rise or fall"
+    verb = "rises" if found.low > 0 else "falls"
+    if within:
+        return f"{verb}, though by less than the {margin:g} that counts,"
+    beyond = min(abs(found.low), abs(found.high)) > margin
+    return f"{verb} by more than the {margin:g} that counts" if beyond else verb
+
+
+def _wanted(found: Estimate, distance: float, seeds: int) -> str:
+    """About how many seeds would make an interval narrower than a distance."""
+    half = (found.high - found.low) / 2
+    seeds_needed = seeds * (half / distance) ** 2 if distance else math.inf
+    if seeds_needed > MANY:
+        return f"; not even {MANY} seeds would tell"
+    return f"; about {max(math.ceil(seeds_needed), seeds + 1)} seeds would tell"
+
+
+def _gap(found: Estimate, margin: float) -> float:
+    """How far a value is from the nearer margin."""
+    return abs(abs(found.value) - margin)
+
+
+def _direction(found: Estimate, expected: Direction, margin: float) -> Answer:
+    rising = side(found, 0.0)
+    answer = rising if expected == "rises" else _opposite(rising)
+    if answer == "inconclusive" and max(abs(found.low), abs(found.high)) <= margin:
+        return "contradicted"
+    return answer
+
+
+def side(found: Estimate, border: float) -> Answer:
+    """Supported where the interval lies above a border, contradicted where it lies below."""
+    if found.low > border:
+        return "supported"
+    return "contradicted" if found.high < border else "inconclusive"
+
+
+def _equivalence(found: Estimate, margin: float) -> Answer:
+    if -margin <= found.low and found.high <= margin:
+        return "supported"
+    return "contradicted" if found.low > margin or found.high < -margin else "inconclusive"
+
+
+def _opposite(answer: Answer) -> Answer:
+    swapped: dict[Answer, Answer] = {"supported": "contradicted", "contradicted": "supported"}
+    return swapped.get(answer, answer)

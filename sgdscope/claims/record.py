@@ -1,0 +1,76 @@
+"""Verdicts for a reader: every one as JSON, and a table of the telling ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.markup import escape
+from rich.table import Table
+
+from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.verdicts import END, EQUAL, Verdict
+from sgdscope.registry import CLAIMS
+
+COLOURS = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
+UNITS = {"points per doubling": "pt/×2", "points": "pt", "power of the batch size": "power"}
+
+
+def as_json(verdicts: Sequence[Verdict]) -> str:
+    """Every verdict, as a list."""
+    return json.dumps([asdict(verdict) for verdict in verdicts], ensure_ascii=False, indent=1)
+
+
+def table(verdicts: Sequence[Verdict]) -> Table:
+    """One row a claim, panel, line and measure, both moments side by side.
+
+    Of an attack's eps, the row shows the largest at which most runs are not at a floor.
+    """
+    grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
+    grid.add_column("claim", overflow="fold", ratio=1)
+    grid.add_column("found at the end", justify="right", max_width=22)
+    grid.add_column("so at the end", no_wrap=True)
+    grid.add_column("at equal loss", no_wrap=True)
+    previous = None
+    for end, equal in telling(verdicts):
+        if end.claim != previous:
+            grid.add_row(f"[bold]{end.claim}[/] {escape(CLAIMS.summary(end.claim))}")
+            previous = end.claim
+        statement = f"  {escape(end.statement)}"
+        if end.verdict == "inconclusive":
+            statement += f"\n  [dim]{escape(end.reason)}[/]"
+        grid.add_row(statement, _number(end), _answer(end), _answer(equal))
+    return grid
+
+
+def telling(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Verdict | None]]:
+    """Of each claim, panel, line and measure, the verdict at the end and that at equal loss."""
+    groups: dict[tuple[str, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        label = Quantity(verdict.measure, verdict.eps).label
+        kind = verdict.statement.replace(label, "")  # what is said, whatever the eps
+        key = (verdict.claim, verdict.model, verdict.data, verdict.line, verdict.measure, kind)
+        groups.setdefault(key, []).append(verdict)
+    return [_pair(group) for group in groups.values()]
+
+
+def _pair(group: list[Verdict]) -> tuple[Verdict, Verdict | None]:
+    ends = [verdict for verdict in group if verdict.when == END]
+    chosen = max(ends or group, key=lambda verdict: (verdict.informative, verdict.eps or 0.0))
+    equals = [verdict for verdict in group if verdict.when == EQUAL and verdict.eps == chosen.eps]
+    return chosen, equals[0] if equals else None
+
+
+def _number(verdict: Verdict) -> str:
+    if verdict.value is None:
+        return "–"
+    unit = UNITS.get(verdict.unit, verdict.unit)
+    return f"{verdict.value:.2g} {unit}\n[dim]{verdict.low:.2g} to {verdict.high:.2g}[/]"
+
+
+def _answer(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "–"
+    word = verdict.verdict if verdict.informative else "no information"
+    return f"[{COLOURS[verdict.verdict]}]{word}[/]"

@@ -1,0 +1,73 @@
+"""What a claim comes to: a statistic, its interval, and a verdict with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sgdscope.claims.trends import Estimate
+
+Answer = Literal["supported", "contradicted", "inconclusive"]
+END = "end of training"
+EQUAL = "equal training loss"
+MOMENTS = (END, EQUAL)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a test found, in the units of the claim."""
+
+    answer: Answer
+    reason: str  # one plain sentence
+    statistic: str = ""
+    unit: str = ""
+    estimate: Estimate | None = None
+    margin: float | None = None  # differences smaller than this count as none
+    informative: bool = True  # False where every value sits at a floor
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim's verdict on one panel of a study, at one moment of training."""
+
+    claim: str
+    statement: str
+    model: str  # "all" where the verdict is on every panel together
+    data: str
+    line: str
+    measure: str
+    eps: float | None
+    when: str  # END or EQUAL
+    statistic: str
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    margin: float | None
+    verdict: Answer
+    reason: str
+    informative: bool
+    runs: int
+    seeds: int
+    left_out: int  # runs that diverged, collapsed or failed
+    figure: str | None  # name of the figure that shows it, without ending
+
+
+def lacking(reason: str, *, informative: bool = True) -> Finding:
+    """Nothing can be concluded."""
+    return Finding("inconclusive", reason, informative=informative)
+
+
+def all_of(findings: list[Finding]) -> Answer:
+    """Supported where all are, contradicted where one is."""
+    answers = {finding.answer for finding in findings}
+    if answers == {"supported"}:
+        return "supported"
+    return "contradicted" if "contradicted" in answers else "inconclusive"
+
+
+def any_of(answers: list[Answer]) -> Answer:
+    """Supported where one is, contradicted where all are."""
+    if "supported" in answers:
+        return "supported"
+    return "contradicted" if set(answers) == {"contradicted"} else "inconclusive"

@@ -1,0 +1,242 @@
+"""Figures 1–22 of Kamath, Deshpande and Subrahmanyam (2019), by number, from a study's results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sgdscope import intervals, palette, views
+from sgdscope.figures import canvas
+from sgdscope.files import write_atomically
+from sgdscope.results import Results
+from sgdscope.views import View
+
+Setting = tuple[str, float]  # a line: schedule and momentum
+
+MAIN: list[Setting] = [("fixed", 0.0), ("constant-ratio", 0.0), ("step-decay", 0.9)]
+LR: list[Setting] = [("fixed", m) for m in (0.0, 0.2, 0.5, 0.9)]
+RATIO: list[Setting] = [("constant-ratio", m) for m in (0.0, 0.9)]
+EPS = {"mnist": 0.3, "fashion_mnist": 0.3, "cifar10": 0.02}
+DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+MODELS = {"stdcnn": "StdCNN", "m1": "M1", "c1": "C1", "resnet18": "ResNet18"}
+STANDS_FOR = {"resnet18-narrow": "resnet18"}  # where the model itself was too large
+FGSM, PGD, CURVATURE = "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of a figure's panels: what is drawn of which network."""
+
+    model: str
+    data: str
+    measure: str
+
+    @property
+    def eps(self) -> float | None:
+        """The paper's, for an attack."""
+        return None if self.measure == CURVATURE else EPS[self.data]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A numbered figure: panels from top to bottom, all with the same lines."""
+
+    panels: list[Panel]
+    lines: list[Setting]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What became of a numbered figure."""
+
+    number: int
+    caption: str
+    files: list[Path]  # none where a study has nothing of it
+    missing: list[str]  # each a line or a measure that the study lacks
+
+
+def _both(first: str, second: str, data: str, measure: str, lines: list[Setting]) -> Plate:
+    return Plate([Panel(model, data, measure) for model in (first, second)], lines)
+
+
+def _plates() -> Iterator[tuple[int, Plate]]:
+    """In groups of three: FGSM, PGD, λ₁."""
+    groups = [
+        (1, ("m1", "stdcnn", "mnist"), MAIN),
+        (6, ("c1", "resnet18", "cifar10"), MAIN),
+        (11, ("m1", "stdcnn", "mnist"), LR),
+        (14, ("c1", "resnet18", "cifar10"), LR),
+        (17, ("m1", "stdcnn", "mnist"), RATIO),
+        (20, ("c1", "resnet18", "cifar10"), RATIO),
+    ]
+    for first, networks, lines in groups:
+        for place, measure in enumerate((FGSM, PGD, CURVATURE)):
+            yield first + place, _both(*networks, measure, lines)
+    for first, model in ((4, "m1"), (9, "stdcnn")):
+        attacked = [Panel(model, "fashion_mnist", measure) for measure in (FGSM, PGD)]
+        yield first, Plate(attacked, MAIN)
+        yield first + 1, Plate([Panel(model, "fashion_mnist", CURVATURE)], MAIN)
+
+
+FIGURES: dict[int, Plate] = dict(sorted(_plates()))
+
+
+def draw(results: Results, folder: Path) -> list[Drawn]:
+    """Write every numbered figure of which a study has something, as ``fig01.svg`` and ``.pdf``.
+
+    A study that has nothing of the paper's networks draws nothing and gives an empty list.
+    """
+    drawn = []
+    for number, plate in FIGURES.items():
+        files, lacking = [], missing(results, plate)
+        if any(not _rows(results, panel, plate.lines).empty for panel in plate.panels):
+            with canvas.style():
+                figure = make(results, number)
+                for kind in canvas.KINDS:
+                    file = folder / f"fig{number:02}.{kind}"
+                    write_atomically(file, partial(canvas.save, figure, kind=kind))
+                    files.append(file)
+        drawn.append(Drawn(number, caption(plate), files, lacking))
+    return drawn if any(one.files for one in drawn) else []
+
+
+def missing(results: Results, plate: Plate) -> list[str]:
+    """The lines of a plate that a study lacks, whole or at some batch sizes, panel by panel."""
+    lacking = []
+    for panel in plate.panels:
+        rows = _rows(results, panel, plate.lines)
+        where = f"{MODELS[panel.model]} on {DATA[panel.data]}, {_measured(panel)}"
+        if rows.empty:
+            lacking.append(f"{where}: every line")
+            continue
+        sizes = set(_of(results.runs, panel)["batch_size"])
+        for setting in plate.lines:
+            absent = sizes - set(_line(rows, setting)["batch_size"])
+            if absent == sizes:
+                lacking.append(f"{where}: {label(setting)}")
+            elif absent:
+                some = ", ".join(map(str, sorted(absent)))
+                lacking.append(f"{where}: {label(setting)} at batch size {some}")
+    return lacking
+
+
+def make(results: Results, number: int) -> Figure:
+    """Draw one figure; panels without a run stay empty."""
+    plate = FIGURES[number]
+    titles = [_title(results, panel) for panel in plate.panels]
+    figure, axes = canvas.sheet(
+        titles, f"Figure {number}", xlabel="batch size", columns=1, share="row"
+    )
+    handles: dict[str, Line2D] = {}
+    seeds = []
+    parts = [_view(results, panel, plate.lines) for panel in plate.panels]
+    sizes = sorted({size for view in parts for size in view.sizes})
+    for panel, view, ax in zip(plate.panels, parts, axes, strict=True):
+        if not view.at_end(panel.measure, eps=panel.eps).empty:
+            found, counted = _panel(view, panel, ax, sizes)
+            handles |= {str(handle.get_label()): handle for handle in found}
+            seeds.append(counted)
+    note = intervals.describe(pd.concat(seeds)) if seeds else ""
+    canvas.legend(figure, list(handles.values()), note=note)
+    return figure
+
+
+def caption(plate: Plate) -> str:
+    """What a figure shows, in words."""
+    places = " and ".join(
+        dict.fromkeys(f"{MODELS[p.model]} on {DATA[p.data]}" for p in plate.panels)
+    )
+    measured = " and ".join(dict.fromkeys(map(_measured, plate.panels)))
+    return f"{measured}: {places}; {', '.join(map(label, plate.lines))}"
+
+
+def label(setting: Setting) -> str:
+    """A line as the paper calls it."""
+    schedule, momentum = setting
+    name = palette.PAPER[schedule]
+    return name if schedule == "step-decay" else f"{name} m={momentum:g}"
+
+
+def _panel(view: View, panel: Panel, ax: Axes, sizes: list[int]) -> tuple[list[Line2D], pd.Series]:
+    """Draw a panel; its legend entries, and the seeds of each point."""
+    rows = view.at_end(panel.measure, eps=panel.eps)
+    canvas.batch_axis(ax, sizes)
+    log = panel.eps is None and palette.on_log_axis(panel.measure, views.good(rows))
+    chance = view.chance(view.panels[0]) if panel.eps is not None else None
+    handles: list[Line2D] = []
+    if log:
+        canvas.log_axis(ax.yaxis)
+    if panel.eps is not None:
+        canvas.accuracy_axis(ax, chance)
+        clean = intervals.over_seeds(view.at_end("test_accuracy"), ["line", "batch_size"])
+        looks: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8}
+        for line, own in view.by_line(clean):
+            flat = own.assign(low=own["middle"], high=own["middle"]).set_index("batch_size")
+            canvas.banded(ax, sizes, flat, line.colour, **looks)
+        handles = [Line2D([], [], color=canvas.FAINT, label="test accuracy", **looks)]
+    spreads = intervals.over_seeds(rows, ["line", "batch_size"], log=log)
+    for line, own in view.by_line(spreads):
+        marker = palette.MARKERS[line.mark]
+        canvas.banded(ax, sizes, own.set_index("batch_size"), line.colour, marker=marker)
+    lost = view.lost(rows)
+    for place, (line, own) in enumerate(view.by_line(lost)):
+        shown = own if not log else own.assign(value=float("nan"))
+        canvas.marks(ax, shown, "batch_size", line.colour, shift=0.07 * place)
+    others = canvas.extras(lost, rows, chance=chance is not None)
+    return canvas.keys(view, view.runs) + handles + others, spreads["seeds"]
+
+
+def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
+    """A panel's lines alone, named as the paper names them."""
+    runs = pd.concat([_line(_of(results.runs, panel), setting) for setting in settings])
+    kept = runs["run"]
+    view = View(
+        Results(
+            results.table[results.table["run"].isin(kept)],
+            results.runs[results.runs["run"].isin(kept)],
+            results.history[results.history["run"].isin(kept)],
+        )
+    )
+    view.lines = [replace(line, label=label((line.schedule, line.momentum))) for line in view.lines]
+    return view
+
+
+def _rows(results: Results, panel: Panel, settings: list[Setting]) -> pd.DataFrame:
+    """A panel's values at the end of training."""
+    if results.table.empty:
+        return results.table
+    rows = _of(results.at_end(panel.measure, eps=panel.eps), panel)
+    return pd.concat([_line(rows, setting) for setting in settings])
+
+
+def _of(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    names = [panel.model, *(name for name, model in STANDS_FOR.items() if model == panel.model)]
+    return rows[rows["model"].isin(names) & (rows["data"] == panel.data)]
+
+
+def _line(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    schedule, momentum = setting
+    return rows[(rows["schedule"] == schedule) & (rows["momentum"] == momentum)]
+
+
+def _title(results: Results, panel: Panel) -> str:
+    """With the network that stands in for the paper's, where one does."""
+    used = _of(results.runs, panel)["model"].unique()
+    name = MODELS[panel.model]
+    if len(used) and panel.model not in used:
+        name += f" (here {used[0]})"
+    return f"{name} on {DATA[panel.data]}, {_measured(panel)}"
+
+
+def _measured(panel: Panel) -> str:
+    if panel.eps is None:
+        return "λ₁"
+    return f"{palette.short(panel.measure)} accuracy, eps = {panel.eps:g}"

@@ -1,0 +1,230 @@
+"""What a study will take: runs, arithmetic, memory, and time, by a short probe of this machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from rich.table import Table
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from sgdscope import data as datasets
+from sgdscope.data import Dataset
+from sgdscope.engines.local import default_workers
+from sgdscope.measuring import Measure, Subject
+from sgdscope.running import choose_device, choose_engine
+from sgdscope.runs import Run
+from sgdscope.study import Study
+from sgdscope.training import Training, initialise
+
+WARM, STEPS = 3, 8  # steps made before the clock starts, and timed
+EXAMPLES = 128  # on which a measure is probed
+IMAGES = 1_000  # of a data set, for the probe
+PRODUCTS = 12  # by which λ₁ of a trained network has converged; an untrained one takes more
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of all runs of one model, data set and batch size."""
+
+    model: str
+    data: str
+    batch_size: int
+    runs: int
+    lines: int
+    epochs: int  # of one run; where a run counts steps, as many epochs as they fill
+    steps: int  # of one run
+    parameters: int
+    flops: float  # to train one run: forward and backward of every step
+    training: float  # seconds of one worker for one run
+    measuring: float  # likewise, along training and at the end
+    bytes_kept: int  # weights of one run
+
+    @property
+    def seconds(self) -> float:
+        """Of one worker, for all runs."""
+        return self.runs * (self.training + self.measuring)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's costs on one machine."""
+
+    study: Study
+    device: str
+    workers: int
+    costs: list[Cost]
+
+    @property
+    def seconds(self) -> float:
+        """All workers busy to the end, but no less than the longest run."""
+        longest = max(cost.training + cost.measuring for cost in self.costs)
+        return max(longest, sum(cost.seconds for cost in self.costs) / self.workers)
+
+
+def plan(study: Study, *, device: str = "auto", workers: int | None = None) -> Plan:
+    """Probe every model, data set and batch size of a study, each for a few steps.
+
+    On a CPU the probe has one thread, as a worker has; other workers at the same time can slow it
+    down, which the estimate does not know.
+
+    Raises:
+        RequestError: the device or the data cannot be used.
+    """
+    device = choose_device(device, choose_engine("local", workers=workers))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        costs = list(_costs(study, torch.device(device)))
+    finally:
+        torch.set_num_threads(threads)
+    return Plan(study, device, workers or default_workers(device), costs)
+
+
+def _costs(study: Study, device: torch.device) -> Iterator[Cost]:
+    """One a model, data set, batch size and duration, in the order of the runs."""
+    shapes = Counter((run.model, run.data, run.batch_size) for run in study.runs)
+    measuring: dict[tuple[str, str], float] = {}
+    for (model, data, size), count in shapes.items():
+        same = [
+            run
+            for run in study.runs
+            if (run.model, run.data, run.batch_size) == (model, data, size)
+        ]
+        run = same[0]
+        whole = datasets.load(data).subset(run.train_size)
+        part = replace(
+            whole, train=whole.train[: max(IMAGES, size)], test=whole.test[:IMAGES],
+            validation=whole.validation[:EXAMPLES],
+        ).to(device)  # fmt: skip
+        per_epoch = len(whole.train) // size
+        steps = run.steps or (run.epochs or 0) * per_epoch
+        epochs = -(-steps // per_epoch)
+        if (model, data) not in measuring:
+            measures = study.measures_of(run)
+            measuring[model, data] = _measuring(run, measures, part, whole, epochs)
+        parameters, flops = _arithmetic(run, part)
+        yield Cost(
+            model=model,
+            data=data,
+            batch_size=size,
+            runs=count,
+            lines=len({(run.schedule, str(run.schedule_options), run.momentum) for run in same}),
+            epochs=epochs,
+            steps=steps,
+            parameters=parameters,
+            flops=flops * steps * size,
+            training=_step_seconds(run, part) * steps,
+            measuring=measuring[model, data],
+            bytes_kept=4 * parameters,
+        )
+
+
+def _step_seconds(run: Run, data: Dataset) -> float:
+    """Of one update, by the training code itself."""
+    run = run.model_copy(update={"train_size": None, "epochs": None, "steps": WARM})
+    Training(run, data).advance()
+    training = Training(run.model_copy(update={"steps": STEPS}), data)
+    start = time.perf_counter()
+    while not training.finished:
+        training.advance()
+    return (time.perf_counter() - start) / STEPS
+
+
+def _measuring(
+    run: Run, measures: dict[str, Measure], part: Dataset, whole: Dataset, epochs: int
+) -> float:
+    """Seconds of all measures of one run: each probed on few images, scaled to as many as it uses.
+
+    An untrained network is fooled at once; the probe trains it for a few steps first.
+    """
+    probe = run.model_copy(update={"train_size": None, "epochs": None, "steps": STEPS})
+    training = Training(probe, part)
+    while not training.finished:
+        training.advance()
+    total = 0.0
+    for measure in measures.values():
+        for taken, times in ((measure, 1), (measure.on_the_way(), _times(measure, epochs))):
+            if times:
+                total += times * _reading_seconds(taken, training, part, whole)
+    return total
+
+
+def _times(measure: Measure, epochs: int) -> int:
+    return sum(measure.due(epoch) for epoch in range(1, epochs))
+
+
+def _reading_seconds(measure: Measure, training: Training, part: Dataset, whole: Dataset) -> float:
+    """Of one reading."""
+    subject = Subject(training.model, part, training.run.seed)
+    sized = "examples" in type(measure).model_fields
+    start = time.perf_counter()
+    limits = {"examples": EXAMPLES, "max_products": PRODUCTS}
+    known = {key: value for key, value in limits.items() if key in type(measure).model_fields}
+    measure.model_copy(update=known).read(subject)
+    spent = time.perf_counter() - start
+    if sized:
+        return spent * (getattr(measure, "examples", None) or len(whole.test)) / EXAMPLES
+    # Whether it looks at training or at test images is not known; over several it evens out.
+    return spent * (len(whole.train) + len(whole.test)) / (len(part.train) + len(part.test))
+
+
+def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:
+    """Parameters, and the floating-point operations of training on one image."""
+    model = initialise(run, data).train()
+    inputs = data.train[:2].inputs()
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(model(inputs), data.train.labels[:2]).backward()  # type: ignore[no-untyped-call]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return parameters, counter.get_total_flops() / 2
+
+
+def table(made: Plan) -> Table:
+    """One row a model, data set and batch size."""
+    grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
+    for name in ("model, data", "batch", "lines", "runs", "epochs", "steps", "TFLOP"):
+        grid.add_column(name, justify="left" if name == "model, data" else "right", no_wrap=True)
+    for name in ("train a run", "measure it", "all, one worker"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    previous = ""
+    for cost in made.costs:
+        name = f"{cost.model} {cost.data}"
+        grid.add_row(
+            name if name != previous else "", f"{cost.batch_size}", f"{cost.lines}",
+            f"{cost.runs}", f"{cost.epochs}", f"{cost.steps:,}", f"{cost.flops / 1e12:,.3g}",
+            duration(cost.training), duration(cost.measuring), duration(cost.seconds),
+        )  # fmt: skip
+        previous = name
+    return grid
+
+
+def summary(made: Plan) -> Iterator[str]:
+    """What it comes to, line by line."""
+    costs = made.costs
+    runs = sum(cost.runs for cost in costs)
+    models = {(cost.model, cost.data): cost.parameters for cost in costs}
+    parameters = ", ".join(f"{model} {count:,}" for (model, _), count in models.items())
+    kept = sum(cost.runs * cost.bytes_kept for cost in costs)
+    flops = sum(cost.runs * cost.flops for cost in costs)
+    if made.study.description:
+        yield made.study.description.split("\n")[0]
+    yield f"{runs} runs; parameters: {', '.join(dict.fromkeys(parameters.split(', ')))}"
+    yield f"training arithmetic: {flops / 1e15:,.3g} PFLOP; weights kept: {kept / 1e9:,.2g} GB"
+    yield (
+        f"about {duration(made.seconds)} with {made.workers} workers on {made.device} "
+        f"({os.cpu_count()} cores), if nothing else runs; a probe of a few steps, "
+        "right within a factor of two or so"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Two figures of a time."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,348 @@
+"""Claims on results with a known answer come out right: both ways, and undecided where they are."""
+
+import json
+
+import pytest
+from known import ALL_LINES, doublings, made, results
+from rich.console import Console
+from typer.testing import CliRunner
+
+from sgdscope import claims
+from sgdscope.claims import record
+from sgdscope.cli import app
+from sgdscope.files import write_text
+from sgdscope.folder import StudyFolder
+from sgdscope.registry import CLAIMS
+from sgdscope.results import Results
+
+LR, RATIO, BENCHMARK = ("fixed", 0.0), ("constant-ratio", 0.0), ("step-decay", 0.9)
+THREE = [LR, RATIO, BENCHMARK]
+
+
+def judged(found: Results, claim: str, *, says: str = "", when="end of training", **options):
+    """Verdicts of one claim whose statement has some words in it."""
+    return [
+        verdict
+        for verdict in claims.judge(found, **options)
+        if verdict.claim == claim and says in verdict.statement and verdict.when == when
+    ]
+
+
+def answers(*arguments, **options) -> set[str]:
+    verdicts = judged(*arguments, **options)
+    assert verdicts
+    return {verdict.verdict for verdict in verdicts}
+
+
+def falling(run, loss):
+    return 0.6 if run.schedule == "constant-ratio" else 0.6 - 0.03 * doublings(run)
+
+
+# (a)
+
+
+def test_a_is_supported_where_only_lr_over_bs_is_flat():
+    found = results(lines=THREE, robust=falling)
+    assert answers(found, "a-ratio") == {"supported"}
+    (slope,) = judged(found, "a-ratio", says="PGD accuracy at eps 0.1 falls with batch size: "
+                      "stdcnn on mnist under fixed")  # fmt: skip
+    assert slope.value == pytest.approx(-3.0, abs=0.2)
+    assert slope.low < slope.value < slope.high
+    assert (slope.unit, slope.runs, slope.seeds) == ("points per doubling", 12, 2)
+    assert slope.figure == "pgd_accuracy-eps0.1"
+
+
+def test_a_is_contradicted_where_it_is_the_other_way_round():
+    found = results(
+        lines=THREE,
+        robust=lambda run, loss: 0.9 - falling(run, loss),
+        accuracy=lambda run, loss: 0.98 - 0.02 * doublings(run),
+        curvature=lambda run, loss: 5 * 1.4 ** doublings(run),
+    )
+    assert answers(found, "a-ratio", says="falls") == {"contradicted"}
+    assert answers(found, "a-ratio", says="Test accuracy barely") == {"contradicted"}
+    assert answers(found, "a-ratio", says="λ₁ barely") == {"contradicted"}
+
+
+def test_a_flat_benchmark_contradicts_that_it_falls():
+    found = results(lines=[BENCHMARK], noise=0.001)
+    assert answers(found, "a-ratio", says="falls") == {"contradicted"}
+
+
+@pytest.mark.parametrize(
+    ("grid", "reason"),
+    [
+        ({"sizes": [64, 128]}, "at least 5 runs at 3 batch sizes"),
+        ({"sizes": [64, 128, 256], "seeds": 1}, "at least 5 runs at 3 batch sizes"),
+        ({"noise": 0.25, "robust": lambda run, loss: 0.5}, "seeds would tell"),
+    ],
+)
+def test_too_few_runs_or_too_much_noise_are_inconclusive_and_say_what_is_needed(grid, reason):
+    for verdict in judged(
+        results(**({"lines": THREE, "robust": falling} | grid)), "a-ratio", says="PGD"
+    ):
+        assert verdict.verdict == "inconclusive"
+        assert reason in verdict.reason
+
+
+# (b)
+
+
+PANELS = [("stdcnn", "fashion_mnist"), ("m1", "mnist")]
+
+
+def rising_on_fashion(run, loss):
+    return 0.2 + (0.02 if run.data == "fashion_mnist" else -0.02) * doublings(run)
+
+
+def sharper(run, loss):
+    return 5 * 1.3 ** doublings(run)
+
+
+def test_b_is_supported_by_one_panel_where_both_rise():
+    found = results(lines=[LR], panels=PANELS, robust=rising_on_fashion, curvature=sharper)
+    own = judged(found, "b-curvature", says="under fixed")
+    assert {verdict.data: verdict.verdict for verdict in own} == {
+        "fashion_mnist": "supported",
+        "mnist": "contradicted",
+    }
+    (somewhere,) = judged(found, "b-curvature", says="somewhere")
+    assert somewhere.verdict == "supported"
+    assert "1 of 2 panels: stdcnn on fashion_mnist" in somewhere.reason
+
+
+def test_b_is_contradicted_where_robustness_falls_everywhere():
+    found = results(
+        lines=[LR], panels=PANELS, curvature=sharper,
+        robust=lambda run, loss: 0.5 - 0.02 * doublings(run),
+    )  # fmt: skip
+    assert answers(found, "b-curvature") == {"contradicted"}
+
+
+def test_b_is_inconclusive_where_noise_hides_it():
+    found = results(lines=[LR], panels=PANELS, noise=0.2, curvature=sharper,
+                    robust=lambda run, loss: 0.5)  # fmt: skip
+    assert answers(found, "b-curvature", says="somewhere") == {"inconclusive"}
+
+
+# (c) and (d)
+
+
+def test_c_and_d_are_supported_where_momentum_does_what_the_paper_says():
+    found = results(
+        lines=ALL_LINES, curvature=lambda run, loss: 10 * (1 - run.momentum / 2),
+        robust=lambda run, loss: 0.4 + 0.1 * run.momentum * (run.schedule == "fixed"),
+        panels=PANELS,
+    )  # fmt: skip
+    assert answers(found, "c-momentum-curvature") == {"supported"}
+    assert answers(found, "d-momentum-robustness") == {"supported"}
+    (overall,) = judged(found, "c-momentum-curvature", says="in most cases")
+    assert overall.value == 1
+    assert "24 of 24 cases" in overall.reason
+
+
+def test_c_and_d_are_contradicted_the_other_way():
+    found = results(
+        lines=ALL_LINES, curvature=lambda run, loss: 10 * (1 + run.momentum),
+        robust=lambda run, loss: 0.6 - 0.1 * run.momentum,
+    )  # fmt: skip
+    assert answers(found, "c-momentum-curvature") == {"contradicted"}
+    assert answers(found, "d-momentum-robustness") == {"contradicted"}
+
+
+def test_c_and_d_are_inconclusive_at_two_batch_sizes():
+    found = results(lines=ALL_LINES, sizes=[64, 128], noise=0.05)
+    assert answers(found, "c-momentum-curvature", says="at most batch sizes") == {"inconclusive"}
+    assert answers(found, "d-momentum-robustness", says="at most") == {"inconclusive"}
+    assert answers(found, "d-momentum-robustness", says="does not change") == {"inconclusive"}
+
+
+# Those set beside them
+
+
+def test_yao_is_supported_where_curvature_rises_and_robustness_falls():
+    found = results(lines=[BENCHMARK], robust=falling, curvature=sharper)
+    assert answers(found, "yao-2018") == {"supported"}
+    assert judged(found, "yao-2018", says="lower where")[0].value < -0.9
+
+
+def test_yao_is_contradicted_where_both_rise():
+    found = results(lines=[LR], robust=lambda run, loss: 0.3 + 0.02 * doublings(run),
+                    curvature=sharper)  # fmt: skip
+    assert answers(found, "yao-2018", says="λ₁ rises") == {"supported"}
+    assert answers(found, "yao-2018", says="falls") == {"contradicted"}
+    assert answers(found, "yao-2018", says="lower where") == {"contradicted"}
+
+
+def test_yao_is_inconclusive_on_noise():
+    found = results(lines=[BENCHMARK], noise=0.1)
+    assert answers(found, "yao-2018") == {"inconclusive"}
+
+
+def test_kaur_wants_curvature_to_move_and_accuracy_not_to():
+    moving = {"lines": [RATIO], "curvature": lambda run, loss: 200 / 2 ** doublings(run)}
+    assert answers(results(**moving), "kaur-2022") == {"supported"}
+    assert answers(results(lines=[RATIO]), "kaur-2022") == {"contradicted"}
+    worse = results(accuracy=lambda run, loss: 0.98 - 0.03 * doublings(run), **moving)
+    assert answers(worse, "kaur-2022") == {"contradicted"}
+    assert answers(results(**moving, noise=0.1), "kaur-2022") == {"inconclusive"}
+
+
+def test_the_edge_of_stability_caps_curvature():
+    def at_edge(run, loss):
+        return 0.9 * 2 * (1 + run.momentum) / run.rate(1)
+
+    lines = [RATIO, ("constant-ratio", 0.9)]
+    assert answers(results(lines=lines, curvature=at_edge), "edge-of-stability") == {"supported"}
+    above = results(lines=lines, curvature=lambda run, loss: 5000.0)
+    assert answers(above, "edge-of-stability") == {"contradicted"}
+    far = results(lines=lines, curvature=lambda run, loss: 0.01, noise=0.05)
+    for verdict in judged(far, "edge-of-stability", says="capped"):
+        assert verdict.verdict == "inconclusive"
+        assert "too far from it" in verdict.reason
+
+
+# Traps
+
+
+@pytest.mark.parametrize(("value", "reason"), [(0.0, "at the floor"), (0.1, "at chance level")])
+def test_values_at_a_floor_carry_no_information(value, reason):
+    found = results(lines=THREE, eps=(0.1, 0.3), noise=0.0, robust=lambda run, loss: value)
+    for verdict in judged(found, "a-ratio", says="PGD"):
+        assert verdict.verdict == "inconclusive"
+        assert not verdict.informative
+        assert reason in verdict.reason
+
+
+def test_a_floor_that_most_runs_sit_at_hides_a_trend():
+    def steep(run, loss):
+        return {64: 0.3, 128: 0.1}.get(run.batch_size, 0.0)
+
+    (verdict,) = judged(results(lines=[BENCHMARK], robust=steep), "a-ratio")
+    assert not verdict.informative
+    assert "8 of 12 runs are at the floor" in verdict.reason
+
+
+def test_lost_runs_are_left_out_of_trends_unless_asked_for():
+    def status(run):
+        return {1024: "collapsed", 2048: "diverged"}.get(run.batch_size, "done")
+
+    found = results(
+        lines=[BENCHMARK], status=status, accuracy=lambda run, loss: 0.9,
+        robust=lambda run, loss: 0.1 if run.batch_size == 1024 else 0.2 - 0.02 * doublings(run),
+    )  # fmt: skip
+    (without,) = judged(found, "a-ratio")
+    assert (without.runs, without.left_out) == (8, 4)
+    assert without.value == pytest.approx(-2.0, abs=0.2)
+    assert "4 more diverged, collapsed or failed" in without.reason
+    (with_them,) = judged(found, "a-ratio", lost_too=True)
+    assert (with_them.runs, with_them.left_out) == (10, 2)
+    assert with_them.value < -2.1
+
+
+# Equal progress
+
+
+def slower(run, epoch):
+    """Every doubling of the batch size slows training down; it stays at the same path."""
+    return 2.3 * 0.6 ** (epoch / (1 + 0.2 * doublings(run)))
+
+
+def by_progress(run, loss):
+    """Robustness that follows from the training loss alone."""
+    return 0.2 + 0.2 * min(loss, 2.3) / 2.3
+
+
+def test_what_follows_from_progress_alone_vanishes_at_equal_loss():
+    found = results(lines=[BENCHMARK], loss=slower, robust=by_progress, every=1, noise=0.0005,
+                    epochs=12)  # fmt: skip
+    assert answers(found, "a-ratio", says="PGD") == {"contradicted"}  # it rises with batch size
+    (equal,) = judged(found, "a-ratio", says="PGD", when="equal training loss")
+    assert equal.runs == 12
+    assert equal.value == pytest.approx(0.0, abs=0.05)
+    assert judged(found, "a-ratio", says="PGD")[0].low > 0.1
+
+
+def test_without_measurements_along_training_equal_loss_says_what_to_ask_for():
+    (verdict,) = judged(results(lines=[BENCHMARK]), "a-ratio", when="equal training loss")
+    assert verdict.verdict == "inconclusive"
+    assert "set every = N or at = [N, …] under [measure.pgd_accuracy]" in verdict.reason
+
+
+def test_batch_sizes_that_share_no_loss_with_the_rest_are_not_compared():
+    def stuck(run, epoch):
+        return 2.3 if run.batch_size == 2048 else slower(run, epoch)
+
+    found = results(lines=[BENCHMARK], loss=stuck, robust=by_progress, every=1, epochs=12)
+    (verdict,) = judged(found, "a-ratio", when="equal training loss")
+    assert verdict.runs == 10
+
+
+def test_a_value_along_training_on_a_subset_is_compared_with_that_on_the_same_at_the_end():
+    found = results(lines=[BENCHMARK], loss=slower, robust=by_progress, every=1, noise=0.0005)
+    table = found.table
+    last = (table["measure"] == "pgd_accuracy") & (table["epoch"] == 10)
+    shifted = table.assign(along_value=table["value"].where(last))
+    shifted.loc[last, "value"] += 0.3
+    moved = Results(shifted, found.runs, found.history)
+    equal = [judged(one, "a-ratio", when="equal training loss")[0] for one in (found, moved)]
+    assert equal[0].value == equal[1].value
+    assert judged(found, "a-ratio")[0].value == pytest.approx(judged(moved, "a-ratio")[0].value)
+
+
+# For a reader
+
+
+def test_the_table_fits_and_shows_the_largest_eps_that_tells_something():
+    found = results(lines=ALL_LINES, eps=(0.1, 0.3), every=2, robust=falling)
+    table = found.table
+    table.loc[table["eps"] == 0.3, "value"] = 0.0
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(record.table(claims.judge(found)))
+    console.file.close()
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(name in text for name in CLAIMS)
+    assert "eps 0.1" in text
+    assert "eps 0.3" not in text
+
+
+MINE = '''
+from sgdscope.claims import judging
+from sgdscope.claims.quantities import TEST_ACCURACY
+from sgdscope.files import write_text
+from sgdscope.folder import StudyFolder
+from sgdscope.registry import CLAIMS
+
+
+@CLAIMS.add("mine")
+def mine(evidence):
+    """Test accuracy falls with batch size under LR."""
+    for sample in evidence.samples([TEST_ACCURACY], schedule="fixed"):
+        yield sample.verdict("test accuracy falls", judging.changes(sample, "falls"))
+'''
+
+
+def test_claims_from_the_command_line_with_one_of_the_users_own(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    folder = StudyFolder(tmp_path)
+    write_text(folder.study_file, 'name = "made up"\nplugins = ["mine.py"]\n')
+    for result in made(lines=[LR], sizes=[64, 128]):
+        write_text(folder.run_file(result.run.id, "result.json"), result.model_dump_json())
+    out = str(tmp_path)
+    invoke = CliRunner().invoke
+    shown = invoke(app, ["claims", out])
+    assert shown.exit_code == 0, shown.output
+    assert "test accuracy falls" in shown.output
+    assert "mine" in invoke(app, ["list", "claims"]).output
+    printed = json.loads(invoke(app, ["claims", out, "--json"]).output)
+    assert printed == json.loads(folder.claims.read_text())
+    (verdict,) = [one for one in printed if one["claim"] == "mine" and "end" in one["when"]]
+    assert verdict["verdict"] == "inconclusive"
+    del CLAIMS._parts["mine"]
+
+
+def test_claims_of_a_folder_without_a_study_is_a_wrong_request(tmp_path):
+    done = CliRunner().invoke(app, ["claims", str(tmp_path / "nowhere")])
+    assert done.exit_code == 2
+    assert "no study there" in done.output

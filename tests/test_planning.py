@@ -1,0 +1,65 @@
+"""A plan counts what is known and probes what is not."""
+
+import io
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from sgdscope import planning
+from sgdscope.cli import app
+from sgdscope.study import Study
+
+
+@pytest.fixture(scope="module")
+def made():
+    overrides = {"measure": ["test_accuracy", "fgsm_accuracy", "top_eigenvalue"], "seed": [0, 1, 2]}
+    overrides |= {"batch_size": [32, 64]}
+    return planning.plan(Study.load("quick", overrides=overrides), device="cpu", workers=2)
+
+
+def test_what_is_known_is_counted(made):
+    first, second = made.costs
+    assert (first.model, first.data, first.batch_size) == ("stdcnn", "digits", 32)
+    assert (first.runs, first.lines, first.epochs, first.parameters) == (9, 3, 20, 23_010)
+    assert (first.steps, second.steps) == (20 * (1297 // 32), 20 * (1297 // 64))
+
+
+def test_flops_are_those_of_forward_and_backward(made):
+    convolutions = [(26, 1, 10), (24, 10, 10), (10, 10, 20), (8, 20, 20)]
+    forward = [2 * size**2 * into * 9 * out for size, into, out in convolutions]
+    forward += [2 * 320 * 50, 2 * 50 * 10]
+    an_image = 3 * sum(forward) - forward[0]  # no gradient in the images
+    cost = made.costs[0]
+    assert cost.flops == pytest.approx(an_image * 32 * cost.steps, rel=1e-6)
+
+
+def test_times_add_up(made):
+    assert all(cost.training > 0 and cost.measuring > 0 for cost in made.costs)
+    assert made.seconds == pytest.approx(sum(cost.seconds for cost in made.costs) / 2)
+
+
+def test_the_plan_is_printed_within_a_page(made):
+    console = Console(width=100, file=io.StringIO())
+    console.print(planning.table(made))
+    text = console.file.getvalue()
+    assert "stdcnn digits" in text
+    assert "…" not in text
+    assert any("18 runs" in line for line in planning.summary(made))
+
+
+def test_plan_on_the_command_line_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "quick", "--plan", "--set", "batch_size=64", "--set", "measure=test_accuracy"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "about" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.23, "1.2 s"), (200, "3.3 min"), (7200, "2.0 h"), (400_000, "4.6 d")],
+)
+def test_durations_have_their_unit(seconds, text):
+    assert planning.duration(seconds) == text

@@ -1,0 +1,99 @@
+"""The measures of robustness on a trained network, and their agreement with the attacks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save
+
+from sgdscope import attacks, models
+from sgdscope.data import Dataset
+from sgdscope.measuring import Subject
+from sgdscope.measuring.fit import accuracy, logits
+from sgdscope.registry import MEASURES
+
+ACCURACIES = [
+    "fgsm_accuracy", "fgsm_margin_accuracy", "pgd_accuracy", "pgd_margin_accuracy",
+    "apgd_accuracy", "strong_accuracy",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def subject(digits: Dataset) -> Subject:
+    network = models.build(
+        "stdcnn", shape=digits.shape, classes=10, seed=0, mean=digits.mean, std=digits.std
+    )
+    sgd = torch.optim.SGD(network.parameters(), 0.02, momentum=0.9)
+    torch.manual_seed(0)
+    for _ in range(4):
+        for some in torch.randperm(len(digits.train)).split(32):
+            batch = digits.train[some]
+            sgd.zero_grad()
+            torch.nn.functional.cross_entropy(network(batch.inputs()), batch.labels).backward()
+            sgd.step()
+    return Subject(network.eval(), digits, 0)
+
+
+@pytest.mark.parametrize("name", ACCURACIES)
+def test_one_reading_an_eps_with_what_it_can_be_trusted_by(name, subject):
+    options = {"steps": 10} if "fgsm" not in name else {}
+    if name == "strong_accuracy":
+        options["queries"] = 50
+    readings = MEASURES[name](eps=[0, 0.1], examples=60, **options).read(subject)
+    images = subject.data.test[:60]
+    clean = accuracy(logits(subject.model, images), images.labels)
+    assert [reading.measure for reading in readings] == [name, name]
+    assert readings[0].value == pytest.approx(clean) == readings[1].evidence["clean_accuracy"]
+    assert readings[1].value < clean
+    assert readings[1].arrays["robust"].double().mean().item() == pytest.approx(readings[1].value)
+    assert readings[1].flags == []
+    assert all(parameter.requires_grad for parameter in subject.model.parameters())
+
+
+def test_the_gallery_holds_what_fooled_the_network(subject):
+    (reading,) = MEASURES["pgd_accuracy"](eps=[0.2], examples=60).read(subject)
+    shown = reading.arrays["shown"]
+    original = reading.arrays["original"].float() / 255
+    adversarial = reading.arrays["adversarial"]
+    assert 0 < len(shown) <= 8
+    assert (adversarial - original).abs().max() <= 0.2 + 1e-6
+    with torch.no_grad():
+        chances = subject.model(adversarial).softmax(1)
+    assert torch.equal(chances.argmax(1), reading.arrays["answer"])
+    assert (reading.arrays["answer"] != reading.arrays["label"]).all()
+    assert torch.allclose(chances.amax(1), reading.arrays["answer_confidence"], atol=1e-5)
+    assert save(reading.arrays)
+
+
+def test_a_collapsed_network_is_robust_at_chance_and_says_that_gradients_are_zero(digits):
+    network = models.build("stdcnn", shape=digits.shape, classes=10, seed=0)
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    (reading,) = MEASURES["pgd_accuracy"](eps=[0.3]).read(Subject(network.eval(), digits, 0))
+    assert reading.value == pytest.approx((digits.test.labels == 0).double().mean().item())
+    assert any("no gradient at all" in flag for flag in reading.flags)
+
+
+def test_area_lies_between_the_accuracies_and_median_eps_where_half_are_fooled(subject):
+    (whole,) = MEASURES["robustness_area"](eps=[0.05, 0.1, 0.2], examples=60).read(subject)
+    levels = [value for name, value in whole.evidence.items() if name.startswith("eps")]
+    assert min(levels) < whole.value < 1
+    (reading,) = MEASURES["median_eps"](examples=60, steps=10).read(subject)
+    images = subject.data.test[:60]
+    (result,) = attacks.bim(
+        subject.model, images.inputs(), images.labels, eps=[reading.value * 1.1],
+        loss="margin", steps=10, step_size=1 / 8,
+    )  # fmt: skip
+    assert result.accuracy <= 0.52
+    assert len(reading.arrays["smallest_eps"]) == 60
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"eps": []}, {"eps": [-0.1]}, {"eps": [0.1], "steps": 0}, {"eps": [0.1], "loss": "hinge"},
+     {"eps": [0.1], "examples": 0}, {"eps": [0.1], "step_size": 0.0}],
+)  # fmt: skip
+def test_options_that_mean_nothing_are_refused(options):
+    with pytest.raises(ValidationError):
+        MEASURES["pgd_accuracy"](**options)
