@@ -125,15 +125,18 @@ def test_a_model_that_cannot_be_stacked_trains_one_by_one(monkeypatch, small, ma
 
 
 def test_workers_are_handed_cohorts_on_a_gpu_alone(make_run):
-    tasks = [Task(make_run(seed=seed)) for seed in range(COHORT + 2)]
-    assert [len(batch) for batch in batches(tasks, device="cpu")] == [1] * len(tasks)
-    cohorts = batches(tasks, device="cuda")
-    assert [len(batch) for batch in cohorts] == [9, 9]
+    tasks = [Task(make_run(seed=seed)) for seed in range(2 * COHORT + 4)]
+    alone = batches(tasks, device="cpu", workers=1)
+    assert [len(batch) for batch in alone] == [1] * len(tasks)
+    cohorts = batches(tasks, device="cuda", workers=1)
+    assert [len(batch) for batch in cohorts] == [12, 12, 12]
     assert [task for batch in cohorts for task in batch] == tasks
+    assert [len(batch) for batch in batches(tasks, device="cuda", workers=9)] == [2] * 18
+    assert batches([], device="cuda", workers=2) == []
 
 
 def test_a_local_worker_answers_for_each_run_of_its_cohort(monkeypatch, make_run):
-    monkeypatch.setattr(local, "batches", lambda tasks, device: [tasks])
+    monkeypatch.setattr(local, "batches", lambda tasks, device, workers: [tasks])
     tasks = [Task(make_run(seed=seed, train_size=64)) for seed in range(2)]
     messages = LocalEngine(workers=2).execute(Job((), "cpu", 1e9), tasks)
     outcomes = [message for message in messages if isinstance(message, Outcome)]

@@ -54,12 +54,16 @@ class Engine(Protocol):
         """Messages as they come, one outcome a task; closing the iterator stops the work."""
 
 
-def batches(tasks: Sequence[Task], *, device: str) -> list[list[Task]]:
-    """What workers are handed at a time: cohorts on a GPU, single tasks on a CPU."""
+def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Task]]:
+    """What workers are handed at a time: cohorts on a GPU, single tasks on a CPU.
+
+    Cohorts are small enough that each worker has two or more, so that all end about together.
+    """
     if device != "cuda":
         return [[task] for task in tasks]
     by_id = {task.run.id: task for task in tasks}
-    cohorts = group([task.run for task in tasks], COHORT)
+    size = min(COHORT, -(-len(tasks) // (2 * workers)))
+    cohorts = group([task.run for task in tasks], max(1, size))
     return [[by_id[run.id] for run in cohort.runs] for cohort in cohorts]
 
 

@@ -42,9 +42,9 @@ class LocalEngine:
 
         Closing the iterator stops the workers at once.
         """
-        queue = deque(batches(tasks, device=job.device))
-        deaths: dict[str, int] = {}
         count = self.workers or default_workers(job.device)
+        queue = deque(batches(tasks, device=job.device, workers=count))
+        deaths: dict[str, int] = {}
         workers = [_start(job, number) for number in range(min(count, len(queue)))]
         try:
             while busy := _hand_out(workers, queue):

@@ -50,7 +50,8 @@ class RayEngine:
         remote = ray.remote(_carry_out).options(
             num_cpus=1, num_gpus=1 if job.device == "cuda" else 0, max_retries=0
         )
-        waiting = batches(tasks, device=job.device)[::-1]
+        count = self.workers or int(ray.cluster_resources().get("GPU", 1))  # type: ignore[no-untyped-call]
+        waiting = batches(tasks, device=job.device, workers=count)[::-1]
         deaths = dict.fromkeys((task.run.id for task in tasks), 0)
         under_way: dict[Any, list[Task]] = {}
         checkpoints: dict[str, bytes] = {}
