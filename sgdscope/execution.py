@@ -1,11 +1,12 @@
-"""Carrying out one run: train it, measure it, say what came of it."""
+"""Carrying out runs, one or a cohort: train, measure, say what came of each."""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,11 +14,15 @@ from safetensors.torch import load as read
 from safetensors.torch import save
 from torch import Tensor
 
+from sgdscope import probing
 from sgdscope.data import Dataset
+from sgdscope.lockstep import StackedTraining
 from sgdscope.measuring import Measure, Reading, Subject, fit
 from sgdscope.result import Measurement, Result, Status, array_prefix, environment
 from sgdscope.runs import Options, Run
 from sgdscope.training import Training
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,13 @@ class Outcome:
 
 
 Tell = Callable[[Event | Checkpoint], None]
+Load = Callable[[str], Dataset]
 
 
 def execute(
     task: Task,
     measures: Mapping[str, Measure],
-    load: Callable[[str], Dataset],
+    load: Load,
     *,
     tell: Tell,
     checkpoint_every: float,
@@ -92,6 +98,70 @@ def execute(
         )
 
 
+def execute_cohort(
+    tasks: Sequence[Task],
+    measures: Callable[[Task], Mapping[str, Measure]],
+    load: Load,
+    *,
+    tell: Tell,
+    checkpoint_every: float,
+) -> Iterator[Outcome]:
+    """Carry out tasks of one shape in the fastest way; their outcomes as they come.
+
+    Whatever fails in common is tried again one by one, so that no run suffers from another.
+    The arguments are as for a single task, but ``measures`` gives each task's.
+    """
+    left = {task.run.id: task for task in tasks}
+    if len(tasks) > 1:
+        try:
+            for outcome in _together(tasks, measures, load, tell, checkpoint_every):
+                del left[outcome.result.run.id]
+                yield outcome
+        except Exception:
+            _log.exception("%d runs that train together failed; now one by one", len(left))
+    for task in left.values():
+        yield execute(task, measures(task), load, tell=tell, checkpoint_every=checkpoint_every)
+
+
+def _together(
+    tasks: Sequence[Task],
+    measures: Callable[[Task], Mapping[str, Measure]],
+    load: Load,
+    tell: Tell,
+    checkpoint_every: float,
+) -> Iterator[Outcome]:
+    data = load(tasks[0].run.data).subset(tasks[0].run.train_size)
+    executions = [_Execution(task, measures(task), data, tell) for task in tasks]
+    growing = [execution for execution in executions if not execution.training.finished]
+    if len(growing) > 1:
+        choice = probing.probe([execution.run for execution in growing], data)
+        for execution in growing:
+            execution.method = str(choice)
+        if choice.method != "one by one":
+            for i in range(0, len(growing), choice.together):
+                _train_stacked(growing[i : i + choice.together], choice, tell, checkpoint_every)
+    for execution in executions:
+        execution.train(checkpoint_every)
+        execution.measure()
+        yield execution.outcome()
+
+
+def _train_stacked(
+    executions: Sequence[_Execution], choice: probing.Choice, tell: Tell, checkpoint_every: float
+) -> None:
+    training = StackedTraining([e.training for e in executions], variant=choice.variant)
+    due = time.monotonic() + checkpoint_every
+    while not training.finished:
+        moved = training.advance()
+        for execution in executions:
+            if execution.training in moved:
+                execution.end_epoch()
+        if time.monotonic() >= due:
+            for execution in executions:
+                tell(execution.checkpoint())
+            due = time.monotonic() + checkpoint_every
+
+
 class _Execution:
     """A run being carried out."""
 
@@ -105,6 +175,7 @@ class _Execution:
         self.seconds: dict[str, float] = {}
         self.arrays: dict[str, Tensor] = {}
         self.error: str | None = None
+        self.method = "one by one"
         if task.checkpoint is not None:
             tensors = read(task.checkpoint)
             header = int.from_bytes(task.checkpoint[:8], "little")
@@ -119,25 +190,30 @@ class _Execution:
         self.measured = dict(result.measured)
         self.measurements = list(result.measurements)
         self.seconds = dict(result.seconds)
+        self.method = result.method
         prefix = "arrays."
         self.arrays = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
         for _ in result.history:
             self.tell(Event(self.run.id, "epoch"))
 
     def train(self, checkpoint_every: float) -> None:
-        """Train to the end, taking measures along the way where they ask for it."""
+        """Train to the end."""
         due = time.monotonic() + checkpoint_every
         while not self.training.finished:
             self.training.advance()
-            self.tell(Event(self.run.id, "epoch"))
-            if self.training.diverged:
-                return
-            for name, measure in self.measures.items():
-                if measure.due(len(self.training.history)) and not self.training.finished:
-                    self._take(name, measure.on_the_way())
+            self.end_epoch()
             if time.monotonic() >= due and not self.training.finished:
-                self.tell(self._checkpoint())
+                self.tell(self.checkpoint())
                 due = time.monotonic() + checkpoint_every
+
+    def end_epoch(self) -> None:
+        """Say so, and take the measures that ask for this epoch."""
+        self.tell(Event(self.run.id, "epoch"))
+        if self.training.diverged:
+            return
+        for name, measure in self.measures.items():
+            if measure.due(len(self.training.history)) and not self.training.finished:
+                self._take(name, measure.on_the_way())
 
     def measure(self) -> None:
         """Take the measures that are missing. One that fails spares the others."""
@@ -207,9 +283,11 @@ class _Execution:
             seconds={"train": trained} | self.seconds,
             environment=environment(),
             device=_device_name(self.data.train.pixels.device),
+            method=self.method,
         )
 
-    def _checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> Checkpoint:
+        """The run as it stands."""
         tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.arrays.items()}
         result = self._result("unfinished").model_dump_json()
         return Checkpoint(self.run.id, save(tensors, metadata={"result": result}))

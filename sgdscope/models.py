@@ -59,6 +59,10 @@ class Dropout(nn.Module):
         kept = streams.uniform(self.key, self.step, position) >= self.p
         return x * kept / (1 - self.p)
 
+    def extra_repr(self) -> str:
+        """The share that is dropped."""
+        return f"p={self.p}"
+
 
 def build(
     name: str,
@@ -140,7 +144,7 @@ def c1(*, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     return nn.Sequential(*trunk, *head).train()
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Two 3×3 convolutions beside a shortcut (He et al. 2016, the basic block)."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
@@ -159,6 +163,7 @@ class _Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, width, H / stride, W / stride)."""
         return F.relu(self.block(x) + self.shortcut(x))
 
 
@@ -178,7 +183,7 @@ def _resnet18(shape: tuple[int, int, int], classes: int, *, base: int) -> nn.Seq
     blocks: list[nn.Module] = []
     channels = base
     for width, stride in ((base, 1), (2 * base, 2), (4 * base, 2), (8 * base, 2)):
-        blocks += [_Residual(channels, width, stride), _Residual(width, width, 1)]
+        blocks += [Residual(channels, width, stride), Residual(width, width, 1)]
         channels = width
     return nn.Sequential(
         nn.Conv2d(shape[0], base, 3, padding=1, bias=False), nn.BatchNorm2d(base), nn.ReLU(),

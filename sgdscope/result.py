@@ -61,6 +61,7 @@ class Result(_Record):
     seconds: dict[str, float] = {}  # "train", and each measure by name
     environment: dict[str, str] = {}
     device: str = "cpu"
+    method: str = "one by one"  # how it trained: alone or in a cohort, and the figures that decided
     digests: dict[str, str] = {}  # of the files beside this one, by name
 
     @property

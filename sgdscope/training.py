@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdscope import models, streams
-from sgdscope.data import Dataset, Images, as_inputs, augment
+from sgdscope.data import Dataset, as_inputs, augment
 from sgdscope.measuring.fit import accuracy, logits
 from sgdscope.result import Epoch
 from sgdscope.runs import Run
@@ -62,39 +62,63 @@ class Training:
         reached = run.until_train_loss is not None and epochs > 0
         return reached and self.history[-1].train_loss <= run.until_train_loss  # type: ignore[operator]
 
-    def advance(self) -> None:
-        """Train one epoch (its part that is left, where the run counts steps)."""
-        start = time.perf_counter()
-        epoch = len(self.history) + 1
-        rate = self.run.rate(epoch)
-        for group in self._sgd.param_groups:
-            group["lr"] = rate
+    @property
+    def next_steps(self) -> int:
+        """Updates in the epoch to come: its part that is left, where the run counts steps."""
         steps = len(self.data.train) // self.run.batch_size
-        if self.run.steps is not None:
-            steps = min(steps, self.run.steps - self.steps)
-        losses, hits = self._train_epoch(epoch, steps)
-        seen = steps * self.run.batch_size
+        return steps if self.run.steps is None else min(steps, self.run.steps - self.steps)
+
+    def next_batches(self) -> Tensor:
+        """(steps, batch size), which images make each batch of the epoch to come; on the CPU."""
+        stream = streams.generator(self.run.seed, "order", len(self.history) + 1)
+        order = torch.randperm(len(self.data.train), generator=stream)
+        size = self.run.batch_size
+        return order[: self.next_steps * size].view(self.next_steps, size)
+
+    def advance(self) -> None:
+        """Train one epoch."""
+        start = time.perf_counter()
+        for group in self._sgd.param_groups:
+            group["lr"] = self.run.rate(len(self.history) + 1)
+        losses, hits = self._train_epoch()
         self.model.eval()
+        score = accuracy(logits(self.model, self.data.validation), self.data.validation.labels)
+        self.record(losses, hits, score, seconds=time.perf_counter() - start)
+
+    def record(
+        self, losses: float, hits: int, validation_accuracy: float, *, seconds: float
+    ) -> None:
+        """End the epoch whose updates were made.
+
+        Args:
+            losses: summed over the epoch's images, as ``hits``.
+            hits: images whose largest logit was their label's.
+            validation_accuracy: at the epoch's end.
+            seconds: that it took.
+        """
+        epoch, steps = len(self.history) + 1, self.next_steps
+        seen = steps * self.run.batch_size
         self.history.append(
             Epoch(
                 epoch=epoch,
                 steps=self.steps + steps,
-                learning_rate=rate,
+                learning_rate=self.run.rate(epoch),
                 train_loss=losses / seen,
                 train_accuracy=hits / seen,
-                validation_accuracy=_score(self.model, self.data.validation),
-                seconds=time.perf_counter() - start,
+                validation_accuracy=validation_accuracy,
+                seconds=seconds,
             )
         )
+        self._step.fill_(self.steps)
         self.diverged = not self._sound()
 
-    def _train_epoch(self, epoch: int, steps: int) -> tuple[float, int]:
-        """Make ``steps`` updates; the sum of the losses and the count of hits over their images."""
+    def _train_epoch(self) -> tuple[float, int]:
+        """Make the updates; the sum of the losses and the count of hits over their images."""
         self.model.train()
         device = self._step.device
         losses = torch.zeros((), dtype=torch.float64, device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)
-        for inputs, labels in self._batches(epoch, steps):
+        for inputs, labels in self._batches():
             scores = self.model(inputs)
             loss = F.cross_entropy(scores, labels)
             self._sgd.zero_grad()
@@ -105,15 +129,30 @@ class Training:
             hits += (scores.detach().argmax(1) == labels).sum()
         return losses.item(), int(hits)
 
-    def _batches(self, epoch: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-        run, images = self.run, self.data.train
-        order = torch.randperm(len(images), generator=streams.generator(run.seed, "order", epoch))
-        order = order[: steps * run.batch_size].to(self._step.device)
-        for index in order.view(steps, run.batch_size):
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        images, epoch = self.data.train, len(self.history) + 1
+        for index in self.next_batches().to(self._step.device):
             pixels = images.pixels[index]
             if self.data.augmented:
-                pixels = augment(pixels, index, seed=run.seed, epoch=epoch)
+                pixels = augment(pixels, index, seed=self.run.seed, epoch=epoch)
             yield as_inputs(pixels), images.labels[index]
+
+    @property
+    def velocities(self) -> list[Tensor]:
+        """Of each parameter in turn; zeros before the first update, or without momentum."""
+        kept = (self._sgd.state[p].get("momentum_buffer") for p in self.model.parameters())
+        return [
+            torch.zeros_like(p) if velocity is None else velocity
+            for p, velocity in zip(self.model.parameters(), kept, strict=True)
+        ]
+
+    def set_velocities(self, velocities: Iterable[Tensor]) -> None:
+        """Go on from these, in the order of the parameters; without momentum there are none."""
+        if not self.run.momentum:
+            return
+        for parameter, velocity in zip(self.model.parameters(), velocities, strict=True):
+            buffer = torch.empty_like(parameter, requires_grad=False).copy_(velocity)
+            self._sgd.state[parameter]["momentum_buffer"] = buffer
 
     def state(self) -> dict[str, Tensor]:
         """Weights and velocities; with the history, all that training goes on from."""
@@ -134,17 +173,12 @@ class Training:
         )
         self.model.eval()
         self.diverged = not self._sound()
-        for number, parameter in enumerate(self.model.parameters()):
-            if (velocity := state.get(f"velocity.{number}")) is not None:
-                buffer = torch.empty_like(parameter, requires_grad=False).copy_(velocity)
-                self._sgd.state[parameter]["momentum_buffer"] = buffer
+        velocities = [state[name] for n in range(len(state)) if (name := f"velocity.{n}") in state]
+        if velocities:
+            self.set_velocities(velocities)
 
     def _sound(self) -> bool:
         """Whether the last epoch's loss and every weight are finite."""
         return math.isfinite(self.history[-1].train_loss) and all(
             bool(parameter.isfinite().all()) for parameter in self.model.parameters()
         )
-
-
-def _score(model: nn.Module, images: Images) -> float:
-    return accuracy(logits(model, images), images.labels)

@@ -297,5 +297,5 @@ def test_cuda_without_one_is_refused(monkeypatch):
 
 
 def test_no_more_workers_than_tasks_are_started(monkeypatch):
-    monkeypatch.setattr("sgdscope.engines.local._start", lambda job: pytest.fail("started"))
+    monkeypatch.setattr("sgdscope.engines.local._start", lambda *_: pytest.fail("started"))
     assert list(LocalEngine(workers=4).execute(Job((), "cpu", 30.0), [])) == []

@@ -1,6 +1,14 @@
 """Images as uint8 tensors, and where they come from."""
 
-from sgdscope.data.images import Dataset, Images, as_inputs, augment, split
+from sgdscope.data.images import (
+    Dataset,
+    Images,
+    as_inputs,
+    augment,
+    augmentation_key,
+    crop_and_flip,
+    split,
+)
 from sgdscope.data.sources import DataSource, HubImages, load
 
 __all__ = [
@@ -10,6 +18,8 @@ __all__ = [
     "Images",
     "as_inputs",
     "augment",
+    "augmentation_key",
+    "crop_and_flip",
     "load",
     "split",
 ]

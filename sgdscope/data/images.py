@@ -70,7 +70,7 @@ class Dataset:
         )
 
 
-def augment(pixels: Tensor, index: Tensor, *, seed: int, epoch: int, pad: int = 4) -> Tensor:
+def augment(pixels: Tensor, index: Tensor, *, seed: int, epoch: int) -> Tensor:
     """Random crop of the padded image and random horizontal flip, the whole batch at once.
 
     What an image becomes depends on the seed, the epoch and the image, not on its batch.
@@ -80,12 +80,28 @@ def augment(pixels: Tensor, index: Tensor, *, seed: int, epoch: int, pad: int = 
         index: (N,) which training image each one is.
         seed: the run's seed.
         epoch: the epoch, from 1.
+    """
+    key = torch.tensor(augmentation_key(seed, epoch), device=pixels.device)
+    return crop_and_flip(pixels, index, keys=key.expand(len(index)))
+
+
+def augmentation_key(seed: int, epoch: int) -> int:
+    """The key of all that augmentation draws in one epoch of a run."""
+    return streams.key(seed, "augmentation", epoch)
+
+
+def crop_and_flip(pixels: Tensor, index: Tensor, *, keys: Tensor, pad: int = 4) -> Tensor:
+    """Augment images of one or several runs, each image by its run's key.
+
+    Args:
+        pixels: (N, C, H, W).
+        index: (N,) which training image each one is.
+        keys: (N,) int64.
         pad: zero pixels added on each side before the crop.
     """
     count, channels, height, width = pixels.shape
     device = pixels.device
-    start = torch.tensor(streams.key(seed, "augmentation", epoch), device=device)
-    draws = streams.uniform(start, index[:, None], torch.arange(3, device=device))  # (N, 3)
+    draws = streams.uniform(keys[:, None], index[:, None], torch.arange(3, device=device))  # (N, 3)
     top, left = (draws[:, :2] * (2 * pad + 1)).long().unbind(1)
     rows = top[:, None] + torch.arange(height, device=device)
     columns = left[:, None] + torch.arange(width, device=device)

@@ -6,6 +6,9 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
+
+from sgdscope.cohorts import group
 from sgdscope.execution import Checkpoint, Event, Outcome, Task
 from sgdscope.measuring import Measure
 from sgdscope.plugins import Plugin
@@ -13,6 +16,7 @@ from sgdscope.registry import MEASURES
 from sgdscope.result import Result
 from sgdscope.runs import Run
 
+COHORT = 16  # runs that may train together on a GPU
 ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
 
 Message = Event | Checkpoint | Outcome
@@ -27,7 +31,9 @@ class Job:
     checkpoint_every: float  # seconds
 
     def prepare(self) -> None:
-        """Load the user's parts, in the worker."""
+        """Load the user's parts, in the worker, and have a GPU compute what is asked."""
+        torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
+        torch.backends.cudnn.deterministic = True  # the same bits when a run is repeated
         for plugin in self.plugins:
             plugin.load()
 
@@ -46,6 +52,19 @@ class Engine(Protocol):
 
     def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
         """Messages as they come, one outcome a task; closing the iterator stops the work."""
+
+
+def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Task]]:
+    """What workers are handed at a time: cohorts on a GPU, single tasks on a CPU.
+
+    Cohorts are small enough that each worker has two or more, so that all end about together.
+    """
+    if device != "cuda":
+        return [[task] for task in tasks]
+    by_id = {task.run.id: task for task in tasks}
+    size = min(COHORT, -(-len(tasks) // (2 * workers)))
+    cohorts = group([task.run for task in tasks], max(1, size))
+    return [[by_id[run.id] for run in cohort.runs] for cohort in cohorts]
 
 
 def failure(run: Run, why: str) -> Outcome:

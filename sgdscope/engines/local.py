@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -16,19 +16,19 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Job, Message, failure, measures
-from sgdscope.execution import Checkpoint, Outcome, Task, execute
+from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure, measures
+from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
 
 
 @dataclass
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    task: Task | None = None
+    tasks: list[Task] = field(default_factory=list)  # those without an outcome yet
 
 
 class LocalEngine:
-    """Hands tasks to worker processes; a worker that dies is replaced and its task tried again."""
+    """Hands tasks to worker processes; a worker that dies is replaced and its tasks tried again."""
 
     def __init__(self, *, workers: int | None = None) -> None:
         self.workers = workers  # processes; None: one a core that may be used, or one a GPU
@@ -43,33 +43,27 @@ class LocalEngine:
 
         Closing the iterator stops the workers at once.
         """
-        queue = deque(tasks)
-        deaths: dict[str, int] = {}
         count = self.workers or default_workers(job.device)
-        workers = [_start(job) for _ in range(min(count, len(tasks)))]
+        queue = deque(batches(tasks, device=job.device, workers=count))
+        deaths: dict[str, int] = {}
+        workers = [_start(job, number) for number in range(min(count, len(queue)))]
         try:
-            for worker in workers:
-                _hand(worker, queue)
-            while busy := [worker for worker in workers if worker.task is not None]:
+            while busy := _hand_out(workers, queue):
                 for pipe in wait([worker.pipe for worker in busy]):
                     worker = next(worker for worker in busy if worker.pipe is pipe)
                     try:
                         message = worker.pipe.recv()
                     except (EOFError, OSError):
-                        task = worker.task
-                        assert task is not None
-                        workers[workers.index(worker)] = replacement = _start(job)
-                        deaths[task.run.id] = deaths.get(task.run.id, 0) + 1
-                        if deaths[task.run.id] < ATTEMPTS:
-                            queue.appendleft(task)
-                        else:
-                            yield failure(task.run, _obituary(worker.process))
-                        _hand(replacement, queue)
+                        number = workers.index(worker)
+                        workers[number] = _start(job, number)
+                        for task in reversed(worker.tasks):
+                            deaths[task.run.id] = deaths.get(task.run.id, 0) + 1
+                            if deaths[task.run.id] < ATTEMPTS:
+                                queue.appendleft([task])  # alone: one of several may be to blame
+                            else:
+                                yield failure(task.run, _obituary(worker.process))
                         continue
-                    if isinstance(message, Outcome):
-                        _hand(worker, queue)
-                    if isinstance(message, Checkpoint) and worker.task is not None:
-                        worker.task = replace(worker.task, checkpoint=message.state, prior=None)
+                    _note(worker, message)
                     yield message
         finally:
             for worker in workers:
@@ -82,11 +76,11 @@ def default_workers(device: str) -> int:
     return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))
 
 
-def _start(job: Job) -> _Worker:
+def _start(job: Job, number: int) -> _Worker:
     """Start a worker that Ctrl-C does not reach: stopping is the parent's business."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, job), daemon=True)
+    process = context.Process(target=_work, args=(theirs, job, number), daemon=True)
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process.start()
@@ -96,11 +90,27 @@ def _start(job: Job) -> _Worker:
     return _Worker(process, ours)
 
 
-def _hand(worker: _Worker, queue: deque[Task]) -> None:
-    """Give a worker its next task, if there is one."""
-    worker.task = queue.popleft() if queue else None
-    if worker.task is not None:
-        worker.pipe.send(worker.task)
+def _hand_out(workers: Sequence[_Worker], queue: deque[list[Task]]) -> list[_Worker]:
+    """Give every worker that has nothing to do its next tasks; those that have some."""
+    for worker in workers:
+        if not worker.tasks and queue:
+            worker.tasks = queue.popleft()
+            worker.pipe.send(worker.tasks)
+    return [worker for worker in workers if worker.tasks]
+
+
+def _note(worker: _Worker, message: Message) -> None:
+    """Keep in mind what a worker has done of its tasks."""
+    if isinstance(message, Outcome):
+        run_id = message.result.run.id
+        worker.tasks = [task for task in worker.tasks if task.run.id != run_id]
+    elif isinstance(message, Checkpoint):
+        worker.tasks = [
+            replace(task, checkpoint=message.state, prior=None)
+            if task.run.id == message.run_id
+            else task
+            for task in worker.tasks
+        ]
 
 
 def _obituary(process: BaseProcess) -> str:
@@ -110,10 +120,12 @@ def _obituary(process: BaseProcess) -> str:
     return f"the worker process died ({how}), {ATTEMPTS} times; out of memory is a common cause"
 
 
-def _work(pipe: Connection, job: Job) -> None:
-    """A worker's life: take a task, carry it out, send what came of it."""
+def _work(pipe: Connection, job: Job, number: int) -> None:
+    """A worker's life: take tasks, carry them out, send what came of each."""
     threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
+    if job.device == "cuda":
+        torch.cuda.set_device(number % torch.cuda.device_count())
     job.prepare()
 
     @lru_cache(maxsize=1)
@@ -122,11 +134,10 @@ def _work(pipe: Connection, job: Job) -> None:
 
     try:
         while True:
-            task: Task = pipe.recv()
-            outcome = execute(
-                task, measures(task), load, tell=pipe.send, checkpoint_every=job.checkpoint_every
-            )
-            pipe.send(outcome)
+            for outcome in execute_cohort(
+                pipe.recv(), measures, load, tell=pipe.send, checkpoint_every=job.checkpoint_every
+            ):
+                pipe.send(outcome)
     except (EOFError, OSError):
         return  # the parent is gone
 

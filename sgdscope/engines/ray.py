@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Job, Message, failure, measures
+from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure, measures
 from sgdscope.errors import RequestError
-from sgdscope.execution import Checkpoint, Outcome, Task, execute
+from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
 
 try:
     import ray
@@ -50,30 +50,34 @@ class RayEngine:
         remote = ray.remote(_carry_out).options(
             num_cpus=1, num_gpus=1 if job.device == "cuda" else 0, max_retries=0
         )
-        waiting, deaths = list(reversed(tasks)), dict.fromkeys((t.run.id for t in tasks), 0)
-        under_way: dict[Any, Task] = {}
+        count = self.workers or int(ray.cluster_resources().get("GPU", 1))  # type: ignore[no-untyped-call]
+        waiting = batches(tasks, device=job.device, workers=count)[::-1]
+        deaths = dict.fromkeys((task.run.id for task in tasks), 0)
+        under_way: dict[Any, list[Task]] = {}
         checkpoints: dict[str, bytes] = {}
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < (self.workers or len(tasks)):
-                    task = waiting.pop()
-                    under_way[remote.remote(job, task, store, mailbox)] = task
+                    batch = waiting.pop()
+                    under_way[remote.remote(job, batch, store, mailbox)] = batch
                 finished, _ = ray.wait(list(under_way), num_returns=1, timeout=0.2)
                 for message in _read(mailbox):
                     if isinstance(message, Checkpoint):
                         checkpoints[message.run_id] = message.state
                     yield message
                 for reference in finished:
-                    run = (task := under_way.pop(reference)).run
+                    batch = under_way.pop(reference)
                     try:
-                        yield ray.get(reference)
+                        yield from ray.get(reference)
                     except ray.exceptions.RayError as fault:
-                        deaths[run.id] += 1
-                        if deaths[run.id] < ATTEMPTS:
-                            last = checkpoints.get(run.id, task.checkpoint)
-                            waiting.append(replace(task, checkpoint=last))
-                        else:
-                            yield failure(run, f"its worker died {ATTEMPTS} times: {fault}")
+                        for task in batch:
+                            run = task.run
+                            deaths[run.id] += 1
+                            if deaths[run.id] < ATTEMPTS:
+                                last = checkpoints.get(run.id, task.checkpoint)
+                                waiting.append([replace(task, checkpoint=last)])
+                            else:
+                                yield failure(run, f"its worker died {ATTEMPTS} times: {fault}")
         finally:
             for reference in under_way:
                 ray.cancel(reference, force=True)
@@ -89,15 +93,18 @@ def _read(mailbox: Queue) -> list[Message]:
             return messages
 
 
-def _carry_out(job: Job, task: Task, store: Mapping[str, Any], mailbox: Queue) -> Outcome:
+def _carry_out(
+    job: Job, tasks: Sequence[Task], store: Mapping[str, Any], mailbox: Queue
+) -> list[Outcome]:
     """What runs on a worker. The device is the one that Ray assigned, not whatever is there."""
     torch.set_num_threads(1)
     device = torch.device(job.device)
     job.prepare()
-    return execute(
-        task,
-        measures(task),
+    outcomes = execute_cohort(
+        tasks,
+        measures,
         lambda name: ray.get(store[name]).to(device),
         tell=mailbox.put,
         checkpoint_every=job.checkpoint_every,
     )
+    return list(outcomes)
