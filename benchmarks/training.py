@@ -93,7 +93,7 @@ def by_sgdscope(runs, images, device) -> list[tuple[str, float, float]]:
     """With and without the start of the worker processes."""
     start = time.perf_counter()
     first, outcomes = None, []
-    for message in LocalEngine().execute(Job({}, (), device, 1e9), [Task(run) for run in runs]):
+    for message in LocalEngine().execute(Job((), device, 1e9), [Task(run) for run in runs]):
         if first is None:
             first = time.perf_counter()
         if isinstance(message, Outcome):
