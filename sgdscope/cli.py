@@ -150,13 +150,14 @@ def _show(results: Results, out: Path) -> None:
     from sgdscope.folder import StudyFolder
 
     console.print(summary.table(results, width=console.width))
-    numbered = paper.draw(results, StudyFolder(out).figures)
-    for one in numbered:
-        if one.files and one.missing:
-            console.print(f"figure {one.number} lacks {'; '.join(one.missing)}", style="dim")
-    if drawn := [str(one.number) for one in numbered if one.files]:
-        console.print(f"the paper's figures drawn: {', '.join(drawn)}", highlight=False)
-    page = report.write(StudyFolder(out))
+    folder = StudyFolder(out)
+    page = report.write(folder)
+    drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
+    for number in drawn:
+        if lacking := paper.missing(results, paper.FIGURES[number]):
+            console.print(f"figure {number} lacks {'; '.join(lacking)}", style="dim")
+    if drawn:
+        console.print(f"the paper's figures drawn: {', '.join(map(str, drawn))}", highlight=False)
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
