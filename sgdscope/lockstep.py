@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sgdscope.attacks.victim import chunk_size
 from sgdscope.capture import WARM_UP, captured
 from sgdscope.data import augmentation_key, crop_and_flip
 from sgdscope.layouts import Variant
-from sgdscope.measuring.fit import CHUNK
 from sgdscope.stacking import stack, unstack
 from sgdscope.training import Training
 
@@ -156,8 +156,9 @@ class _Lockstep:
         self.stack.eval()
         images, count = self.data.validation, len(self.members)
         hits = torch.zeros_like(self.hits)
-        for start in range(0, len(images), CHUNK):
-            part = images[start : start + CHUNK]
+        chunk = chunk_size(images.pixels.device)
+        for start in range(0, len(images), chunk):
+            part = images[start : start + chunk]
             inputs = part.inputs()
             answers = self.stack(inputs.expand(count, *inputs.shape)).argmax(2)
             hits += (answers == part.labels).sum(1)

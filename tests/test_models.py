@@ -11,7 +11,7 @@ PAPER = [
     ("m1", GREY, 4_016_050, 8_000),
     ("c1", COLOUR, 1_756_682, 4_096),
     ("resnet18", COLOUR, 11_173_962, 512),
-    ("resnet18-narrow", COLOUR, 701_466, 128),
+    ("resnet18-narrow", COLOUR, 176_402, 64),
 ]
 
 

@@ -19,12 +19,17 @@ CHUNK = {"cpu": 100}
 CHUNK_ELSEWHERE = 4096
 
 
+def chunk_size(device: torch.device) -> int:
+    """Points a pass."""
+    return CHUNK.get(device.type, CHUNK_ELSEWHERE)
+
+
 class Victim:
     """A network whose answers and input gradients are wanted, chunk by chunk."""
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model = model
-        self.chunk = CHUNK.get(device.type, CHUNK_ELSEWHERE)
+        self.chunk = chunk_size(device)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """(N, classes)."""

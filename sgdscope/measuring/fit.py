@@ -4,18 +4,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgdscope.attacks.victim import chunk_size
 from sgdscope.data import Images
 from sgdscope.measuring.base import Measure, Reading, Subject
 from sgdscope.registry import MEASURES
-
-CHUNK = 500  # images per forward pass: a chunk's activations stay near the cache
 
 
 @torch.no_grad()
 def logits(model: nn.Module, images: Images) -> Tensor:
     """(N, classes), in chunks."""
-    starts = range(0, len(images), CHUNK)
-    return torch.cat([model(images[start : start + CHUNK].inputs()) for start in starts])
+    chunk = chunk_size(images.pixels.device)
+    starts = range(0, len(images), chunk)
+    return torch.cat([model(images[start : start + chunk].inputs()) for start in starts])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
