@@ -9,7 +9,7 @@ from typing import Any
 
 from sgdscope.runs import Run
 
-SHAPE = ["model", "data", "train_size", "normalise", "batch_size"]
+SHAPE = ["model", "data", "train_size", "normalise", "precision", "batch_size"]
 SHAPE += ["epochs", "steps", "until_train_loss"]
 
 

@@ -156,7 +156,7 @@ class StudyFolder:
         result = outcome.result.model_copy(update={"digests": digests})
         for name, content in there.items():
             self._write(run_id, name, content)
-        self._write(run_id, RESULT, result.model_dump_json(indent=1).encode())
+        self._write(run_id, RESULT, result.model_dump_json().encode())
         self.run_file(run_id, CHECKPOINT).unlink(missing_ok=True)
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -190,17 +190,24 @@ class StudyFolder:
         return state
 
     def trained(self, run_id: str) -> tuple[Result | None, bytes | None]:
-        """A run's result and weights; where one is damaged it is set aside, and neither counts."""
+        """A run's result and weights; where one is damaged it is set aside, and neither counts.
+
+        A folder may be passed on without weights or arrays, which are large: what was measured
+        stands.
+        """
         result = self.result(run_id)
         if result is None:
             return None, None
-        for name, digest in result.digests.items():
-            file = self.run_file(run_id, name)
-            if not file.is_file() or _digest(file.read_bytes()) != digest:
-                _set_aside(self.run_file(run_id, RESULT), f"{name} is missing or was changed")
+        there = {
+            name: file.read_bytes()
+            for name in result.digests
+            if (file := self.run_file(run_id, name)).is_file()
+        }
+        for name, content in there.items():
+            if _digest(content) != result.digests[name]:
+                _set_aside(self.run_file(run_id, RESULT), f"{name} was changed")
                 return None, None
-        weights = self.run_file(run_id, WEIGHTS)
-        return result, weights.read_bytes() if WEIGHTS in result.digests else None
+        return result, there.get(WEIGHTS)
 
     def result(self, run_id: str) -> Result | None:
         """A finished run's result; a damaged file is set aside, and the run counts as not done."""

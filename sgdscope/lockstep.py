@@ -14,7 +14,7 @@ from sgdscope.capture import WARM_UP, captured
 from sgdscope.data import augmentation_key, crop_and_flip
 from sgdscope.layouts import Variant
 from sgdscope.stacking import stack, unstack
-from sgdscope.training import Training
+from sgdscope.training import Training, autocast
 
 
 class StackedTraining:
@@ -126,8 +126,9 @@ class _Lockstep:
             pixels = crop_and_flip(pixels, index.flatten(), keys=keys)
         images = pixels.view(count, size, *pixels.shape[1:]).to(torch.float32).div_(255)
         labels = self.data.train.labels[index]
-        scores = self.stack(images)
-        losses = F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
+        with autocast(self.members[0].run, images.device):
+            scores = self.stack(images)
+            losses = F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
         losses = losses.view(count, size).mean(1)
         gradients = torch.autograd.grad(losses.sum(), self.parameters)
         gradient = torch.cat([g.flatten(1) for g in gradients], 1)

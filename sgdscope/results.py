@@ -101,6 +101,7 @@ def _settings(result: Result) -> dict[str, Any]:
         "momentum": run.momentum,
         "epochs": result.history[-1].epoch if result.history else 0,
         "seed": run.seed,
+        "precision": run.precision,
     }
 
 

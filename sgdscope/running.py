@@ -90,13 +90,13 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     measures = study.measures_of(run)
     options = {name: measure.model_dump() for name, measure in measures.items()}
     result, weights = folder.trained(run.id)
-    if result is None or weights is None:
+    if result is None:
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
     lacking = {name for name in options if result.measured.get(name) != options[name]}
     if not lacking and result.status != "failed":
         return None
-    if any(measures[name].along for name in lacking):
-        return Task(run, options)
+    if weights is None or any(measures[name].along for name in lacking):
+        return Task(run, options, checkpoint=folder.checkpoint(run.id))
     if any(name in result.measured for name in lacking):
         result = result.model_copy(update={"measured": {}, "measurements": []})
     return Task(run, options, prior=result, weights=weights)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ Seed = Annotated[int, Field(ge=0)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Options = dict[str, Any]
+Precision = Literal["float32", "bf16"]
 
 
 class Run(BaseModel):
@@ -25,6 +26,7 @@ class Run(BaseModel):
     data: str
     train_size: Whole | None = None  # None: all training images
     normalise: bool = True  # standardise pixels inside the model, by the training set's moments
+    precision: Precision = "float32"  # of training: bf16 keeps float32 weights, as autocast does
     schedule: str
     schedule_options: Options
     batch_size: Whole
@@ -37,7 +39,9 @@ class Run(BaseModel):
     @cached_property
     def id(self) -> str:
         """A short hash of the canonical settings."""
-        canonical = json.dumps(self.model_dump(), sort_keys=True)
+        # What came after the first release counts where it is not the default: old ids stay valid.
+        later = {"precision"} if self.precision == "float32" else set()
+        canonical = json.dumps(self.model_dump(exclude=later), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def rate(self, epoch: int) -> float:

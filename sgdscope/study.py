@@ -14,7 +14,7 @@ from sgdscope import budgets, studyfile
 from sgdscope.errors import RequestError, unknown
 from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
-from sgdscope.runs import Momentum, Options, Positive, Run, Seed, Whole
+from sgdscope.runs import Momentum, Options, Positive, Precision, Run, Seed, Whole
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
@@ -70,6 +70,7 @@ class Study(BaseModel):
     seed: Annotated[list[Seed], Axis] = [0]
     train_size: Whole | None = None
     normalise: bool = True
+    precision: Precision = "float32"
     epochs: Whole | None = None
     steps: Whole | None = None
     until_train_loss: Positive | None = None
@@ -121,7 +122,14 @@ class Study(BaseModel):
         if self.part:
             return [run for part in self.part for run in part.runs]
         shared = self.model_dump(
-            include={"train_size", "normalise", "epochs", "steps", "until_train_loss"}
+            include={
+                "train_size",
+                "normalise",
+                "precision",
+                "epochs",
+                "steps",
+                "until_train_loss",
+            }
         )
         grid = itertools.product(self.model, self.data, self._lines(), self.batch_size, self.seed)
         return [

@@ -26,6 +26,14 @@ def initialise(run: Run, data: Dataset) -> nn.Module:
     return model.to(data.train.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
+def autocast(run: Run, device: torch.device) -> torch.autocast:
+    """The context of a forward pass in training, in the run's precision."""
+    # A captured step may not cache casts, and nothing is cast twice in one pass.
+    return torch.autocast(
+        device.type, torch.bfloat16, enabled=run.precision == "bf16", cache_enabled=False
+    )
+
+
 class Training:
     """A network on its way, an epoch at a time.
 
@@ -119,8 +127,9 @@ class Training:
         losses = torch.zeros((), dtype=torch.float64, device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)
         for inputs, labels in self._batches():
-            scores = self.model(inputs)
-            loss = F.cross_entropy(scores, labels)
+            with autocast(self.run, device):
+                scores = self.model(inputs)
+                loss = F.cross_entropy(scores, labels)
             self._sgd.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._sgd.step()

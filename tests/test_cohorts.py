@@ -140,6 +140,18 @@ def test_in_float32_the_difference_is_rounding(tiny, mixed, variant):
     assert max(distance(a, b) for a, b in pairs) < 1e-4
 
 
+def test_bf16_is_rounded_in_a_stack_too(tiny, mixed):
+    losses = {}
+    for precision in ("float32", "bf16"):
+        runs = mixed(precision=precision, epochs=1)
+        for how in (alone, together):
+            members = how(runs, tiny, dtype=torch.float32)
+            losses[precision, how] = torch.tensor([m.history[-1].train_loss for m in members])
+    exact, rounded = losses["float32", alone], losses["bf16", alone]
+    assert torch.allclose(losses["bf16", together], rounded, rtol=0.02)
+    assert not torch.allclose(losses["bf16", together], exact, rtol=1e-6)
+
+
 def test_a_run_does_not_depend_on_its_cohort(tiny, mixed):
     runs = mixed()
     whole = together(runs, tiny)

@@ -156,6 +156,16 @@ def test_a_damaged_file_is_set_aside_and_redone(folder, finished, study_file, ca
     assert contents(folder) == contents(finished)
 
 
+def test_a_folder_without_its_weights_is_finished(folder, study_file):
+    for name in ("weights.safetensors", "arrays.safetensors"):
+        for file in folder.glob(f"runs/*/{name}"):
+            file.unlink()
+    assert missing(Study.load(study_file), StudyFolder(folder)) == []
+    measured = Study.load(study_file, overrides={"measure.train_loss": {}})
+    tasks = missing(measured, StudyFolder(folder))
+    assert [task.prior for task in tasks] == [None] * 4  # the networks are trained again
+
+
 def test_a_folder_of_another_study_is_refused(folder, study_file):
     before = contents(folder)
     with pytest.raises(RequestError, match="belongs to study 'tiny'"):

@@ -114,7 +114,7 @@ def test_the_small_budget_keeps_updates_and_learning_rates(name):
 def test_a_studies_parts_take_a_budget_and_overrides_each():
     small = Study.load("paper", budget="small", overrides={"seed": 0, "schedule": "fixed"})
     assert small.name == "paper-small"
-    assert len(small.runs) == 2 * 4 + 4 * 5 + 4 + 5 + 2 * 3 + 2 * 3
+    assert len(small.runs) == 2 * 4 + 4 * 4 + 4 + 4 + 2 * 3 + 2 * 3
     assert "resnet18-narrow" in {run.model for run in small.runs}
 
 

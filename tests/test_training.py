@@ -67,6 +67,22 @@ def test_training_on_augmented_images_is_heavy_ball_sgd(colour, make_run):
     assert (ours - expected).norm() < 1e-3 * (expected - start).norm()
 
 
+def test_bf16_rounds_the_passes_and_keeps_the_weights(small, make_run):
+    exact, rounded = (train(make_run(precision=p), small) for p in ("float32", "bf16"))
+    assert {parameter.dtype for parameter in rounded.model.parameters()} == {torch.float32}
+    assert not torch.equal(weights(rounded.model), weights(exact.model))
+    assert (weights(rounded.model) - weights(exact.model)).norm() < 0.05 * weights(
+        exact.model
+    ).norm()
+    again = train(make_run(precision="bf16"), small)
+    assert torch.equal(weights(again.model), weights(rounded.model))
+
+
+def test_a_runs_id_outlives_settings_that_came_later(make_run):
+    assert make_run().id == "f8b67fe7c6f4"
+    assert make_run(precision="bf16").id != make_run().id
+
+
 def test_the_last_partial_batch_is_dropped(small, make_run):
     trained = train(make_run(batch_size=50, epochs=2), small)
     assert [epoch.steps for epoch in trained.history] == [192 // 50, 2 * (192 // 50)]
