@@ -26,6 +26,7 @@ LABELS = {
     "asam_sharpness": "ASAM sharpness",
     "keskar_sharpness": "Keskar’s sharpness",
 }
+PROGRESS = {"loss": "training loss", "gradient_time": "lr · updates"}  # how far training got
 PAPER = {"fixed": "LR", "constant-ratio": "LR/BS", "step-decay": "Benchmark"}
 
 # The colours of each schedule's first and last line, on a light ground and on a dark one; those

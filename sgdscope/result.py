@@ -6,6 +6,7 @@ import os
 import platform
 from functools import cache
 from importlib.metadata import version
+from itertools import accumulate
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -70,13 +71,26 @@ class Result(_Record):
         return self.history[-1].steps if self.history else 0
 
     @property
-    def lr_steps(self) -> float:
-        """Learning rate summed over the updates: how far gradient flow would have gone."""
-        total, before = 0.0, 0
-        for epoch in self.history:
-            total += epoch.learning_rate * (epoch.steps - before)
-            before = epoch.steps
-        return total
+    def noise_scale(self) -> float:
+        """lr·N/(B(1 − m)) at the first epoch's learning rate; N: the images of its full batches.
+
+        The temperature of SGD's noise (Smith and Le 2018).
+        """
+        if not self.history:
+            return float("nan")
+        first = self.history[0]
+        return first.learning_rate * first.steps / (1 - self.run.momentum)
+
+    @property
+    def lr_steps(self) -> list[float]:
+        """After each epoch, the learning rate summed over the updates: gradient flow's time."""
+        before = [0, *(epoch.steps for epoch in self.history)]
+        return list(
+            accumulate(
+                epoch.learning_rate * (epoch.steps - steps)
+                for epoch, steps in zip(self.history, before, strict=False)
+            )
+        )
 
 
 @cache

@@ -48,7 +48,9 @@ class Results:
         runs = [_settings(result) | _outcome(result) for result in ordered]
         rows = [row for result in ordered for row in _measurements(result)]
         epochs = [
-            _settings(result) | epoch.model_dump() for result in ordered for epoch in result.history
+            _settings(result) | epoch.model_dump() | {"lr_steps": lr_steps}
+            for result in ordered
+            for epoch, lr_steps in zip(result.history, result.lr_steps, strict=True)
         ]
         columns = [*SETTINGS, "epoch", "measure", "eps", "value", "status", "steps", "lr_steps"]
         table = pd.DataFrame(
@@ -109,7 +111,8 @@ def _outcome(result: Result) -> dict[str, Any]:
     return {
         "status": result.status,
         "steps": result.steps,
-        "lr_steps": result.lr_steps,
+        "lr_steps": result.lr_steps[-1] if result.history else 0.0,
+        "noise_scale": result.noise_scale,
         "final_train_loss": result.history[-1].train_loss if result.history else float("nan"),
         "seconds": sum(result.seconds.values()),
         "device": result.device,

@@ -10,10 +10,13 @@ import pandas as pd
 from sgdscope import palette
 from sgdscope.palette import Line
 from sgdscope.results import Results
+from sgdscope.trajectories import trajectories
 
 LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
 # In this order, before everything else: what the paper shows, and the attack to trust.
 FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "strong_accuracy", "top_eigenvalue")
+
+NO_FLOOR = ("median_eps", "robustness_area")  # robustness that no eps brings to 0
 
 
 class View:
@@ -83,6 +86,19 @@ class View:
         times = single.groupby(["measure", "run"])["epoch"].nunique()
         several = set(times[times > 1].index.get_level_values("measure"))
         return [measure for measure in self.measures if measure in several]
+
+    def followed(self, panel: str) -> dict[str, float | None]:
+        """What was asked of a panel's runs while they trained; of an attack the telling eps."""
+        if self.table.empty:
+            return {}
+        own = self.table[(self.table["panel"] == panel) & (self.table["status"] == "done")]
+        found: dict[str, float | None] = {}
+        for name in ("test_accuracy", *self.main_attacks, *NO_FLOOR, "top_eigenvalue"):
+            rows = own[own["measure"] == name]
+            if rows.groupby("run")["epoch"].nunique().max() > 1:
+                ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+                found[name] = telling_eps(ends) if name in self.attacks else None
+        return found
 
     @cached_property
     def seeds(self) -> pd.Series:
@@ -160,12 +176,11 @@ class View:
             return rows
         return pd.concat([clean[clean["run"].isin(rows["run"])], rows], ignore_index=True)
 
-    def along(self, measure: str) -> pd.DataFrame:
-        """A measure at every epoch it was taken, with that epoch's learning rate in ``rate``."""
-        rows = self.table[(self.table["measure"] == measure) & self.table["eps"].isna()]
-        rates = self.history[["run", "epoch", "learning_rate"]]
-        rates = rates.rename(columns={"learning_rate": "rate"})
-        return rows.merge(rates, on=["run", "epoch"], how="left")
+    def along(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
+        """A measure at every epoch it was taken, with how far training had got by then."""
+        rows = self.table[self.table["measure"] == measure]
+        rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
+        return trajectories(rows, history=self.history, table=self.table)
 
 
 NO_ROWS = pd.DataFrame(columns=["run", "panel", "line", "status", "batch_size", "eps", "value"])
@@ -188,7 +203,7 @@ def good(rows: pd.DataFrame) -> pd.Series:
     return rows.loc[rows["status"] == "done", "value"].dropna()
 
 
-def stability_limit(momentum: float, rate: pd.Series) -> pd.Series:
+def stability_limit(momentum: float | pd.Series, rate: pd.Series) -> pd.Series:
     """2 (1 + m) / learning rate: above it, full-batch heavy ball does not converge."""
     return 2 * (1 + momentum) / rate
 

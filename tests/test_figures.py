@@ -18,6 +18,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def test_every_figure(results: Results) -> None:
     wanted = ["test_accuracy", "top_eigenvalue", "learning-stdcnn-mnist"]
     wanted += ["top_eigenvalue-by-epoch-stdcnn-mnist"]
+    wanted += [f"progress-by-{what}-stdcnn-mnist" for what in ("training_loss", "lr-updates")]
+    wanted.append("why-stdcnn-mnist")
     for attack in ("fgsm_accuracy", "pgd_accuracy"):
         wanted.append(f"{attack}-by-eps-stdcnn-mnist")
         wanted += [f"{attack}-eps{eps}" for eps in ("0.05", "0.1", "0.3")]

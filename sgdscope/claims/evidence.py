@@ -178,10 +178,7 @@ class Evidence:
     def _taken(self, quantity: Quantity) -> pd.DataFrame:
         """Every measurement of a quantity, with the training loss beside it."""
         if quantity not in self._curves:
-            table = self.view.table
-            rows = table[table["measure"] == quantity.measure]
-            rows = rows[rows["eps"].isna() if quantity.eps is None else rows["eps"] == quantity.eps]
-            self._curves[quantity] = progress.curves(self.results, rows)
+            self._curves[quantity] = self.view.along(quantity.measure, eps=quantity.eps)
         return self._curves[quantity]
 
     def _chosen(

@@ -5,35 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sgdscope.results import Results
-
-
-def curves(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows taken along training, with the training loss and learning rate of their epoch.
-
-    The loss is that measured at the same epoch (evaluation mode, no augmentation) where a study
-    measured ``train_loss`` along the way, and otherwise the epoch's mean from the history.
-
-    Args:
-        results: of a study.
-        rows: of its table: one measure, one eps, any epochs.
-
-    Returns:
-        The rows with ``loss``, ``rate`` and ``along``: the value on the examples that were measured
-        along the way, at the end too.
-    """
-    history = results.history[["run", "epoch", "train_loss", "learning_rate"]]
-    history = history.rename(columns={"train_loss": "loss", "learning_rate": "rate"})
-    found = rows.merge(history, on=["run", "epoch"], how="inner")
-    rows_of_loss = results.table[results.table["measure"] == "train_loss"]
-    measured = rows_of_loss.set_index(["run", "epoch"])["value"]
-    losses = measured.reindex(pd.MultiIndex.from_frame(found[["run", "epoch"]])).to_numpy(float)
-    everywhere = pd.Series(~np.isnan(losses)).groupby(found["run"]).transform("all")
-    found["loss"] = found["loss"].where(~everywhere, losses).clip(lower=1e-12)
-    subset = found["along_value"] if "along_value" in found else found["value"]
-    found["along"] = subset.fillna(found["value"])
-    return found
-
 
 def at_end(taken: pd.DataFrame) -> pd.DataFrame:
     """The last row of each run."""
@@ -47,7 +18,7 @@ def at_equal_loss(taken: pd.DataFrame) -> tuple[pd.DataFrame, float | None]:
     lowest.
 
     Args:
-        taken: as from ``curves``.
+        taken: as ``trajectories`` gives them.
 
     Returns:
         The runs that pass it, with interpolated ``value`` and the later epoch's ``rate``, and the

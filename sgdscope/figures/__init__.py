@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgdscope import views
+from sgdscope import palette, views
 from sgdscope.files import write_atomically
 from sgdscope.results import Results
 from sgdscope.spectra import spectra
@@ -83,14 +83,27 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
             name = f"spectral_density-by-eigenvalue-{_slug(panel)}"
             yield name, partial(density.spectrum, view, panel, own)
     if not view.history.empty:
-        for panel, _ in view.by_panel(view.history):
-            yield f"learning-{_slug(panel)}", partial(curves.learning, view, panel)
+        yield from _while_training(view)
     for measure in view.along_training:
         for panel, _ in view.by_panel(view.along(measure)):
             name = f"{measure}-by-epoch-{_slug(panel)}"
             yield name, partial(curves.along, view, measure, panel)
 
 
+def _while_training(view: View) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """How far runs got, what that goes with, and what was measured on the way."""
+    from sgdscope.figures import batches, curves
+
+    for panel in view.panels:
+        slug = _slug(panel)
+        yield f"learning-{slug}", partial(curves.learning, view, panel)
+        yield f"why-{slug}", partial(batches.why, view, panel)
+        if view.followed(panel):
+            for column, against in palette.PROGRESS.items():
+                drawing = partial(curves.progress, view, panel, column)
+                yield f"progress-by-{_slug(against)}-{slug}", drawing
+
+
 def _slug(panel: str) -> str:
-    """A panel's name as part of a file's."""
-    return panel.replace(" on ", "-")
+    """A name as part of a file's."""
+    return panel.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdscope import intervals, palette, views
+from sgdscope import causes, intervals, palette, views
 from sgdscope.figures import canvas
 from sgdscope.views import View
 
@@ -54,6 +54,35 @@ def attack(view: View, name: str, *, eps: float) -> Figure:
     handles += _others(view, rows, axes, accuracy=True)
     note = f"line: mean over seeds; {intervals.describe(spreads['seeds'])}"
     canvas.legend(figure, handles, note=note)
+    return figure
+
+
+def why(view: View, panel: str) -> Figure:
+    """What else differs with batch size: progress, noise, stability and confidence."""
+    found = causes.causes(view)
+    found = found[found["panel"] == panel]
+    shown = {name: own for name in causes.LABELS if len(own := causes.values(found, name))}
+    figure, axes = canvas.sheet(
+        [causes.LABELS[name].replace(", ", ",\n") for name in shown],
+        f"What else differs, {panel}",
+        xlabel="batch size",
+        columns=4,
+        height=1.5,
+        share="none",
+    )
+    seeds = pd.Series(dtype=int)
+    for ax, (name, rows) in zip(axes, shown.items(), strict=True):
+        canvas.batch_axis(ax, view.sizes)
+        log = palette.on_log_axis(name, views.good(rows))
+        if log:
+            canvas.log_axis(ax.yaxis)
+        spreads = intervals.over_seeds(rows, BY, log=log)
+        seeds = spreads["seeds"]
+        _lines(view, ax, spreads)
+        _marks(view, ax, rows, floor=views.floor(rows) if log else None)
+    rows = next(iter(shown.values()))
+    handles = canvas.keys(view, rows) + canvas.extras(view.lost(rows), rows, chance=False)
+    canvas.legend(figure, handles, note=f"line: mean over seeds; {intervals.describe(seeds)}")
     return figure
 
 

@@ -86,9 +86,9 @@ def sheet(
     xlabel: str,
     columns: int | None = None,
     height: float = 1.9,
-    share: Literal["all", "row"] = "all",
+    share: Literal["all", "row", "none"] = "all",
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel a title, sharing the x axis, and the y axis at least along a row."""
+    """A figure with one panel a title, sharing the x axis; ``share``: which share the y axis."""
     count = len(titles)
     columns = columns or (count if count <= 3 else 2 if count == 4 else 3)
     rows = -(-count // columns)
@@ -102,7 +102,9 @@ def sheet(
     for i, (ax, name) in enumerate(zip(axes, titles, strict=False)):
         name = name.replace(", ", ",\n") if columns > 4 else name  # narrow: in two lines
         ax.set_title(name, loc="left", color=FAINT if count == 1 else INK)
-        ax.tick_params(labelbottom=i + columns >= count, labelleft=i % columns == 0)
+        ax.tick_params(
+            labelbottom=i + columns >= count, labelleft=share == "none" or i % columns == 0
+        )
         ax.set_xlabel(xlabel if i + columns >= count else "")
     return figure, axes[:count]
 

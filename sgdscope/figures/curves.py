@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -67,6 +69,50 @@ def along(view: View, measure: str, panel: str) -> Figure:
         handles.append(Line2D([], [], color=canvas.FAINT, ls=":", label="2(1 + m)/learning rate"))
     canvas.legend(figure, handles, note=_note(seeds, rows))
     return figure
+
+
+def progress(view: View, panel: str, against: str) -> Figure:
+    """What was measured while runs trained, against how far they had got: one curve a run."""
+    followed = view.followed(panel)
+    taken = {name: _finished(view.along(name, eps=eps), panel) for name, eps in followed.items()}
+    lines = [line for line, _ in view.by_line(pd.concat(taken.values()))]
+    figure, axes = canvas.sheet(
+        [line.label for line in lines] + [""] * (len(lines) * (len(taken) - 1)),
+        f"At equal progress, {panel}",
+        xlabel=palette.PROGRESS[against],
+        columns=len(lines),
+        height=1.2,
+        share="row",
+    )
+    colours = palette.batch_colours(view.sizes)
+    canvas.log_axis(axes[0].xaxis)
+    if against == "loss":
+        axes[0].invert_xaxis()  # training goes from left to right
+    for place, (name, rows) in enumerate(taken.items()):
+        row = axes[place * len(lines) : (place + 1) * len(lines)]
+        eps = followed[name]
+        label = palette.label(name).replace(", ", ",\n").replace(" smallest", "\nsmallest")
+        row[0].set_ylabel(label + ("" if eps is None else f",\neps {eps:g}"))
+        parts = {line.key: own for line, own in view.by_line(rows)}
+        for line, ax in zip(lines, row, strict=True):
+            _trajectories(ax, parts.get(line.key, rows.iloc[:0]), against, colours)
+            if palette.is_accuracy(name):
+                canvas.accuracy_axis(ax, view.chance(panel))
+        if palette.on_log_axis(name, rows["along"]):
+            canvas.log_axis(row[0].yaxis)
+    canvas.legend(figure, _batch_keys(colours), note="one curve a run")
+    return figure
+
+
+def _finished(rows: pd.DataFrame, panel: str) -> pd.DataFrame:
+    return rows[(rows["panel"] == panel) & (rows["status"] == "done")]
+
+
+def _trajectories(ax: Axes, rows: pd.DataFrame, x: str, colours: dict[int, str]) -> None:
+    looks: dict[str, Any] = {"marker": "o", "markersize": 1.6, "linewidth": 0.8, "alpha": 0.85}
+    for (size, _), own in rows.groupby(["batch_size", "run"]):
+        own = own.sort_values("epoch")
+        ax.plot(own[x], own["along"], color=colours[int(str(size))], **looks)
 
 
 def _by_batch(ax: Axes, rows: pd.DataFrame, colours: dict[int, str], *, log: bool) -> pd.Series:

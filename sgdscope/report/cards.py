@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sgdscope import intervals, palette, views
+from sgdscope.causes import LABELS, causes, values
 from sgdscope.report import plots
 from sgdscope.spectra import Spectrum, described, spectra
 from sgdscope.views import View
@@ -57,6 +58,8 @@ def cards(view: View) -> Iterator[Card]:
     if found := spectra(view):
         yield _spectrum(view, found)
     if not view.history.empty:
+        yield from _causes(view)
+        yield from _progress(view)
         for column, title in LEARNING.items():
             rows = view.history.assign(value=view.history[column])
             yield _along(view, rows, column, "learning", title)
@@ -130,6 +133,67 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
                 for plot in plots.against_batch(view, name, {"measure": said})
             ],
         )
+
+
+def _causes(view: View) -> Iterator[Card]:
+    """Progress, noise and confidence, behind a choice."""
+    found = causes(view)
+    rows = {label: (name, values(found, name)) for name, label in LABELS.items()}
+    rows = {label: (name, own) for label, (name, own) in rows.items() if not own.empty}
+    yield Card(
+        id="causes",
+        section="why",
+        title="What else differs",
+        controls={"show": Control([*rows], next(iter(rows)))},
+        note=_means(view),
+        scale="as drawn",
+        plots=[
+            plot
+            for label, (name, own) in rows.items()
+            for plot in plots.rows_against_batch(view, own, name, {"show": label}, clean={})
+        ],
+    )
+
+
+def _progress(view: View) -> Iterator[Card]:
+    """Do runs of different batch sizes measure the same when they have trained equally far?"""
+    followed = {panel: view.followed(panel) for panel in view.panels}
+    named = {palette.label(name): name for own in followed.values() for name in own}
+    drawn = [
+        plot
+        for said, name in named.items()
+        for panel, own in followed.items()
+        if name in own
+        for plot in _lines_against_progress(view, panel, said, name, own[name])
+    ]
+    if not drawn:
+        return
+    main = palette.label(view.main_attacks[-1]) if view.main_attacks else ""
+    first = next((plot for plot in drawn if plot["choice"]["measure"] == main), drawn[0])["choice"]
+    lines = [line.label for line in view.lines]
+    yield Card(
+        id="progress",
+        section="progress",
+        title="At equal progress",
+        controls={
+            "measure": Control([*named], first["measure"]),
+            "against": Control([*palette.PROGRESS.values()], first["against"]),
+            "show": Control(lines, first["show"]),
+        },
+        note="One curve a run, a point each time it was measured. Dotted: chance.",
+        scale="as drawn",
+        plots=drawn,
+    )
+
+
+def _lines_against_progress(
+    view: View, panel: str, said: str, name: str, eps: float | None
+) -> Iterator[dict[str, Any]]:
+    rows = view.along(name, eps=eps)
+    for line, own in view.by_line(rows[(rows["panel"] == panel) & (rows["status"] == "done")]):
+        for column, against in palette.PROGRESS.items():
+            choice = {"measure": said, "against": against, "show": line.label}
+            yield from plots.against_progress(view, name, own, column, choice)
 
 
 def _relation(view: View) -> Card:

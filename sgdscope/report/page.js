@@ -65,7 +65,8 @@ const described = (place) => {
   }
   parts.push(
     `lr ${get("learning_rate")} · ${get("steps")} steps · lr·steps ${get("lr_steps")}`,
-    `final training loss ${get("final_train_loss")} · ${get("status")} · run ${get("run")}`,
+    `noise scale ${get("noise_scale")} · final training loss ${get("final_train_loss")}`,
+    `${get("status")} · run ${get("run")}`,
   );
   return parts.join("<br>");
 };
@@ -384,7 +385,7 @@ const cells = () => {
   const names = { momentum: "m", batch_size: "batch", learning_rate: "lr", lr_steps: "lr · steps", final_train_loss: "train loss" };
   const varied = (name) => new Set(tables.runs.map((run) => run[column[name]])).size > 1;
   const first = ["model", "data"].filter(varied);
-  const last = ["schedule_options", "epochs", "seconds", "run"];
+  const last = ["schedule_options", "epochs", "noise_scale", "seconds", "run"];
   const of = (name) => ({ name: names[name] ?? name.replaceAll("_", " "), get: (i) => tables.runs[i][column[name]] });
   const measured = new Map();
   for (const reading of tables.readings) {

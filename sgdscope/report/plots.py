@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -49,6 +49,8 @@ TEMPLATE = go.layout.Template(
 # A second y axis, without a scale, for runs that have no value: they stand at its foot.
 _FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 
+_PLACES = ["panel", "line", "batch_size"]
+
 Plot = dict[str, Any]
 Choice = dict[str, str]
 
@@ -57,13 +59,24 @@ def against_batch(
     view: View, measure: str, choice: Choice, *, eps: float | None = None
 ) -> Iterator[Plot]:
     """One measure at the end of training against batch size."""
-    rows = view.at_end(measure, eps=eps)
-    log = palette.on_log_axis(measure, views.good(rows))
-    by = ["panel", "line", "batch_size"]
-    spreads = _parts(_gapped(view, intervals.over_seeds(rows, by, log=log)))
     clean = {}
     if eps is not None:
-        clean = _parts(_gapped(view, intervals.over_seeds(view.at_end("test_accuracy"), by)))
+        above = intervals.over_seeds(view.at_end("test_accuracy"), _PLACES)
+        clean = _parts(_gapped(view, above))
+    yield from rows_against_batch(view, view.at_end(measure, eps=eps), measure, choice, clean=clean)
+
+
+def rows_against_batch(
+    view: View,
+    rows: pd.DataFrame,
+    measure: str,
+    choice: Choice,
+    *,
+    clean: Mapping[str, pd.DataFrame],
+) -> Iterator[Plot]:
+    """One value a run against batch size; ``clean``: test accuracies to draw dashed, by panel."""
+    log = palette.on_log_axis(measure, views.good(rows))
+    spreads = _parts(_gapped(view, intervals.over_seeds(rows, _PLACES, log=log)))
     axis = {
         "type": "log",
         "tickvals": view.sizes,
@@ -133,6 +146,25 @@ def along(
                 ]
                 drawn.append(traces.limit(measured, line, name=name, group=group, colour=colour))
         yield _plot(view, panel, choice, drawn, measure, log=log, xaxis=axis)
+
+
+def against_progress(
+    view: View, measure: str, rows: pd.DataFrame, against: str, choice: Choice
+) -> Iterator[Plot]:
+    """The runs of one line while they trained, against a column that tells how far they had got."""
+    log = palette.on_log_axis(measure, rows["along"])
+    axis: dict[str, Any] = {"type": "log", "title": {"text": palette.PROGRESS[against]}}
+    if against == "loss":
+        axis["autorange"] = "reversed"  # training goes from left to right
+    colours = palette.batch_colours(view.sizes)
+    for panel, own in view.by_panel(rows):
+        drawn = [
+            traces.trajectory(run.sort_values("epoch"), against, colours[int(str(size))])
+            for (size, _), run in own.groupby(["batch_size", "run"])
+        ]
+        eps = own["eps"].iloc[0]
+        made = _plot(view, panel, choice, drawn, measure, log=log, xaxis=axis)
+        yield made if pd.isna(eps) else made | {"panel": f"{panel}, eps {eps:g}"}
 
 
 def density(line: Line, spectra: Sequence[Spectrum], choice: Choice) -> Iterator[Plot]:

@@ -23,6 +23,16 @@ PLOTTED = {
         "hollow: flagged or not converged. Point at anything to see its run; click to find it in "
         "the table.",
     ),
+    "progress": (
+        "At equal progress",
+        "Runs of different batch sizes while they trained. Curves that fall on each other say that "
+        "batch size acts through how far training got, and through nothing else.",
+    ),
+    "why": (
+        "Why",
+        "What else differs with batch size: progress (training loss, updates), noise and stability "
+        "of SGD, confidence. A difference in robustness may be no more than one of these.",
+    ),
     "relation": ("λ₁ and robustness", "Does λ₁ tell how robust a network is?"),
     "eps": ("By eps", "How fast accuracy falls as the attack grows."),
     "spectrum": (

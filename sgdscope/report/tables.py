@@ -12,7 +12,7 @@ from sgdscope.views import View
 
 RUN_COLUMNS = ["run", "model", "data", "schedule", "schedule_options", "momentum", "batch_size"]
 RUN_COLUMNS += ["learning_rate", "epochs", "seed", "status", "steps", "lr_steps"]
-RUN_COLUMNS += ["final_train_loss", "seconds"]
+RUN_COLUMNS += ["noise_scale", "final_train_loss", "seconds"]
 MAIN = ("test_accuracy", "top_eigenvalue")  # and the attacks: columns shown from the beginning
 NOT_EVIDENCE = {
     *RUN_COLUMNS,

@@ -83,6 +83,23 @@ def limit(rows: pd.DataFrame, line: Line, *, name: str, group: str, colour: str)
     )
 
 
+def trajectory(rows: pd.DataFrame, x: str, colour: str) -> go.Scatter:
+    """One run while it trained: a point each time it was measured."""
+    first = rows.iloc[0]
+    name = f"batch size {first['batch_size']}, seed {first['seed']}"
+    return go.Scatter(
+        x=numbers(rows[x]),
+        y=numbers(rows["along"]),
+        mode="lines+markers",
+        line={"color": colour, "width": 1.4},
+        marker={"size": 5},
+        legendgroup=f"batch size {first['batch_size']}",
+        customdata=numbers(rows["epoch"]),
+        hovertemplate=f"<b>{name}</b><br>epoch %{{customdata}}<br>%{{x:.4g}}: "
+        "<b>%{y:.4g}</b><extra></extra>",
+    )
+
+
 def density(one: Spectrum, line: Line, floor: float) -> go.Scatter:
     """A spectrum, with gaps where nothing lies; the page's script draws the band."""
     there = one.density >= floor
