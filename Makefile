@@ -22,7 +22,7 @@ lint: .venv/.lint  ## check format, style and types
 	touch $@
 
 .venv/.test: .venv/.run
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) --editable '.[test,ray]'
 	touch $@
 
 .venv/.lint: .venv/.run

@@ -174,7 +174,7 @@ def _progress(view: View) -> Iterator[Card]:
     yield Card(
         id="progress",
         section="progress",
-        title="At equal progress",
+        title="At equal progress" if len(named) > 1 else next(iter(named)),
         controls={
             "measure": Control([*named], first["measure"]),
             "against": Control([*palette.PROGRESS.values()], first["against"]),
