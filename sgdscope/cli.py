@@ -117,16 +117,14 @@ def _run(study: Study, home: Path, out: Path, **how: Any) -> Results:
     console.print(
         f"[bold]{study.name}[/]: {len(study.runs)} runs, results in {out}", highlight=False
     )
-    with RunProgress(console) as progress:
-        try:
+    try:
+        with RunProgress(console) as progress:
             return run(study, out=out, home=home, watcher=progress, **how)
-        except KeyboardInterrupt:
-            progress.__exit__(None, None, None)
-            errors.print(
-                f"stopped; every finished run is kept in {out}. "
-                "The same command goes on from there."
-            )
-            raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        errors.print(
+            f"stopped; every finished run is kept in {out}. The same command goes on from there."
+        )
+        raise typer.Exit(130) from None
 
 
 @app.command("report")

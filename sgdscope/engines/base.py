@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -80,6 +81,18 @@ def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Ta
     size = min(COHORT, -(-len(tasks) // (2 * workers)))
     cohorts = group([task.run for task in tasks], max(1, size))
     return [[by_id[run.id] for run in cohort.runs] for cohort in cohorts]
+
+
+class Deaths:
+    """How often the worker of each run died."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def too_many(self, run: Run) -> bool:
+        """Count one more; whether it is time to give up."""
+        self._counts[run.id] += 1
+        return self._counts[run.id] >= ATTEMPTS
 
 
 def failure(run: Run, why: str) -> Outcome:

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure, measures
+from sgdscope.engines.base import ATTEMPTS, Deaths, Job, Message, batches, failure, measures
 from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
 
 
@@ -45,7 +45,7 @@ class LocalEngine:
         """
         count = self.workers or default_workers(job.device)
         queue = deque(batches(tasks, device=job.device, workers=count))
-        deaths: dict[str, int] = {}
+        deaths = Deaths()
         workers = [_start(job, number) for number in range(min(count, len(queue)))]
         try:
             while busy := _hand_out(workers, queue):
@@ -57,11 +57,10 @@ class LocalEngine:
                         number = workers.index(worker)
                         workers[number] = _start(job, number)
                         for task in reversed(worker.tasks):
-                            deaths[task.run.id] = deaths.get(task.run.id, 0) + 1
-                            if deaths[task.run.id] < ATTEMPTS:
-                                queue.appendleft([task])  # alone: one of several may be to blame
-                            else:
+                            if deaths.too_many(task.run):
                                 yield failure(task.run, _obituary(worker.process))
+                            else:
+                                queue.appendleft([task])  # alone: one of several may be to blame
                         continue
                     _note(worker, message)
                     yield message

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Job, Message, batches, failure, measures
+from sgdscope.engines.base import ATTEMPTS, Deaths, Job, Message, batches, failure, measures
 from sgdscope.errors import RequestError
 from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
 
@@ -52,7 +52,7 @@ class RayEngine:
         )
         count = self.workers or int(ray.cluster_resources().get("GPU", 1))  # type: ignore[no-untyped-call]
         waiting = batches(tasks, device=job.device, workers=count)[::-1]
-        deaths = dict.fromkeys((task.run.id for task in tasks), 0)
+        deaths = Deaths()
         under_way: dict[Any, list[Task]] = {}
         checkpoints: dict[str, bytes] = {}
         try:
@@ -72,12 +72,11 @@ class RayEngine:
                     except ray.exceptions.RayError as fault:
                         for task in batch:
                             run = task.run
-                            deaths[run.id] += 1
-                            if deaths[run.id] < ATTEMPTS:
+                            if deaths.too_many(run):
+                                yield failure(run, f"its worker died {ATTEMPTS} times: {fault}")
+                            else:
                                 last = checkpoints.get(run.id, task.checkpoint)
                                 waiting.append([replace(task, checkpoint=last)])
-                            else:
-                                yield failure(run, f"its worker died {ATTEMPTS} times: {fault}")
         finally:
             for reference in under_way:
                 ray.cancel(reference, force=True)
