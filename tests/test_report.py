@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import synthetic
+import tomli_w
 
 from sgdscope import report
 from sgdscope.errors import RequestError
@@ -280,3 +281,14 @@ def test_no_torch(tmp_path: Path) -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_study_with_parts_says_what_each_asked(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, mishaps=False)
+    parts = [folder.settings() | {"name": name} for name in ("one", "other")]
+    runs = overview.planned(parts[0])
+    folder.study_file.write_text(tomli_w.dumps({"name": "both", "part": parts}))
+    page = Page(report.write(folder).read_text(encoding="utf-8"))
+    assert f"{runs} / {2 * runs}" in page.text
+    assert all(f"{part['name']} {runs} runs" in page.text for part in parts)

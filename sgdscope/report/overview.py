@@ -27,12 +27,30 @@ def head(settings: dict[str, Any], finished: Sequence[Result], view: View) -> st
         f'<p class="question">{question}</p></header>'
         f'<div class="tiles">{"".join(_tiles(settings, finished, view))}</div>'
         + ("" if finished else '<p class="empty">No run has finished yet.</p>')
-        + markup.facts([*_grid(settings, view), *_machine(finished)])
+        + _asked(settings, finished, view)
     )
 
 
+def _asked(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
+    """The grid, or that of each part, and the machine."""
+    parts = settings.get("part", [])
+    if not parts:
+        return markup.facts([*_grid(settings, view), *_machine(finished)])
+    folds = "".join(
+        markup.fold(
+            f"<b>{escape(part['name'])}</b> {planned(part)} runs",
+            f"<p>{escape(part.get('description', ''))}</p>{markup.facts(_grid(part, view))}",
+            kind="panel",
+        )
+        for part in parts
+    )
+    return markup.facts(_machine(finished)) + folds
+
+
 def planned(settings: dict[str, Any]) -> int:
-    """How many runs a study's grid has."""
+    """How many runs a study's grid has, or the grids of its parts."""
+    if parts := settings.get("part"):
+        return sum(map(planned, parts))
     shared = math.prod(len(_axis(settings[key])) for key in ("model", "data", "batch_size"))
     seeds = len(_axis(settings.get("seed", [0])))
     momentum = settings.get("momentum", [0.0])
