@@ -16,9 +16,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.curvature.hessian import Hessian
 from sgdscope.curvature.operators import (
     CHUNK,
-    Hessian,
     Loss,
     finite,
     require_evaluation_mode,
