@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdscope import streams
+from sgdscope.curvature.bases import inner, orthonormal
 from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
@@ -68,7 +69,7 @@ def trace(
     error = 0.0
     while sketch < operator.size and len(probed) < left:
         probe = _signs(operator, 1, generator)
-        probe = probe - basis @ (basis.T @ probe)
+        probe = probe - basis @ inner(basis, probe).to(probe)
         probed.append((probe * (operator @ probe)).sum().item())
         if len(probed) >= FEWEST_PROBES:
             samples = torch.tensor(probed, dtype=torch.float64)
@@ -86,7 +87,7 @@ def _sketch(operator: Operator, width: int, generator: torch.Generator, *, passe
     """An orthonormal basis, (size, width), of nearly the dominant eigenvectors."""
     basis: Tensor = _signs(operator, width, generator)
     for _ in range(passes if width else 0):
-        basis = torch.linalg.qr(operator @ basis)[0]
+        basis, _ = orthonormal(operator @ basis)
     return basis
 
 
