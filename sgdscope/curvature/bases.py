@@ -14,10 +14,9 @@ PIECE = 8192  # terms that are added up in the vectors' own precision
 
 def inner(left: Tensor, right: Tensor) -> Tensor:
     """Inner products of columns, (…, n, m) and (…, n, k) to (…, m, k) float64."""
-    total = left.new_zeros(
-        *left.shape[:-2], left.shape[-1], right.shape[-1], dtype=torch.float64
-    )
-    for ours, theirs in zip(left.split(PIECE, -2), right.split(PIECE, -2), strict=True):
+    total = left.new_zeros(*left.shape[:-2], left.shape[-1], right.shape[-1], dtype=torch.float64)
+    pieces = (torch.split(vectors, PIECE, -2) for vectors in (left, right))
+    for ours, theirs in zip(*pieces, strict=True):
         total += ours.mT @ theirs
     return total
 

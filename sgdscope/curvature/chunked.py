@@ -123,9 +123,8 @@ class Chunked(ABC):
     def _slopes(self) -> Tensor:
         """The length of each example's slope of the loss in the outputs, (N,)."""
         lengths = []
-        for inputs, labels in zip(
-            self.inputs.split(self.chunk), self.labels.split(self.chunk), strict=True
-        ):
+        chunks = (torch.split(tensor, self.chunk) for tensor in (self.inputs, self.labels))
+        for inputs, labels in zip(*chunks, strict=True):
             with torch.no_grad(), self._precision():
                 outputs = self.model(inputs)
             with torch.enable_grad():

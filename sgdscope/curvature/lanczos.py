@@ -14,7 +14,7 @@ from sgdscope.errors import RequestError
 
 PART_TOLERANCE = 5e-3  # error accepted of a part, which is off by more
 PART_PRODUCTS = 15  # with each vector, on a part
-WIDEST_GAP = 0.2  # believed, as a share of the value: a start near it hides what is next to it
+WIDEST_GAP = 0.1  # believed, as a share of the value: a start near it hides what is next to it
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _extreme(
     if not 1 <= k <= operator.size:
         raise RequestError(f"k={k}; expected 1 … {operator.size}, the size of the matrix")
     start = _in_part(operator, sign, k, tolerance, seed)
-    krylov = Krylov(operator, k, start=start and start.vectors, seed=seed)
+    krylov = Krylov(operator, k, start=None if start is None else start.vectors, seed=seed)
     before = operator.products
     while True:
         krylov.extend()
