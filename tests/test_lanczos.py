@@ -60,3 +60,34 @@ def test_a_batch_of_matrices_at_once() -> None:
     expected = torch.tensor([[9.0], [0.0], [-1.0]], dtype=torch.float64)
     torch.testing.assert_close(top.values, expected, atol=1e-8, rtol=0)
     assert top.vectors.shape == (3, 10, 1)
+
+
+@pytest.mark.parametrize("second", [9.0, 7.0, 5.0])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_default_tolerance_bounds_the_true_error(second: float, seed: int) -> None:
+    operator = with_spectrum(10.0, second, 4.0, *torch.linspace(-1, 1, 197).tolist())
+    top = top_eigenvalues(operator, seed=seed)
+    assert top.converged
+    assert top.products < 25
+    assert abs(top.values[0].item() - 10) < 1e-3 * 10
+    assert top.errors[0] <= 1e-3 * top.values[0]
+    assert top.errors[0] <= top.residuals[0]
+
+
+class Begun(Dense):
+    """A matrix whose part is another with nearly the same eigenvectors, far from the next ones."""
+
+    def part(self) -> Dense:
+        values, vectors = torch.linalg.eigh(self.matrix)
+        values = torch.where(values > 9.9, values, values / 2)
+        return Dense(
+            vectors * values @ vectors.T + 0.01 * with_spectrum(*[1.0] * 100, *[-1.0] * 100).matrix
+        )
+
+
+def test_a_start_that_hides_the_gap() -> None:
+    operator = Begun(with_spectrum(10.0, 9.5, 9.0, *torch.linspace(-1, 1, 197).tolist()).matrix)
+    top = top_eigenvalues(operator)
+    assert top.converged
+    assert top.gap <= 0.1
+    assert abs(top.values[0].item() - 10) < 1e-3 * 10

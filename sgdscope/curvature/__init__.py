@@ -1,8 +1,11 @@
 """Curvature of a loss, matrix-free: an operator (which matrix) × an algorithm (what of it)."""
 
 from sgdscope.curvature.density import SpectralDensity, spectral_density
+from sgdscope.curvature.gaussnewton import GaussNewton
+from sgdscope.curvature.hessian import Hessian
+from sgdscope.curvature.inputs import InputHessian
 from sgdscope.curvature.lanczos import Eigenvalues, bottom_eigenvalues, top_eigenvalues
-from sgdscope.curvature.operators import GaussNewton, Hessian, InputHessian, Loss, Operator
+from sgdscope.curvature.operators import Loss, Operator
 from sgdscope.curvature.sharpness import (
     Sharpness,
     asam_sharpness,

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from sgdscope import streams
+from sgdscope.curvature.bases import inner, orthonormal
 from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
-# The start comes from a tenth of the examples, whose own eigenvector is off by more than this.
-PART_TOLERANCE = 0.1
-PART_PRODUCTS = 10
+PART_TOLERANCE = 5e-3  # error accepted of a part, which is off by more
+PART_PRODUCTS = 15  # with each vector, on a part
+WIDEST_GAP = 0.1  # believed, as a share of the value: a start near it hides what is next to it
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class Eigenvalues:
     values: Tensor  # (k,) float64, on the CPU; for a batch of matrices (*batch, k)
     vectors: Tensor  # (size, k), of unit length
     residuals: Tensor  # (k,) ‖Av − λv‖: an eigenvalue lies within this of each value
-    converged: bool  # every residual is within the tolerance
-    products: int  # over all the examples, beside those on a part of them that gave the start
+    errors: Tensor  # (k,) estimated from residuals and the gap to the next eigenvalue
+    gap: Tensor  # (), (*batch,): estimated, as a share of the k-th value's magnitude
+    converged: bool  # every error is within the tolerance
+    products: int  # over all the examples, beside those on parts of them that gave the start
     examples: int
 
 
@@ -32,14 +35,15 @@ def top_eigenvalues(
     operator: Operator,
     *,
     k: int = 1,
-    tolerance: float = 1e-2,
+    tolerance: float = 1e-3,
     max_products: int = 100,
     seed: int = 0,
 ) -> Eigenvalues:
     """The k largest eigenvalues (algebraically, not by magnitude), largest first.
 
     A residual r is a guarantee: an eigenvalue lies within r of the value. The error is usually far
-    smaller, about r² over the distance to the next eigenvalue (Parlett 1998, §11.7).
+    smaller, about r² over the gap to the next eigenvalue (Parlett 1998, §11.7), and that is what is
+    held against the tolerance. The gap is itself an estimate.
 
     Blocks of k vectors find eigenvalues repeated up to k times. Memory is (size × products)
     numbers.
@@ -47,7 +51,7 @@ def top_eigenvalues(
     Args:
         operator: the matrix.
         k: how many.
-        tolerance: largest residual accepted, as a share of the eigenvalue's magnitude.
+        tolerance: largest error accepted, as a share of the eigenvalue's magnitude.
         max_products: where to stop, converged or not.
         seed: of the random start.
 
@@ -61,7 +65,7 @@ def bottom_eigenvalues(
     operator: Operator,
     *,
     k: int = 1,
-    tolerance: float = 1e-2,
+    tolerance: float = 1e-3,
     max_products: int = 100,
     seed: int = 0,
 ) -> Eigenvalues:
@@ -75,25 +79,61 @@ def _extreme(
     """The k largest of sign × operator."""
     if not 1 <= k <= operator.size:
         raise RequestError(f"k={k}; expected 1 … {operator.size}, the size of the matrix")
-    part = operator.part()
-    start = None
-    if part is not None:
-        start = _extreme(part, sign, k, PART_TOLERANCE, PART_PRODUCTS * k, seed).vectors
-    krylov = Krylov(operator, k, start=start, seed=seed)
+    start = _in_part(operator, sign, k, tolerance, seed)
+    krylov = Krylov(operator, k, start=None if start is None else start.vectors, seed=seed)
     before = operator.products
     while True:
         krylov.extend()
-        values, coefficients = torch.linalg.eigh(sign * krylov.projected)
-        values, coefficients = values.flip(-1)[..., :k], coefficients.flip(-1)[..., :k]
-        residuals = krylov.residuals(coefficients)
+        ritz, coefficients = torch.linalg.eigh(sign * krylov.projected)
+        ritz, coefficients = ritz.flip(-1), coefficients.flip(-1)[..., :k]
+        values, residuals = ritz[..., :k], krylov.residuals(coefficients)
+        gap = _gap(ritz, k, start)
+        errors = _errors(values, residuals, gap)
         roundoff = torch.finfo(operator.dtype).eps * krylov.projected.abs().amax((-2, -1))
         accepted = (tolerance * values.abs()).maximum(roundoff[..., None])
-        converged = bool((residuals <= accepted).all()) and values.shape[-1] == k
+        converged = bool((errors <= accepted).all()) and values.shape[-1] == k
         products = operator.products - before
         if converged or krylov.exhausted or products >= max_products:
             break
     vectors = krylov.basis @ coefficients.to(krylov.basis)
-    return Eigenvalues(sign * values, vectors, residuals, converged, products, operator.examples)
+    return Eigenvalues(
+        sign * values, vectors, residuals, errors, gap, converged, products, operator.examples
+    )
+
+
+def _in_part(
+    operator: Operator, sign: int, k: int, tolerance: float, seed: int
+) -> Eigenvalues | None:
+    """The answer for a part of the operator, whose graphs are gone when this returns."""
+    part = operator.part()
+    if part is None:
+        return None
+    tolerance = max(5 * tolerance, PART_TOLERANCE)
+    return _extreme(part, sign, k, tolerance, PART_PRODUCTS * k, seed)
+
+
+def _gap(ritz: Tensor, k: int, start: Eigenvalues | None) -> Tensor:
+    """How far the spectrum's rest is below the k-th value, as a share of its magnitude, (*batch,).
+
+    Ritz values beyond the k-th are below the eigenvalues that they tend to, so the gap is no more
+    than it looks. A smaller one that the part has shown is believed, an especially wide one never.
+    """
+    widest = torch.full(ritz.shape[:-1], WIDEST_GAP, dtype=ritz.dtype)
+    if ritz.shape[-1] > k:
+        edge = ritz[..., k - 1]
+        widest = widest.minimum((edge - ritz[..., k]) / edge.abs().clamp(min=_tiny(ritz)))
+    return widest if start is None else widest.minimum(start.gap)
+
+
+def _errors(values: Tensor, residuals: Tensor, gap: Tensor) -> Tensor:
+    """Estimated errors, (*batch, k): the residual, or about its square over the gap."""
+    square = residuals.square().sum(-1, keepdim=True)
+    distance = (gap * values[..., -1].abs()).clamp(min=_tiny(values))
+    return residuals.minimum(square / distance[..., None])
+
+
+def _tiny(like: Tensor) -> float:
+    return torch.finfo(like.dtype).tiny
 
 
 class Krylov:
@@ -112,7 +152,7 @@ class Krylov:
     ) -> None:
         self.operator = operator
         self._generator = streams.generator(seed, "lanczos")
-        self._next: Tensor = torch.linalg.qr(self._random(width) if start is None else start)[0]
+        self._next, _ = orthonormal(self._random(width) if start is None else start)
         self._rows = self._next.mT[..., :0, :].contiguous()  # (*batch, capacity, size)
         # What is small is kept in float64 on the CPU.
         self.projected = torch.zeros(*operator.batch, 0, 0, dtype=torch.float64)
@@ -136,9 +176,9 @@ class Krylov:
             raise RequestError("a product with the matrix is not finite; expected finite numbers")
         self._append(self._next)
         remainder, shares = self._without_basis(image, self.projected.shape[-1] + image.shape[-1])
-        self.projected = _bordered(self.projected, shares.double().cpu())
+        self.projected = _bordered(self.projected, shares.cpu())
         self._next = self._orthonormal(remainder, scale=image.norm(dim=(-2, -1))[..., None])
-        self._coupling = (self._next.mT @ remainder).double().cpu()
+        self._coupling = inner(self._next, remainder).cpu()
 
     def residuals(self, coefficients: Tensor) -> Tensor:
         """‖Av − λv‖ of the Ritz vectors v = basis × coefficients, (*batch, m, k) to (*batch, k)."""
@@ -162,10 +202,10 @@ class Krylov:
         Taking it away once loses orthogonality to cancellation; twice is enough.
         """
         basis = self._rows[..., :columns, :].mT
-        first = basis.mT @ block
-        block = block - basis @ first
-        second = basis.mT @ block
-        return block - basis @ second, first + second
+        first = inner(basis, block)
+        block = block - basis @ first.to(block)
+        second = inner(basis, block)
+        return block - basis @ second.to(block), first + second
 
     def _orthonormal(self, block: Tensor, scale: Tensor) -> Tensor:
         """An orthonormal block that holds ``block`` and is orthogonal to the basis.
@@ -176,17 +216,11 @@ class Krylov:
         block = block[..., : self.operator.size - self.projected.shape[-1]]
         if block.shape[-1] == 0:
             return block
-        orthonormal: Tensor
-        orthonormal, triangle = torch.linalg.qr(block)
+        columns, triangle = orthonormal(block)
         lost = triangle.diagonal(dim1=-2, dim2=-1).abs() <= 4 * torch.finfo(block.dtype).eps * scale
         if lost.any():
-            orthonormal = torch.where(
-                lost[..., None, :], self._random(block.shape[-1]), orthonormal
-            )
-        orthonormal = torch.linalg.qr(
-            self._without_basis(orthonormal, self.projected.shape[-1])[0]
-        )[0]
-        return orthonormal
+            columns = torch.where(lost[..., None, :], self._random(block.shape[-1]), columns)
+        return orthonormal(self._without_basis(columns, self.projected.shape[-1])[0])[0]
 
     def _random(self, width: int) -> Tensor:
         operator = self.operator

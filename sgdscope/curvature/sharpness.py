@@ -16,9 +16,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.curvature.bases import inner
+from sgdscope.curvature.hessian import Hessian
 from sgdscope.curvature.operators import (
     CHUNK,
-    Hessian,
     Loss,
     finite,
     require_evaluation_mode,
@@ -179,9 +180,9 @@ def batch_sharpness(
     for _ in range(batches):
         chosen = torch.randperm(len(inputs), generator=generator)[:batch_size].to(inputs.device)
         hessian = Hessian(model, inputs[chosen], labels[chosen], loss=loss)
-        slope = hessian.gradient()
-        square = slope.square().sum().item()
-        values.append((slope @ (hessian @ slope[:, None])[:, 0]).item() / square if square else 0.0)
+        slope = hessian.gradient()[:, None]
+        square = inner(slope, slope).item()
+        values.append(inner(slope, hessian @ slope).item() / square if square else 0.0)
     return _mean(torch.tensor(values), len(inputs))
 
 

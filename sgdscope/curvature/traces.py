@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdscope import streams
+from sgdscope.curvature.bases import inner, orthonormal
 from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
@@ -38,13 +39,13 @@ def trace(
 
     Exact on the span Q of a sketch, which catches the few large eigenvalues; by random signs on
     what is orthogonal to it: tr QᵀAQ + mean of (Pz)ᵀA(Pz), P = 1 − QQᵀ (Hutchinson 1990). The
-    estimate is unbiased whatever the sketch is, so a tenth of the examples is enough to find it.
+    estimate is unbiased whatever the sketch is, so the operator's part is enough to find it on.
 
     Args:
         operator: the matrix.
         tolerance: largest standard error accepted, as a share of the trace's magnitude.
         max_products: where to stop, converged or not.
-        sketch: columns of Q; each costs a product, two without a part of the examples to find it
+        sketch: columns of Q; each costs a product, two where there is no part to find it
             on; 0 is Hutchinson's estimator.
         seed: of the random vectors.
 
@@ -64,29 +65,43 @@ def trace(
     generator = streams.generator(seed, "trace")
     basis = _sketch(part or operator, sketch, generator, passes=1 if part is None else 2)
     caught = (basis * (operator @ basis)).sum().item() if sketch else 0.0
-    probed: list[float] = []
-    error = 0.0
-    while sketch < operator.size and len(probed) < left:
-        probe = _signs(operator, 1, generator)
-        probe = probe - basis @ (basis.T @ probe)
-        probed.append((probe * (operator @ probe)).sum().item())
-        if len(probed) >= FEWEST_PROBES:
-            samples = torch.tensor(probed, dtype=torch.float64)
-            error = samples.std().item() / math.sqrt(len(probed))
-            if error <= tolerance * abs(caught + samples.mean().item()):
-                break
-    value = caught + (sum(probed) / len(probed) if probed else 0.0)
+    rest, error = 0.0, 0.0
+    if sketch < operator.size:
+        rest, error = _outside(operator, basis, caught, tolerance, left, generator)
+    value = caught + rest
     if not math.isfinite(value):
         raise RequestError("a product with the matrix is not finite; expected finite numbers")
     converged = error <= tolerance * abs(value)
     return Trace(value, error, converged, operator.products - before, operator.examples)
 
 
+def _outside(
+    operator: Operator,
+    basis: Tensor,
+    caught: float,
+    tolerance: float,
+    most: int,
+    generator: torch.Generator,
+) -> tuple[float, float]:
+    """The trace on what is orthogonal to the basis, and its standard error, by random signs."""
+    probed: list[float] = []
+    while True:
+        probe = _signs(operator, 1, generator)
+        probe = probe - basis @ inner(basis, probe).to(probe)
+        probed.append((probe * (operator @ probe)).sum().item())
+        if len(probed) < FEWEST_PROBES:
+            continue
+        samples = torch.tensor(probed, dtype=torch.float64)
+        mean, error = samples.mean().item(), samples.std().item() / math.sqrt(len(probed))
+        if len(probed) >= most or error <= tolerance * abs(caught + mean):
+            return mean, error
+
+
 def _sketch(operator: Operator, width: int, generator: torch.Generator, *, passes: int) -> Tensor:
     """An orthonormal basis, (size, width), of nearly the dominant eigenvectors."""
     basis: Tensor = _signs(operator, width, generator)
     for _ in range(passes if width else 0):
-        basis = torch.linalg.qr(operator @ basis)[0]
+        basis, _ = orthonormal(operator @ basis)
     return basis
 
 

@@ -33,12 +33,21 @@ class TwiceDifferentiable(TorchFunctionMode):
         if func is F.conv2d:
             inputs, weight, bias, *geometry = _arguments(*args, **kwargs)
             if inputs.dim() == 4 and all(isinstance(part, (tuple, list)) for part in geometry[:3]):
-                return _convolve(inputs, weight, bias, *geometry)
+                return _convolve(*_cast(inputs, weight, bias), *geometry)
         if func in (F.relu, torch.relu) and len(args) == 1 and not kwargs.get("inplace"):
             return _rectify(args[0])
         if func is F.batch_norm:
             return _normalise(func, *args, **kwargs)
         return func(*args, **kwargs)
+
+
+def _cast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    """What autocast would do to a convolution's arguments, before they are saved for later."""
+    device = next(tensor.device.type for tensor in tensors if tensor is not None)
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(tensor if tensor is None else tensor.to(dtype) for tensor in tensors)
 
 
 def _arguments(
@@ -176,7 +185,7 @@ def _normalise(
     shift = -mean * scale
     shift = shift if bias is None else shift + bias
     shape = (1, -1) + (1,) * (inputs.dim() - 2)
-    return inputs * scale.view(shape) + shift.view(shape)
+    return inputs * scale.view(shape).to(inputs) + shift.view(shape).to(inputs)
 
 
 _rectify: Callable[..., Tensor] = _Rectified.apply

@@ -29,7 +29,7 @@ class _OnTraining(Measure):
 class _Eigenvalue(_OnTraining):
     """One end of a spectrum."""
 
-    tolerance: float = Field(1e-2, gt=0)  # largest residual accepted, relative to the value
+    tolerance: float = Field(1e-3, gt=0)  # largest error accepted, relative to the value
     max_products: Count = 100
 
 
@@ -225,6 +225,7 @@ def _of_sharpness(measure: str, found: Sharpness) -> Reading:
 def _evidence(found: Eigenvalues) -> dict[str, float | int | bool]:
     return {
         "residual": found.residuals.max().item(),
+        "error": found.errors.max().item(),
         "converged": found.converged,
         "products": found.products,
         "examples": found.examples,

@@ -1,0 +1,191 @@
+"""A matrix over a network's parameters, multiplied chunk by chunk of the examples."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgdscope.curvature.operators import (
+    Loss,
+    finite,
+    require_evaluation_mode,
+    require_examples,
+)
+from sgdscope.curvature.twice import TwiceDifferentiable
+from sgdscope.errors import RequestError
+
+MEMORY = 2 * 2**30  # bytes of graphs kept between products, on the CPU …
+CHUNKS = 4  # … in at least so many chunks, where fewer do not hold all examples
+LARGEST_CHUNK = 500  # on the CPU nothing is gained beyond
+SAMPLE = 16  # examples on which a graph's bytes are counted
+KEPT = 0.97  # share of the slope in the outputs that a part() in bfloat16 keeps …
+PART = 10  # … elsewhere it has one example in so many …
+SMALLEST_PART = 50  # … and at least so many, or there is none
+
+
+class Chunked(ABC):
+    """A matrix over the parameters that require a gradient: a mean over examples, in chunks.
+
+    The sum over chunks is divided once by the number of examples, so any chunk size gives the same
+    matrix. A chunk's graph is kept from one product to the next as far as ``memory`` allows: a
+    product is then one backward pass through it, about twice the cost of a gradient.
+
+    The network must stay as it is while the operator is in use.
+
+    Args:
+        model: a network in evaluation mode.
+        inputs: (N, …).
+        labels: (N, …).
+        loss: the mean over the examples it is given, as torch's losses are.
+        memory: bytes of graphs kept between products; other chunks' are rebuilt each time. 2 GiB
+            if not given, on a GPU a quarter of what is free.
+        chunk: examples per pass; as fit into a quarter of ``memory`` if not given.
+        half: convolutions and matrix products in bfloat16, as by ``torch.autocast``: half the cost,
+            and a few per cent off.
+
+    Raises:
+        RequestError: the network is in training mode or has nothing to differentiate by, there are
+            no examples, or (at the first product at the latest) the loss is not finite.
+    """
+
+    batch: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        labels: Tensor,
+        *,
+        loss: Loss = F.cross_entropy,
+        memory: int | None = None,
+        chunk: int | None = None,
+        half: bool = False,
+    ) -> None:
+        require_evaluation_mode(model)
+        require_examples(inputs, labels)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise RequestError("no parameter of the network requires a gradient; expected some")
+        self.model, self.inputs, self.labels = model, inputs, labels
+        self.loss, self.half = loss, half
+        self._lengths = [p.numel() for p in self.parameters]
+        self.size, self.examples, self.products = sum(self._lengths), len(inputs), 0
+        self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
+        self._graphs: dict[int, Any] = {}  # by the chunk's first example
+        self.memory = _default_memory(self.device) if memory is None else memory
+        per_example = self._bytes_per_example()
+        largest = LARGEST_CHUNK if self.device.type == "cpu" else self.examples
+        most = chunk or min(max(1, self.memory // CHUNKS // per_example), largest)
+        self.chunk = math.ceil(self.examples / math.ceil(self.examples / most))  # all of a size
+        per_graph = self.chunk * per_example + self.size * self.dtype.itemsize
+        self._room = self.memory // per_graph  # how many graphs are kept
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        """(size, k) to (size, k)."""
+        self.products += vectors.shape[1]
+        columns = vectors.T.contiguous()
+        images = torch.zeros_like(columns)
+        shaped = [self._shaped(column) for column in columns]
+        totals = [self._shaped(image) for image in images]
+        for first in range(0, self.examples, self.chunk):
+            graph = self._graph(first)
+            for vector, total in zip(shaped, totals, strict=True):
+                for whole, share in zip(total, self._product(graph, vector), strict=True):
+                    whole += share
+        return images.T
+
+    def part(self) -> Self | None:
+        """Nearly the same matrix at a fraction of the cost; None if the examples are too few.
+
+        Where bfloat16 is fast, it is the matrix in that, without the examples that the network is
+        so sure of that they hardly count; elsewhere it has one example in ten.
+        """
+        halved = self.dtype == torch.float32 and _bfloat16_is_fast(self.device)
+        if self.half or (self.examples < PART * SMALLEST_PART and not halved):
+            return None
+        slopes, chosen = self._slopes().sort(descending=True)
+        if halved:
+            share = slopes.cumsum(0) / slopes.sum()
+            chosen = chosen[: int((share < KEPT).sum()) + 1]
+        else:
+            chosen = chosen[::PART]
+        return type(self)(
+            self.model, self.inputs[chosen], self.labels[chosen],
+            loss=self.loss, memory=self.memory // 2, chunk=self.chunk, half=halved,
+        )  # fmt: skip
+
+    def _slopes(self) -> Tensor:
+        """The length of each example's slope of the loss in the outputs, (N,)."""
+        lengths = []
+        chunks = (torch.split(tensor, self.chunk) for tensor in (self.inputs, self.labels))
+        for inputs, labels in zip(*chunks, strict=True):
+            with torch.no_grad(), self._precision():
+                outputs = self.model(inputs)
+            with torch.enable_grad():
+                ends = outputs.detach().requires_grad_()
+                loss = self._mean_loss(ends, labels) * len(inputs)
+                (slopes,) = torch.autograd.grad(loss, ends)
+            lengths.append(slopes.flatten(1).float().norm(dim=1))
+        return torch.cat(lengths)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
+    @abstractmethod
+    def _linearise(self, outputs: Tensor, labels: Tensor, weight: float) -> Any:
+        """What a chunk's products are read from; its loss counts ``weight``."""
+
+    @abstractmethod
+    def _product(self, graph: Any, vector: Sequence[Tensor]) -> Sequence[Tensor]:
+        """A chunk's share of a product, by parameter. The graph is retained."""
+
+    def _graph(self, first: int) -> Any:
+        """The graph of the chunk that starts at example ``first``, kept or rebuilt."""
+        if first in self._graphs:
+            return self._graphs[first]
+        graph = self._build(slice(first, first + self.chunk))
+        if len(self._graphs) < self._room:
+            self._graphs[first] = graph
+        return graph
+
+    def _build(self, chosen: slice) -> Any:
+        inputs, labels = self.inputs[chosen], self.labels[chosen]
+        with torch.enable_grad(), self._precision(), TwiceDifferentiable():
+            return self._linearise(self.model(inputs), labels, len(inputs) / self.examples)
+
+    def _bytes_per_example(self) -> int:
+        """What a graph holds on to for each example, parameters aside."""
+        storages: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            self._build(slice(SAMPLE))
+        for parameter in self.parameters:
+            storages.pop(parameter.untyped_storage().data_ptr(), None)
+        return max(1, sum(storages.values()) // min(SAMPLE, self.examples))
+
+    def _mean_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return finite(self.loss(outputs, labels))
+
+    def _shaped(self, flat: Tensor) -> list[Tensor]:
+        """Views of a flat vector in the parameters' shapes."""
+        parts = torch.split_with_sizes(flat, self._lengths)
+        return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
+
+
+def _default_memory(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MEMORY
+
+
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
