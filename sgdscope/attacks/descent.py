@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
-from sgdscope.attacks.checks import check_eps
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries
@@ -97,14 +96,10 @@ def fgsm(
     Raises:
         RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
-    check_eps(eps)
-    tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}
-    return [
-        evaluate(
-            model, inputs, labels, eps=[radius], tactics=tactics, loss=loss, targets=targets
-        )[0]
-        for radius in eps
-    ]  # fmt: skip
+    return evaluate(
+        model, inputs, labels, eps=eps, tactics={"fgsm": Leap(norm)}, loss=loss, targets=targets,
+        nested=False,
+    )  # fmt: skip
 
 
 def bim(
