@@ -29,7 +29,7 @@ from sgdscope.attacks import (
     victim,
 )  # fmt: skip
 from sgdscope.attacks.losses import LOSSES
-from sgdscope.attacks.points import Progress
+from sgdscope.attacks.standing import Progress
 from sgdscope.errors import RequestError
 
 ATTACKS: dict[str, Callable[..., list[Attacked]]] = {
@@ -222,7 +222,7 @@ def test_who_is_out_of_reach():
     margins = [torch.tensor([-9.0, -9.0]), torch.tensor([-8.0, -9.0]), torch.tensor([-7.0, -8.9])]
     assert not progress.add(margins[0]).any()
     assert not progress.add(margins[1]).any()
-    assert progress.add(margins[2]).tolist() == [False, True]  # −7 + 2·1·6 and −8.9 + 2·0.1·6
+    assert progress.add(margins[2]).tolist() == [False, True]  # −7 + 4·1·6 and −8.9 + 4·0.1·6
 
 
 def test_a_points_start_depends_neither_on_its_company_nor_on_chunks(monkeypatch):

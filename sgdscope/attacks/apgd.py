@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sgdscope.attacks import ball
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries, spread
+from sgdscope.attacks.points import Attacked, Norm, Points, Tries, spread
+from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
 MOMENTUM = 0.75  # α of Algorithm 1
@@ -22,7 +23,6 @@ ENOUGH = 0.75  # ρ: the share of steps since the last check that must have rais
 class _State:
     """Where each point still under attack has got to; every field begins with N."""
 
-    place: Tensor  # (N,) its row in the answer
     eps: Tensor  # (N,)
     size: Tensor  # (N,) of the next step
     now: Tensor  # (N, …)
@@ -53,26 +53,16 @@ class Adaptive:
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack (Algorithm 1 of the paper, all points at once)."""
-        inputs = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
-        given_up = fooled.clone()
-        progress, checks = Progress(self.steps), checkpoints(self.steps)
-        state = self._begin(inputs, eps)
+        start = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
+        standing = Standing(points, self.steps, give_up=self.give_up)
+        state, checks = self._begin(start, eps), checkpoints(self.steps)
         for taken in range(self.steps + 1):
             logits, state.slope = victim.gradients(state.now, points, LOSSES[self.loss])
-            before, state.loss = (
-                state.loss,
-                LOSSES[self.loss](logits, points.labels, points.targets),
-            )
-            state.rises = state.rises + (state.loss > before) * (taken > 0)
-            hit = points.fooled(logits)
-            lost = progress.add(points.margins(logits)) & ~hit & self.give_up
-            if bool((done := hit | lost).any()):
-                inputs[state.place[done]] = state.now[done]
-                fooled[state.place[hit]] = True
-                given_up[state.place[lost]] = True
-                left = (~done).nonzero().squeeze(1)
-                progress.keep(left)
+            loss = LOSSES[self.loss](logits, points.labels, points.targets)
+            state.rises = state.rises + (loss > state.loss) * (taken > 0)
+            state.loss = loss
+            left = standing.settle(state.now, points.fooled(logits), points.margins(logits))
+            if left is not None:
                 points, state = points[left], state[left]
             if not len(points) or taken == self.steps:
                 break
@@ -80,13 +70,12 @@ class Adaptive:
             if taken in checks:
                 _check(state, since=taken - max((c for c in checks if c < taken), default=0))
             self._move(state, points, first=taken == 0)
-        inputs[state.place] = state.now
-        return Tries(inputs, fooled, given_up)
+        return standing.tries(state.now)
 
     def _begin(self, inputs: Tensor, eps: Tensor) -> _State:
         zero, low = torch.zeros_like(eps), torch.full_like(eps, -torch.inf)
         return _State(
-            place=torch.arange(len(eps), device=eps.device), eps=eps, size=2 * eps,
+            eps=eps, size=2 * eps,
             now=inputs.clone(), before=inputs, slope=inputs, loss=low,
             best=inputs.clone(), best_slope=torch.zeros_like(inputs), best_loss=low.clone(),
             rises=zero, checked_loss=low.clone(), halved=zero.bool(),

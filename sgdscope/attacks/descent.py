@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sgdscope.attacks import ball
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries
+from sgdscope.attacks.points import Attacked, Norm, Points, Tries
+from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
 
@@ -45,29 +46,17 @@ class Walk:
         now = points.inputs
         if self.start is not None:
             now = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        best = now.clone()
-        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
-        given_up = fooled.clone()
-        active = torch.arange(len(points), device=points.labels.device)
-        progress = Progress(self.steps)
+        standing = Standing(points, self.steps, give_up=self.give_up)
         for _ in range(self.steps):
             logits, slope = victim.gradients(now, points, LOSSES[self.loss])
-            hit = points.fooled(logits)
-            lost = progress.add(points.margins(logits)) & ~hit & self.give_up
-            if bool((done := hit | lost).any()):
-                best[active[done]] = now[done]
-                fooled[active[hit]] = True
-                given_up[active[lost]] = True
-                left = (~done).nonzero().squeeze(1)
-                progress.keep(left)
-                active, points, eps = active[left], points[left], eps[left]
-                now, slope = now[left], slope[left]
-            if not len(active):
-                return Tries(best, fooled, given_up)
+            left = standing.settle(now, points.fooled(logits), points.margins(logits))
+            if left is not None:
+                points, eps, now, slope = points[left], eps[left], now[left], slope[left]
+            if not len(points):
+                return standing.tries(now)
             now = ball.step(now, slope, self.step_size * eps, points.inputs, eps, self.norm)
-        best[active] = now
-        fooled[active] = points.fooled(victim.logits(now))
-        return Tries(best, fooled, given_up)
+        left = standing.settle(now, points.fooled(victim.logits(now)))
+        return standing.tries(now if left is None else now[left])
 
 
 def fgsm(
