@@ -171,21 +171,7 @@ def apgd(
 ) -> list[Attacked]:
     """APGD with one loss: steps of 2·eps at first, halved where they stop paying.
 
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        steps: from each start.
-        restarts: random starts, each on what the ones before left.
-        loss: what to increase.
-        norm: of the ball.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-        seed: of the random starts.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    There are ``steps`` from each of ``restarts`` random starts, each on what the ones before left.
     """
     tactics: dict[str, Tactic] = {
         f"apgd {start}": Adaptive(steps, loss, norm, seed, start, give_up)
@@ -206,21 +192,6 @@ def apgd_targeted(
     seed: int = 0,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """APGD-T: the targeted DLR loss towards each of the likeliest wrong classes in turn.
-
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        steps: towards each class.
-        classes: how many.
-        norm: of the ball.
-        seed: of the random starts.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
-    """
+    """APGD-T: the targeted DLR loss, ``steps`` towards each of the likeliest wrong ``classes``."""
     tactics: dict[str, Tactic] = {"apgd-t": Targeted(steps, norm, seed, classes, give_up)}
     return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin")

@@ -72,18 +72,6 @@ def fgsm(
     """One step of the whole eps along the gradient (Goodfellow et al. 2015).
 
     Each eps stands alone: a step that is too long may miss what a shorter one finds.
-
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        loss: what to increase.
-        norm: of the ball.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
     return evaluate(
         model, inputs, labels, eps=eps, tactics={"fgsm": Leap(norm)}, loss=loss, targets=targets,
@@ -104,13 +92,7 @@ def bim(
     targets: Tensor | None = None,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """Small steps from the point itself (Kurakin et al. 2017), where FGSM fails.
-
-    The arguments are those of ``pgd``.
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
-    """
+    """Small steps from the point itself (Kurakin et al. 2017), where FGSM fails; see ``pgd``."""
     return pgd(
         model, inputs, labels, eps=eps, steps=steps, step_size=step_size, random_start=False,
         loss=loss, norm=norm, targets=targets, give_up=give_up,
@@ -139,23 +121,8 @@ def pgd(
     fools it at every larger one: so PGD is never above FGSM, nor an accuracy above that of a
     smaller eps or of fewer restarts.
 
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        steps: from each start.
-        step_size: of each step, as a multiple of eps.
-        random_start: begin uniformly in the ball rather than at the point itself.
-        restarts: random starts, each on what the ones before left; one without random starts.
-        loss: what to increase.
-        norm: of the ball.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-        seed: of the random starts.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    There are ``steps`` from each start, of ``step_size`` · eps each. Without ``random_start`` they
+    begin at the point itself; with it there are ``restarts``, each on what the ones before left.
     """
     starts = range(restarts) if random_start else (None,)
     tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}

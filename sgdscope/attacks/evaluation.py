@@ -38,13 +38,13 @@ def evaluate(
     not at a larger eps, whose ball holds what was found in the smaller one.
 
     Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units.
+        model: as every attack's (see the package), and so are the tensors and eps.
+        inputs: (N, …).
+        labels: (N,).
+        eps: in any order.
         tactics: by name, weakest first.
         loss: whose gradient is looked at before any attack.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
+        targets: (N,) or none.
         nested: what fools a point at one eps counts at every larger one.
 
     Raises:

@@ -114,16 +114,10 @@ def gather(
     norm: Norm = "linf",
     seed: int = 0,
 ) -> list[Evidence]:
-    """Evidence for each untargeted result of one attack.
+    """Evidence for each untargeted result of one attack, whose arguments it takes.
 
-    Args:
-        model: as attacked.
-        inputs: (N, …), as attacked.
-        labels: (N,), as attacked.
-        results: what the attack returned.
-        loss: the attack's.
-        norm: the attack's.
-        seed: of the noise.
+    Noise, and one step with the margin loss, are tried on the first points right unperturbed,
+    ``COMPARED`` of them, with one gradient for all eps.
     """
     victim = Victim(model, inputs.device)
     probabilities, randomised = _outputs(victim, inputs[:ASKED_TWICE])

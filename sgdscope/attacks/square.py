@@ -95,20 +95,9 @@ def square(
     seed: int = 0,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """Random search in the ℓ∞ ball with the margin loss; needs no gradient.
+    """Random search in the ℓ∞ ball with the margin loss: ``queries`` passes a point, no gradient.
 
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, channels, height, width) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        queries: forward passes a point.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-        seed: of the search.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    Inputs are images: (N, channels, height, width).
     """
     tactics: dict[str, Tactic] = {"square": Search(queries, seed, give_up)}
     return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin", targets=targets)
