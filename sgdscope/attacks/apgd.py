@@ -145,11 +145,13 @@ class Targeted:
             together = min(max(victim.chunk // len(left), 1), ranks - rank)
             copies = left.repeat(together)
             aims = others[left][:, rank : rank + together].t().reshape(-1)
-            run = Adaptive(self.steps, loss, self.norm, self.seed, rank, self.give_up)
+            run = Adaptive(self.steps, loss, self.norm, self.seed, give_up=self.give_up)
             tries = run(victim, replace(points[copies], targets=aims), eps[copies])
-            inputs[left] = tries.inputs[: len(left)]
-            inputs[copies[tries.fooled]] = tries.inputs[tries.fooled]
-            fooled[copies[tries.fooled]] = True
+            fell, first = tries.fooled.view(together, -1).max(0)  # of the targets that fooled it
+            keep = fell if rank else torch.ones_like(fell)  # no target: the likeliest one's try
+            copy = first * len(left) + torch.arange(len(left), device=left.device)
+            inputs[left[keep]] = tries.inputs[copy[keep]]
+            fooled[left] = fell
             given_up[copies[~tries.given_up]] = False
             rank += together
         return Tries(inputs, fooled, given_up & ~fooled)
