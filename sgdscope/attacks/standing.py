@@ -53,8 +53,9 @@ class Progress:
     """Margins of the last quarter of an attack's steps, and whom they tell it to give up on.
 
     A point is out of reach when even four times its fastest step of that quarter, repeated until
-    the end, would not bring it to the boundary. Attacks slow down as they go, so hardly a point
-    that the rest of the steps would have fooled is lost (``docs/attacks.md`` has the count).
+    the end, would not bring it to the boundary. A step away from the boundary counts too: a loss
+    may lead towards another class than the nearest at first. Attacks slow down as they go, so
+    hardly a point that the rest would have fooled is lost (``docs/attacks.md`` has the count).
     """
 
     HASTE = 4
@@ -71,7 +72,7 @@ class Progress:
         left, self.taken = self.steps - self.taken, self.taken + 1
         if len(self._recent) <= self.window or not left:
             return torch.zeros_like(margins, dtype=torch.bool)
-        fastest = torch.stack(self._recent).diff(dim=0).amax(0).clamp_min(0)
+        fastest = torch.stack(self._recent).diff(dim=0).abs().amax(0)
         return margins + self.HASTE * fastest * left < 0
 
     def keep(self, choice: Tensor) -> None:
