@@ -118,9 +118,7 @@ def give_up(keep: Path | None, count: int) -> None:
         ("M1, MNIST", Case("m1", "mnist", 64, 0.01, 0.9, 1, 1), None, [0.1]),
         ("C1, CIFAR-10", Case("c1", "cifar10", 64, 0.01, 0.9, 3, 1), None, [0.005]),
     ]  # fmt: skip
-    table = Table(
-        title=f"accuracy, images lost by giving up, time saved; first {count:,} images ({count // 3} of M1, C1)"
-    )
+    table = Table(title=f"accuracy, images lost, time saved; first {count:,}, M1 and C1 a third")
     for column in ("network", "eps", "PGD-40 CE", "PGD-40 margin", "APGD-100 CE"):
         table.add_column(column, justify="right")
     for label, case, wrap, radii in cases:
