@@ -220,10 +220,14 @@ def test_giving_up_loses_hardly_a_point_and_says_which(attack):
 
 def test_who_is_out_of_reach():
     progress = Progress(8)  # the last two steps count
-    margins = [torch.tensor([-9.0, -9.0]), torch.tensor([-8.0, -9.0]), torch.tensor([-7.0, -8.9])]
-    assert not progress.add(margins[0]).any()
-    assert not progress.add(margins[1]).any()
-    assert progress.add(margins[2]).tolist() == [False, True]  # −7 + 4·1·6 and −8.9 + 4·0.1·6
+    assert not progress.add(torch.tensor([-9.0, -9.0, -0.05])).any()
+    assert not progress.add(torch.tensor([-8.0, -9.0, -0.06])).any()
+    lost = progress.add(torch.tensor([-7.0, -8.9, -0.07]))
+    # −7 + 4·1·6, −8.9 + 4·0.1·6; and one that is led elsewhere first, −0.07 + 4·0.01·6
+    assert lost.tolist() == [False, True, False]
+    for _ in range(5):
+        assert progress.add(torch.full((3,), -9.0)).dtype == torch.bool
+    assert not progress.add(torch.full((3,), -9.0)).any()  # every step was taken
 
 
 @pytest.mark.parametrize("name", ["pgd", "apgd", "apgd_targeted", "square", "strong"])
