@@ -1,13 +1,14 @@
-"""Attacks side by side with torchattacks and foolbox, and what evidence says of four networks.
+"""Attacks side by side with torchattacks and foolbox.
 
-    python benchmarks/attacks.py            # speed, about 5 minutes on two cores
-    python benchmarks/attacks.py --trust    # accuracy by attack and loss, with the evidence
+    python benchmarks/attacks.py --threads 1               # PGD, about 4 minutes
+    python benchmarks/attacks.py --threads 1 --strong      # strong beside AutoAttack, about 5
 
-Each contestant attacks the same trained StdCNN and the same first test images of MNIST. The peers
-first try batch sizes and memory layouts on a few images and then use their fastest; sgdscope runs
-with its defaults. Accuracies are recomputed here from the adversarial images that each returns,
-after clipping to the ball and to [0, 1]. With ``--threads 1`` seconds are processor time, which
-other work on the machine stretches least.
+Each contestant attacks the same StdCNN, trained here, and the same first test images of MNIST. The
+peers first try batch sizes and memory layouts on a few images and then use their fastest; sgdscope
+runs with its defaults, and once taking every step and counting the last iterate alone, as the peers
+do. Accuracies are recomputed here from the adversarial images that each returns, after clipping to
+the ball and to [0, 1]. With ``--threads 1`` seconds are processor time, which other work on the
+machine stretches least.
 
 Peers: torchattacks, foolbox (benchmarks/requirements.txt). Data: SGDSCOPE_DATA or the hub.
 """
@@ -21,32 +22,24 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
+from networks import Case
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from sgdscope import attacks
-from sgdscope.data import Dataset, load
-from sgdscope.runs import Run
-from sgdscope.training import Training
+from sgdscope.attacks.descent import Walk
+from sgdscope.attacks.points import Points
+from sgdscope.attacks.victim import Victim, frozen
 
 warnings.filterwarnings("ignore")
 console = Console(width=120)
 STEPS, STEP_SIZE = 40, 1 / 15
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
-
-
-def trained(data: Dataset, name: str, batch: int, rate: float, momentum: float, epochs: int):
-    run = Run(
-        model="stdcnn", data=name, schedule="fixed", schedule_options={"learning_rate": rate},
-        batch_size=batch, momentum=momentum, epochs=epochs, seed=0,
-    )  # fmt: skip
-    training = Training(run, data)
-    while not training.finished:
-        training.advance()
-    return training.model.eval()
+Contestants = dict[str, Callable[[float], Callable[[], Tensor]]]
 
 
 def torchattacks_pgd(eps: float, steps: int, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -55,11 +48,16 @@ def torchattacks_pgd(eps: float, steps: int, network: nn.Module, x: Tensor, y: T
     return torchattacks.PGD(network, eps=eps, alpha=eps * STEP_SIZE, steps=steps)(x, y)
 
 
-def autoattack(eps: float, queries: int, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+def autoattack(
+    eps: float, steps: int, queries: int, network: nn.Module, x: Tensor, y: Tensor
+) -> Tensor:
     import torchattacks
 
     attack = torchattacks.AutoAttack(network, eps=eps, seed=0)
-    attack._autoattack.attacks[-1].n_queries = queries
+    *by_gradient, square = attack._autoattack.attacks
+    for each in by_gradient:
+        each.steps = steps
+    square.n_queries = queries
     return attack(x, y)
 
 
@@ -71,11 +69,25 @@ def foolbox_pgd(eps: float, steps: int, network: nn.Module, x: Tensor, y: Tensor
     return attack(peer, x, y, epsilons=eps)[1]
 
 
-def ours_pgd(eps: float, give_up: bool, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    (result,) = attacks.pgd(
-        network, x, y, eps=[eps], steps=STEPS, step_size=STEP_SIZE, give_up=give_up
-    )
+def ours_pgd(eps: float, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    (result,) = attacks.pgd(network, x, y, eps=[eps], steps=STEPS, step_size=STEP_SIZE)
     return result.inputs
+
+
+class Unfooled(Points):
+    """Points that no step is seen to fool, so that every step is taken."""
+
+    def fooled(self, logits: Tensor) -> Tensor:
+        """No one, (N,) bool."""
+        return torch.zeros_like(self.labels, dtype=torch.bool)
+
+
+def ours_last_iterate(eps: float, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """PGD as the peers start and count it."""
+    walk = Walk(STEPS, STEP_SIZE, start=0, give_up=False)
+    with frozen(network):
+        points = Unfooled(x, y, torch.arange(len(y)), x)
+        return walk(Victim(network, x.device), points, torch.full((len(y),), eps)).inputs
 
 
 def ours_strong(eps: float, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -122,7 +134,7 @@ def accuracy(network: nn.Module, x: Tensor, y: Tensor, found: Tensor, eps: float
 
 def contest(
     title: str, network: nn.Module, x: Tensor, y: Tensor, radii: list[float],
-    contestants: dict[str, Callable[[float], Callable[[], Tensor]]], repeats: int,
+    contestants: Contestants, repeats: int,
 ) -> None:  # fmt: skip
     """Seconds and accuracy of each contestant, turn by turn, and whether the answers agree."""
     table = Table(title=title)
@@ -139,112 +151,70 @@ def contest(
         ours = next(iter(contestants))
         for name in contestants:
             points = 100 * (found[ours] - found[name])
-            verdict = "weaker" if points > 0.2 else "agrees" if points > -0.2 else "lower"
+            verdict = "weaker" if points > 0.2 else "agrees" if points > -0.2 else "stronger"
             table.add_row(
                 f"{eps:g}", name, f"{spent[name]:.2f}", f"{found[name]:.4f}",
-                f"{spent[name] / spent[ours]:.1f}×" if name != ours else "",
+                f"{spent[name] / spent[ours]:.2f}×" if name != ours else "",
                 f"sgdscope {verdict}, {points:+.2f} points" if name != ours else "",
             )  # fmt: skip
         table.add_section()
     console.print(table)
 
 
-def speed(data: Dataset, count: int, strong_count: int, epochs: int) -> None:
-    network = trained(data, "mnist", 64, 0.01, 0.9, epochs)
-    x, y = data.test[:count].inputs(), data.test.labels[:count]
+def pgd(network: nn.Module, x: Tensor, y: Tensor, radii: list[float]) -> None:
     console.print("the peers' fastest settings, from 5 steps on 500 images:")
-    few = x[:500], y[:500]
-    sizes = [50, 100, 200, 500]
     rivals = {
         "torchattacks": (torchattacks_pgd, partial(torchattacks_pgd, 0.1, 5)),
         "foolbox": (foolbox_pgd, partial(foolbox_pgd, 0.1, 5)),
     }
-    contestants = {
-        "sgdscope": lambda eps: lambda: ours_pgd(eps, True, network, x, y),
-        "sgdscope, never giving up": lambda eps: lambda: ours_pgd(eps, False, network, x, y),
+    contestants: Contestants = {
+        "sgdscope": lambda eps: lambda: ours_pgd(eps, network, x, y),
+        "sgdscope, last iterate": lambda eps: lambda: ours_last_iterate(eps, network, x, y),
     }
     for name, (attack, pilot) in rivals.items():
-        best = fastest(pilot, network, *few, sizes)
+        best = fastest(pilot, network, x[:500], y[:500], [50, 100, 200, 500])
         contestants[name] = lambda eps, best=best, attack=attack: (
             lambda: best(partial(attack, eps, STEPS), None, x, y)
         )
-    title = f"PGD-{STEPS}, StdCNN on MNIST, first {count:,} test images, cross-entropy"
-    contest(title, network, x, y, [0.02, 0.05, 0.1, 0.2, 0.3], contestants, 2)
+    title = f"PGD-{STEPS}, StdCNN on MNIST, first {len(y):,} test images, cross-entropy"
+    contest(title, network, x, y, radii or [0.02, 0.05, 0.1, 0.2, 0.3], contestants, 2)
 
-    x, y = x[:strong_count], y[:strong_count]
-    pilot = fastest(partial(autoattack, 0.1, 100), network, x[:100], y[:100], [50, 100])
-    contestants = {
-        "sgdscope strong": lambda eps: lambda: ours_strong(eps, network, x, y),
-        "torchattacks AutoAttack": lambda eps: (
-            lambda: pilot(partial(autoattack, eps, 5000), None, x, y)
-        ),
+
+def strong(network: nn.Module, x: Tensor, y: Tensor, radii: list[float]) -> None:
+    console.print("the peer's fastest setting, from 2 steps and 50 queries on 200 images:")
+    pilot = partial(autoattack, 0.1, 2, 50)
+    best = fastest(pilot, network, x[:200], y[:200], [50, 100, 200])
+    contestants: Contestants = {
+        "sgdscope strong": lambda eps: lambda: ours_strong(eps, network, x, y)
     }
-    title = f"strong, the same network, first {strong_count:,} test images"
-    contest(title, network, x, y, [0.1, 0.2], contestants, 1)
-
-
-def trust(count: int, strong_count: int, epochs: int) -> None:
-    """What each attack says of four networks, and the evidence beside it."""
-    table = Table(title=f"accuracy under attack, first {count:,} test images, {epochs} epochs")
-    columns = (
-        "network", "eps", "FGSM CE", "FGSM margin", "PGD CE", "PGD margin", "APGD CE",
-        f"strong ({strong_count})", "saturated", "no grad", "noise", "flags",
-    )  # fmt: skip
-    for column in columns:
-        table.add_column(column, justify="right")
-    cases = [
-        ("mnist", 64, 0.01, 0.9, (0.1, 0.3)), ("mnist", 64, 0.01, 0.0, (0.1, 0.3)),
-        ("fashion_mnist", 64, 0.01, 0.9, (0.05, 0.3)), ("mnist", 1024, 0.16, 0.9, (0.1, 0.3)),
-    ]  # fmt: skip
-    told: list[str] = []
-    for name, batch, rate, momentum, radii in cases:
-        data = load(name)
-        network = trained(data, name, batch, rate, momentum, epochs)
-        x, y = data.test[:count].inputs(), data.test.labels[:count]
-        eps = list(radii)
-        runs = {
-            "FGSM CE": attacks.fgsm(network, x, y, eps=eps),
-            "FGSM margin": attacks.fgsm(network, x, y, eps=eps, loss="margin"),
-            "PGD CE": attacks.pgd(network, x, y, eps=eps),
-            "PGD margin": attacks.pgd(network, x, y, eps=eps, loss="margin"),
-            "APGD CE": attacks.apgd(network, x, y, eps=eps),
-            "strong": attacks.strong(network, x[:strong_count], y[:strong_count], eps=eps),
-        }
-        evidence = attacks.gather(network, x, y, runs["FGSM CE"], loss="cross_entropy")
-        label = f"{name} B={batch} lr={rate} m={momentum}"
-        for i, seen in enumerate(evidence):
-            numbers = [results[i].accuracy for results in runs.values()]
-            table.add_row(
-                label if i == 0 else "", f"{eps[i]:g}", *(f"{a:.3f}" for a in numbers),
-                f"{seen.saturated / seen.right:.2f}", str(seen.zero_gradient),
-                f"{seen.noise_fooled:.3f}", str(len(seen.flags())),
-            )  # fmt: skip
-            told += [f"{label}, eps {eps[i]:g}, FGSM CE: {flag}" for flag in seen.flags()]
-        table.add_section()
-    console.print(table)
-    for flag in told:
-        console.print(f"- {flag}")
+    for name, steps in (("AutoAttack as shipped, 10 steps", 10), ("AutoAttack, 100 steps", 100)):
+        contestants[name] = lambda eps, steps=steps: (
+            lambda: best(partial(autoattack, eps, steps, 5000), None, x, y)
+        )
+    title = f"strong, StdCNN on MNIST, first {len(y):,} test images"
+    contest(title, network, x, y, radii or [0.12, 0.15], contestants, 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--trust", action="store_true", help="the evidence table instead")
-    parser.add_argument("--examples", type=int, default=2000)
-    parser.add_argument("--strong-examples", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=6, help="that each network is trained")
+    parser.add_argument("--strong", action="store_true", help="strong beside AutoAttack instead")
+    parser.add_argument("--examples", type=int, help="1,000 by default; 200 with --strong")
+    parser.add_argument("--eps", type=float, nargs="+", default=[])
+    parser.add_argument("--epochs", type=int, default=6, help="that the network is trained")
+    parser.add_argument("--networks", type=Path, help="folder to keep the network in")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # torchattacks imports torchvision, which has no CPU build for every torch.
     torch.library.Library("torchvision", "DEF").define("nms(Tensor a, Tensor b, float c) -> Tensor")
+    network, data = Case("stdcnn", "mnist", 64, 0.01, 0.9, options.epochs).trained(options.networks)
+    count = options.examples or (200 if options.strong else 1000)
+    x, y = data.test[:count].inputs(), data.test.labels[:count]
     start = time.perf_counter()
-    if options.trust:
-        trust(options.examples, options.strong_examples, options.epochs)
-    else:
-        speed(load("mnist"), options.examples, options.strong_examples, options.epochs)
+    (strong if options.strong else pgd)(network, x, y, options.eps)
     console.print(
-        f"{time.perf_counter() - start:.0f} s in all; {os.cpu_count()} cores, "
-        f"{options.threads} threads, torch {torch.__version__}"
+        f"{time.perf_counter() - start:.0f} s; {os.cpu_count()} cores, {options.threads} threads, "
+        f"torch {torch.__version__}"
     )
 
 

@@ -1,4 +1,20 @@
-"""Adversarial attacks on any ``nn.Module`` and any inputs in [0, 1]."""
+"""Adversarial attacks on any ``nn.Module`` and any inputs in [0, 1].
+
+Each takes the same arguments, those after ``labels`` by name, and returns one ``Attacked`` an eps:
+
+    model: evaluation mode; pixels in [0, 1] to logits.
+    inputs: (N, …) in [0, 1].
+    labels: (N,) int64.
+    eps: radii in pixel units.
+    loss: what to increase.
+    norm: of the ball.
+    targets: (N,) classes to be taken for; without them any wrong answer will do.
+    seed: of random starts and searches.
+    give_up: leave a point whose boundary is out of reach (see ``standing.Progress``).
+
+What cannot be attacked raises ``RequestError``: a model in training mode or without logits, inputs
+outside [0, 1], labels that are no classes of the model's, an eps below 0.
+"""
 
 from sgdscope.attacks.apgd import apgd, apgd_targeted
 from sgdscope.attacks.curve import SmallestEps, area, smallest_eps

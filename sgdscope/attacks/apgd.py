@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sgdscope.attacks import ball
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries, spread
+from sgdscope.attacks.points import Attacked, Norm, Points, Tries, spread
+from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
 MOMENTUM = 0.75  # α of Algorithm 1
@@ -22,7 +23,6 @@ ENOUGH = 0.75  # ρ: the share of steps since the last check that must have rais
 class _State:
     """Where each point still under attack has got to; every field begins with N."""
 
-    place: Tensor  # (N,) its row in the answer
     eps: Tensor  # (N,)
     size: Tensor  # (N,) of the next step
     now: Tensor  # (N, …)
@@ -53,26 +53,16 @@ class Adaptive:
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack (Algorithm 1 of the paper, all points at once)."""
-        inputs = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
-        given_up = fooled.clone()
-        progress, checks = Progress(self.steps), checkpoints(self.steps)
-        state = self._begin(inputs, eps)
+        start = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
+        standing = Standing(points, self.steps, give_up=self.give_up)
+        state, checks = self._begin(start, eps), checkpoints(self.steps)
         for taken in range(self.steps + 1):
             logits, state.slope = victim.gradients(state.now, points, LOSSES[self.loss])
-            before, state.loss = (
-                state.loss,
-                LOSSES[self.loss](logits, points.labels, points.targets),
-            )
-            state.rises = state.rises + (state.loss > before) * (taken > 0)
-            hit = points.fooled(logits)
-            lost = progress.add(points.margins(logits)) & ~hit & self.give_up
-            if bool((done := hit | lost).any()):
-                inputs[state.place[done]] = state.now[done]
-                fooled[state.place[hit]] = True
-                given_up[state.place[lost]] = True
-                left = (~done).nonzero().squeeze(1)
-                progress.keep(left)
+            loss = LOSSES[self.loss](logits, points.labels, points.targets)
+            state.rises = state.rises + (loss > state.loss) * (taken > 0)
+            state.loss = loss
+            left = standing.settle(state.now, points.fooled(logits), points.margins(logits))
+            if left is not None:
                 points, state = points[left], state[left]
             if not len(points) or taken == self.steps:
                 break
@@ -80,13 +70,12 @@ class Adaptive:
             if taken in checks:
                 _check(state, since=taken - max((c for c in checks if c < taken), default=0))
             self._move(state, points, first=taken == 0)
-        inputs[state.place] = state.now
-        return Tries(inputs, fooled, given_up)
+        return standing.tries(state.now)
 
     def _begin(self, inputs: Tensor, eps: Tensor) -> _State:
         zero, low = torch.zeros_like(eps), torch.full_like(eps, -torch.inf)
         return _State(
-            place=torch.arange(len(eps), device=eps.device), eps=eps, size=2 * eps,
+            eps=eps, size=2 * eps,
             now=inputs.clone(), before=inputs, slope=inputs, loss=low,
             best=inputs.clone(), best_slope=torch.zeros_like(inputs), best_loss=low.clone(),
             rises=zero, checked_loss=low.clone(), halved=zero.bool(),
@@ -156,11 +145,13 @@ class Targeted:
             together = min(max(victim.chunk // len(left), 1), ranks - rank)
             copies = left.repeat(together)
             aims = others[left][:, rank : rank + together].t().reshape(-1)
-            run = Adaptive(self.steps, loss, self.norm, self.seed, rank, self.give_up)
+            run = Adaptive(self.steps, loss, self.norm, self.seed, give_up=self.give_up)
             tries = run(victim, replace(points[copies], targets=aims), eps[copies])
-            inputs[left] = tries.inputs[: len(left)]
-            inputs[copies[tries.fooled]] = tries.inputs[tries.fooled]
-            fooled[copies[tries.fooled]] = True
+            fell, first = tries.fooled.view(together, -1).max(0)  # of the targets that fooled it
+            keep = fell if rank else torch.ones_like(fell)  # no target: the likeliest one's try
+            copy = first * len(left) + torch.arange(len(left), device=left.device)
+            inputs[left[keep]] = tries.inputs[copy[keep]]
+            fooled[left] = fell
             given_up[copies[~tries.given_up]] = False
             rank += together
         return Tries(inputs, fooled, given_up & ~fooled)
@@ -182,21 +173,7 @@ def apgd(
 ) -> list[Attacked]:
     """APGD with one loss: steps of 2·eps at first, halved where they stop paying.
 
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        steps: from each start.
-        restarts: random starts, each on what the ones before left.
-        loss: what to increase.
-        norm: of the ball.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-        seed: of the random starts.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    There are ``steps`` from each of ``restarts`` random starts, each on what the ones before left.
     """
     tactics: dict[str, Tactic] = {
         f"apgd {start}": Adaptive(steps, loss, norm, seed, start, give_up)
@@ -217,21 +194,6 @@ def apgd_targeted(
     seed: int = 0,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """APGD-T: the targeted DLR loss towards each of the likeliest wrong classes in turn.
-
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        steps: towards each class.
-        classes: how many.
-        norm: of the ball.
-        seed: of the random starts.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
-    """
+    """APGD-T: the targeted DLR loss, ``steps`` towards each of the likeliest wrong ``classes``."""
     tactics: dict[str, Tactic] = {"apgd-t": Targeted(steps, norm, seed, classes, give_up)}
     return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin")

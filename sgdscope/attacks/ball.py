@@ -33,15 +33,20 @@ def step(
 
 
 def start(points: Points, eps: Tensor, norm: Norm, *, seed: int, number: int) -> Tensor:
-    """Uniform in the ball, clipped to [0, 1]; depends on the point's index, not on its company."""
+    """Uniform in the ball, clipped to [0, 1].
+
+    Depends on the point's index, and on its target where it has one, but not on its company.
+    """
     x = points.inputs
     pixel = torch.arange(x[0].numel(), device=x.device)
     key = torch.tensor(streams.key(seed, "attack start", number), device=x.device)
-    draw = streams.uniform(key, points.index[:, None], pixel).to(x.dtype).view(x.shape)
+    whose = [points.index] if points.targets is None else [points.index, points.targets]
+    draw = streams.uniform(key, *(which[:, None] for which in whose), pixel)
+    draw = draw.to(x.dtype).view(x.shape)
     if norm == "linf":
         return (x + (2 * draw - 1) * spread(eps, x)).clamp_(0, 1)
     normal = torch.special.ndtri(draw.clamp(1e-7, 1 - 1e-7))
-    reach = streams.uniform(key, points.index, torch.tensor(len(pixel), device=x.device))
+    reach = streams.uniform(key, *whose, torch.tensor(len(pixel), device=x.device))
     radius = eps * reach.pow(1 / len(pixel))
     return (x + _unit(normal) * spread(radius, x)).clamp_(0, 1)
 

@@ -62,21 +62,9 @@ def smallest_eps(
 
     The first guess is the distance to the boundary of a linear network with the same margin and
     gradient. Guesses then grow or shrink by a factor of 1.5 until they have enclosed the boundary,
-    and halve the bracket, on a log scale, in the rounds that are left.
-
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        rounds: guesses a point.
-        steps: of each attack.
-        step_size: of each step, as a multiple of eps.
-        largest: eps above which a point counts as never fooled; 1 is the whole cube for ℓ∞.
-        loss: what to increase.
-        norm: of the ball.
-
-    Raises:
-        RequestError: the model, the inputs or the labels cannot be used.
+    and halve the bracket, on a log scale, in what is left of ``rounds`` guesses a point. Each is an
+    attack of ``steps`` steps of ``step_size`` · eps. A point that stands at ``largest`` counts as
+    never fooled; 1 is the whole cube for ℓ∞.
     """
     check(model, inputs, labels)
     victim = Victim(model, inputs.device)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
-from sgdscope.attacks.checks import check_eps
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Progress, Tries
+from sgdscope.attacks.points import Attacked, Norm, Points, Tries
+from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
 
@@ -46,29 +46,17 @@ class Walk:
         now = points.inputs
         if self.start is not None:
             now = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        best = now.clone()
-        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
-        given_up = fooled.clone()
-        active = torch.arange(len(points), device=points.labels.device)
-        progress = Progress(self.steps)
+        standing = Standing(points, self.steps, give_up=self.give_up)
         for _ in range(self.steps):
             logits, slope = victim.gradients(now, points, LOSSES[self.loss])
-            hit = points.fooled(logits)
-            lost = progress.add(points.margins(logits)) & ~hit & self.give_up
-            if bool((done := hit | lost).any()):
-                best[active[done]] = now[done]
-                fooled[active[hit]] = True
-                given_up[active[lost]] = True
-                left = (~done).nonzero().squeeze(1)
-                progress.keep(left)
-                active, points, eps = active[left], points[left], eps[left]
-                now, slope = now[left], slope[left]
-            if not len(active):
-                return Tries(best, fooled, given_up)
+            left = standing.settle(now, points.fooled(logits), points.margins(logits))
+            if left is not None:
+                points, eps, now, slope = points[left], eps[left], now[left], slope[left]
+            if not len(points):
+                return standing.tries(now)
             now = ball.step(now, slope, self.step_size * eps, points.inputs, eps, self.norm)
-        best[active] = now
-        fooled[active] = points.fooled(victim.logits(now))
-        return Tries(best, fooled, given_up)
+        left = standing.settle(now, points.fooled(victim.logits(now)))
+        return standing.tries(now if left is None else now[left])
 
 
 def fgsm(
@@ -84,27 +72,11 @@ def fgsm(
     """One step of the whole eps along the gradient (Goodfellow et al. 2015).
 
     Each eps stands alone: a step that is too long may miss what a shorter one finds.
-
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        loss: what to increase.
-        norm: of the ball.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
-    check_eps(eps)
-    tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}
-    return [
-        evaluate(
-            model, inputs, labels, eps=[radius], tactics=tactics, loss=loss, targets=targets
-        )[0]
-        for radius in eps
-    ]  # fmt: skip
+    return evaluate(
+        model, inputs, labels, eps=eps, tactics={"fgsm": Leap(norm)}, loss=loss, targets=targets,
+        nested=False,
+    )  # fmt: skip
 
 
 def bim(
@@ -120,13 +92,7 @@ def bim(
     targets: Tensor | None = None,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """Small steps from the point itself (Kurakin et al. 2017), where FGSM fails.
-
-    The arguments are those of ``pgd``.
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
-    """
+    """Small steps from the point itself (Kurakin et al. 2017), where FGSM fails; see ``pgd``."""
     return pgd(
         model, inputs, labels, eps=eps, steps=steps, step_size=step_size, random_start=False,
         loss=loss, norm=norm, targets=targets, give_up=give_up,
@@ -155,23 +121,8 @@ def pgd(
     fools it at every larger one: so PGD is never above FGSM, nor an accuracy above that of a
     smaller eps or of fewer restarts.
 
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        steps: from each start.
-        step_size: of each step, as a multiple of eps.
-        random_start: begin uniformly in the ball rather than at the point itself.
-        restarts: random starts, each on what the ones before left; one without random starts.
-        loss: what to increase.
-        norm: of the ball.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-        seed: of the random starts.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    There are ``steps`` from each start, of ``step_size`` · eps each. Without ``random_start`` they
+    begin at the point itself; with it there are ``restarts``, each on what the ones before left.
     """
     starts = range(restarts) if random_start else (None,)
     tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}

@@ -30,6 +30,7 @@ def evaluate(
     tactics: dict[str, Tactic],
     loss: Loss,
     targets: Tensor | None = None,
+    nested: bool = True,
 ) -> list[Attacked]:
     """One result an eps, in the order given.
 
@@ -37,13 +38,14 @@ def evaluate(
     not at a larger eps, whose ball holds what was found in the smaller one.
 
     Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units.
+        model: as every attack's (see the package), and so are the tensors and eps.
+        inputs: (N, …).
+        labels: (N,).
+        eps: in any order.
         tactics: by name, weakest first.
         loss: whose gradient is looked at before any attack.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
+        targets: (N,) or none.
+        nested: what fools a point at one eps counts at every larger one.
 
     Raises:
         RequestError: the model, the inputs, the labels or an eps cannot be used.
@@ -56,6 +58,8 @@ def evaluate(
         points, logits = look(victim, inputs, labels, loss, targets)
         state = _State(points, logits, tuple(tactics))
         for radius in sorted(set(eps)):
+            if not nested:
+                state = _State(points, logits, tuple(tactics))
             if radius > 0:
                 for number, tactic in enumerate(tactics.values()):
                     state.attack(victim, number, tactic, radius)

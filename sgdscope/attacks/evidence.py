@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,10 @@ from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Attacked, Norm, Points
 from sgdscope.attacks.victim import Victim, frozen
 
-NOTABLE = 0.01  # share of the right points from which a sign of masking is flagged
-ONE_STEP = 0.05  # of attacks of one step, which differ from another one step by chance
+NOTABLE = 0.01  # share of the points from which a sign of masking is flagged
+AT_LEAST = 3  # and so many of them
 SATURATED = 0.5  # the same for saturation, of which a well-trained network has some
-NOISED = 500  # points that noise is tried on
+COMPARED = 300  # points that noise and the margin's step are tried on
 ASKED_TWICE = 50  # points whose logits are looked at and compared between two passes
 
 
@@ -25,7 +25,6 @@ ASKED_TWICE = 50  # points whose logits are looked at and compared between two p
 class Evidence:
     """Signs that gradients were of use, at one eps; counts are of points right unperturbed."""
 
-    points: int
     loss: Loss  # the attack's
     one_step: bool  # the attack is FGSM
     clean_accuracy: float
@@ -34,8 +33,11 @@ class Evidence:
     zero_gradient: int  # the loss has no gradient there at all
     saturated: int  # float32 rounds cross-entropy's gradient of the label's logit to zero
     given_up: int  # stopped early, the boundary out of reach
-    noise_fooled: float  # share fooled by random signs (ℓ2: a random direction) of the whole eps
+    compared: int  # the first points right unperturbed, on which the four below were taken
+    attack_fooled: float  # share that the attack fools
+    noise_fooled: float  # share that random signs (ℓ2: a random direction) of the whole eps fool
     noise_beats: int  # points that noise fools and the attack does not
+    weaker_fooled: float  # share that one step with the margin loss fools
     weaker_beats: int  # points that one step with the margin loss fools and the attack does not
     black_box_beats: int | None  # points that only Square fools; none where it was not run
     probabilities: bool  # outputs look like probabilities, not logits
@@ -43,7 +45,7 @@ class Evidence:
 
     def scalars(self) -> dict[str, float | int | bool]:
         """The numbers, by name."""
-        left_out = ("points", "loss", "one_step")
+        left_out = ("loss", "one_step")
         return {
             name: value
             for name, value in vars(self).items()
@@ -52,13 +54,13 @@ class Evidence:
 
     def flags(self) -> list[str]:
         """Reasons not to trust the accuracy, one sentence each."""
-        notable = max(NOTABLE * self.right, 1)
         of = f"of the {self.right:,} points right unperturbed"
+        among = f"of {self.compared:,} points compared"
         found = [
             (self.probabilities, "the outputs are probabilities, not logits: gradients vanish"),
             (self.randomised, "the network is randomised: two passes over the same inputs differ"),
             (
-                self.zero_gradient > notable,
+                _notable(self.zero_gradient, self.right),
                 f"the {self.loss} loss has no gradient at all at {self.zero_gradient:,} {of}",
             ),
             (
@@ -67,20 +69,39 @@ class Evidence:
                 "is not",
             ),
             (
-                self.noise_beats > notable,
-                f"random noise fools {self.noise_beats:,} {of} that the attack does not",
+                _notable(self.noise_beats, self.compared),
+                f"random noise fools {self.noise_beats:,} {among} that the attack does not",
             ),
             (
-                self.weaker_beats > (ONE_STEP / NOTABLE if self.one_step else 1) * notable,
-                f"one step with the margin loss fools {self.weaker_beats:,} {of} that the attack "
-                "does not",
+                self._another_step_is_better(),
+                f"one step with the margin loss fools {self.weaker_fooled:.1%} {among}, "
+                f"this one {self.attack_fooled:.1%}",
             ),
             (
-                (self.black_box_beats or 0) > notable,
+                not self.one_step and _notable(self.weaker_beats, self.compared),
+                f"one step with the margin loss fools {self.weaker_beats:,} {among} that the "
+                "attack does not",
+            ),
+            (
+                _notable(self.black_box_beats or 0, self.right),
                 f"only the search without gradients fools {self.black_box_beats} {of}",
             ),
         ]
         return [sentence for seen, sentence in found if seen]
+
+    def _another_step_is_better(self) -> bool:
+        """Whether FGSM with the margin loss fools more than FGSM as it was, beyond chance.
+
+        One step differs from another at many points by chance; where neither is better, each
+        fools as many points alone as the other, give or take the root of their sum.
+        """
+        ahead = round((self.weaker_fooled - self.attack_fooled) * self.compared)
+        alone = 2 * self.weaker_beats - ahead  # points that just one of the two fools
+        return self.one_step and _notable(ahead, self.compared) and ahead**2 > 9 * alone
+
+
+def _notable(count: int, points: int) -> bool:
+    return count >= max(AT_LEAST, NOTABLE * points)
 
 
 def gather(
@@ -93,23 +114,18 @@ def gather(
     norm: Norm = "linf",
     seed: int = 0,
 ) -> list[Evidence]:
-    """Evidence for each untargeted result of one attack.
+    """Evidence for each untargeted result of one attack, whose arguments it takes.
 
-    Args:
-        model: as attacked.
-        inputs: (N, …), as attacked.
-        labels: (N,), as attacked.
-        results: what the attack returned.
-        loss: the attack's.
-        norm: the attack's.
-        seed: of the noise.
+    Noise, and one step with the margin loss, are tried on the first points right unperturbed,
+    ``COMPARED`` of them, with one gradient for all eps.
     """
     victim = Victim(model, inputs.device)
     probabilities, randomised = _outputs(victim, inputs[:ASKED_TWICE])
+    tried = results[0].clean.nonzero().squeeze(1)[:COMPARED]
     with frozen(model):
+        rivals = _Rivals(victim, inputs[tried], labels[tried], tried, norm, seed)
         return [
             Evidence(
-                points=len(labels),
                 loss=loss,
                 one_step=result.tactics == ("fgsm",),
                 clean_accuracy=result.clean.double().mean().item(),
@@ -118,16 +134,48 @@ def gather(
                 zero_gradient=int(result.zero_gradient.sum()),
                 saturated=int(result.saturated.sum()),
                 given_up=int(result.given_up.sum()),
-                noise_fooled=noise.double().mean().item() if len(noise) else 0.0,
-                noise_beats=int((noise & ~result.fooled[tried]).sum()),
-                weaker_beats=_weaker_beats(victim, inputs, labels, result, norm),
+                compared=len(tried),
+                attack_fooled=_share(fooled),
+                noise_fooled=_share(noise),
+                noise_beats=int((noise & ~fooled).sum()),
+                weaker_fooled=_share(weaker),
+                weaker_beats=int((weaker & ~fooled).sum()),
                 black_box_beats=_black_box_beats(result),
                 probabilities=probabilities,
                 randomised=randomised,
             )
             for result in results
-            for tried, noise in [_noise(victim, inputs, labels, result, norm, seed)]
+            for fooled in [result.fooled[tried]]
+            for noise, weaker in [rivals.fool(result.eps)]
         ]
+
+
+class _Rivals:
+    """What fools some points with less effort than the attack: noise, and one margin step."""
+
+    def __init__(
+        self, victim: Victim, inputs: Tensor, labels: Tensor, index: Tensor, norm: Norm, seed: int
+    ) -> None:
+        self.victim, self.norm, self.seed = victim, norm, seed
+        self.points = Points(inputs, labels, index, inputs)
+        if len(index):
+            self.points = replace(look(victim, inputs, labels, "margin")[0], index=index)
+
+    def fool(self, radius: float) -> tuple[Tensor, Tensor]:
+        """Which points noise of size ``radius`` fools and which the margin's step; (N,) bool."""
+        points, norm = self.points, self.norm
+        if not len(points):
+            return points.labels.bool(), points.labels.bool()
+        eps = points.inputs.new_full((len(points),), radius)
+        anywhere = ball.start(points, eps, norm, seed=self.seed, number=-1)
+        shift = anywhere - points.inputs
+        noisy = ball.step(points.inputs, shift, eps, points.inputs, eps, norm)
+        noise = points.fooled(self.victim.logits(noisy))
+        return noise, Leap(norm)(self.victim, points, eps).fooled
+
+
+def _share(chosen: Tensor) -> float:
+    return chosen.double().mean().item() if len(chosen) else 0.0
 
 
 def _outputs(victim: Victim, inputs: Tensor) -> tuple[bool, bool]:
@@ -135,33 +183,6 @@ def _outputs(victim: Victim, inputs: Tensor) -> tuple[bool, bool]:
     first, second = victim.logits(inputs), victim.logits(inputs)
     sums = bool(((first.sum(1) - 1).abs() < 1e-3).all())
     return bool((first >= 0).all()) and sums, not torch.equal(first, second)
-
-
-def _noise(
-    victim: Victim, inputs: Tensor, labels: Tensor, result: Attacked, norm: Norm, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Which points noise was tried on (index), and which of those it fools (bool)."""
-    tried = result.clean.nonzero().squeeze(1)[:NOISED]
-    if not len(tried):
-        return tried, tried.bool()
-    points = Points(inputs[tried], labels[tried], tried, inputs[tried])
-    eps = torch.full((len(tried),), result.eps, dtype=inputs.dtype, device=inputs.device)
-    anywhere = ball.start(points, eps, norm, seed=seed, number=-1)
-    shift = anywhere - points.inputs
-    noisy = ball.step(points.inputs, shift, eps, points.inputs, eps, norm)
-    return tried, points.fooled(victim.logits(noisy))
-
-
-def _weaker_beats(
-    victim: Victim, inputs: Tensor, labels: Tensor, result: Attacked, norm: Norm
-) -> int:
-    """How many points one step along the margin's gradient fools among those left."""
-    left = (~result.fooled).nonzero().squeeze(1)
-    if not len(left):
-        return 0
-    points, _ = look(victim, inputs[left], labels[left], "margin")
-    eps = torch.full((len(left),), result.eps, dtype=inputs.dtype, device=inputs.device)
-    return int(Leap(norm)(victim, points, eps).fooled.sum())
 
 
 def _black_box_beats(result: Attacked) -> int | None:

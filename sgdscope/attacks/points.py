@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from sgdscope.attacks.losses import margin
@@ -82,33 +81,3 @@ class Attacked:
 def spread(values: Tensor, like: Tensor) -> Tensor:
     """(N,) shaped to multiply (N, …)."""
     return values.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
-
-
-class Progress:
-    """Margins of the last quarter of an attack's steps, and whom they tell it to give up on.
-
-    A point is out of reach when even twice its fastest step of that quarter, repeated until the
-    end, would not bring it to the boundary. Attacks slow down as they go, so hardly a point that
-    the rest of the steps would have fooled is lost (``docs/attacks.md`` has the count).
-    """
-
-    HASTE = 2
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.window = max(steps // 4, 1)
-        self.taken = 0
-        self._recent: list[Tensor] = []  # margins, at most window + 1 of them
-
-    def add(self, margins: Tensor) -> Tensor:
-        """Take note of the margins (N,) before a step; returns who is out of reach, (N,) bool."""
-        self._recent = [*self._recent[-self.window :], margins]
-        left, self.taken = self.steps - self.taken, self.taken + 1
-        if len(self._recent) <= self.window:
-            return torch.zeros_like(margins, dtype=torch.bool)
-        fastest = torch.stack(self._recent).diff(dim=0).amax(0).clamp_min(0)
-        return margins + self.HASTE * fastest * left < 0
-
-    def keep(self, choice: Tensor) -> None:
-        """Forget all other points."""
-        self._recent = [margins[choice] for margins in self._recent]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sgdscope import streams
 from sgdscope.attacks import ball
 from sgdscope.attacks.evaluation import Tactic, evaluate
-from sgdscope.attacks.points import Attacked, Points, Progress, Tries, spread
+from sgdscope.attacks.points import Attacked, Points, Tries, spread
+from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 from sgdscope.errors import RequestError
 
@@ -36,36 +37,24 @@ class Search:
                 f"inputs have shape {tuple(points.inputs.shape)}; expected (N, channels, height, "
                 "width) for a search with squares"
             )
-        best = self._stripes(points, eps)
+        trial = now = self._stripes(points, eps)
         margins = torch.full_like(eps, -torch.inf)
-        fooled = torch.zeros_like(points.labels, dtype=torch.bool)
-        given_up = fooled.clone()
-        active = torch.arange(len(points), device=eps.device)
         pace = max(self.queries // LOOKS, 1)
-        progress = Progress(self.queries // pace)
-        now = best
+        standing = Standing(points, self.queries // pace, give_up=self.give_up)
         for query in range(self.queries):
-            trial = now if query == 0 else self._square(now, points, eps, query)
+            if query:
+                trial = self._square(now, points, eps, query)
             logits = victim.logits(trial)
-            found = points.margins(logits)
-            now = torch.where(spread(better := found > margins, now).bool(), trial, now)
+            hit, found = points.fooled(logits), points.margins(logits)
+            better = hit | (found > margins)
+            now = torch.where(spread(better, now).bool(), trial, now)
             margins = torch.where(better, found, margins)
-            hit = points.fooled(logits)
-            lost = torch.zeros_like(hit)
-            if query % pace == 0:
-                lost = progress.add(margins) & ~hit & self.give_up
-            if bool((done := hit | lost).any()):
-                best[active[done]] = torch.where(spread(hit, now).bool(), trial, now)[done]
-                fooled[active[hit]] = True
-                given_up[active[lost]] = True
-                left = (~done).nonzero().squeeze(1)
-                progress.keep(left)
-                active, points, eps = active[left], points[left], eps[left]
-                now, margins = now[left], margins[left]
-            if not len(active):
-                return Tries(best, fooled, given_up)
-        best[active] = now
-        return Tries(best, fooled, given_up)
+            left = standing.settle(now, hit, margins if query % pace == 0 else None)
+            if left is not None:
+                points, eps, now, margins = points[left], eps[left], now[left], margins[left]
+            if not len(points):
+                break
+        return standing.tries(now)
 
     def _stripes(self, points: Points, eps: Tensor) -> Tensor:
         """Vertical stripes of ±eps, one sign a column and channel."""
@@ -106,20 +95,9 @@ def square(
     seed: int = 0,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """Random search in the ℓ∞ ball with the margin loss; needs no gradient.
+    """Random search in the ℓ∞ ball with the margin loss: ``queries`` passes a point, no gradient.
 
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, channels, height, width) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        queries: forward passes a point.
-        targets: (N,) classes to be taken for; without them any wrong answer will do.
-        seed: of the search.
-        give_up: leave a point whose boundary is out of reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    Inputs are images: (N, channels, height, width).
     """
     tactics: dict[str, Tactic] = {"square": Search(queries, seed, give_up)}
     return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin", targets=targets)

@@ -28,21 +28,8 @@ def strong(
     """FGSM and a short PGD for the easy points, then APGD-CE, APGD-T and, for ℓ∞ images, Square.
 
     After AutoAttack (Croce and Hein 2020), without its FAB. ``Attacked.by`` says which attack
-    fooled a point; one that only Square fools means that gradients mislead the others.
-
-    Args:
-        model: evaluation mode; pixels in [0, 1] to logits.
-        inputs: (N, …) in [0, 1].
-        labels: (N,) int64.
-        eps: radii in pixel units; one result each.
-        steps: of each run of APGD.
-        queries: of Square.
-        norm: of the ball.
-        seed: of the random starts and of the search.
-        give_up: leave a point whose boundary is out of an attack's reach (see ``Progress``).
-
-    Raises:
-        RequestError: the model, the inputs, the labels or an eps cannot be used.
+    fooled a point; one that only Square fools means that gradients mislead the others. There are
+    ``steps`` in each run of APGD and ``queries`` of Square.
     """
     tactics: dict[str, Tactic] = {
         "fgsm": Leap(norm),
