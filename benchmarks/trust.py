@@ -129,7 +129,7 @@ def give_up(keep: Path | None, count: int) -> None:
         for i, eps in enumerate(radii):
             told = [compare(network, x, y, eps, name) for name in ("pgd", "pgd margin", "apgd")]
             table.add_row(label if i == 0 else "", f"{eps:g}", *told)
-            console.print(label, eps, *told)
+            console.print(label.strip(), f"{eps:g}", "done")
     console.print(table)
 
 
