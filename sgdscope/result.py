@@ -82,8 +82,13 @@ class Result(_Record):
         return first.learning_rate * first.steps / (1 - self.run.momentum)
 
     @property
-    def lr_steps(self) -> list[float]:
-        """After each epoch, the learning rate summed over the updates: gradient flow's time."""
+    def lr_steps(self) -> float:
+        """Learning rate summed over the updates: how far gradient flow would have gone."""
+        return self.lr_steps_by_epoch[-1] if self.history else 0.0
+
+    @property
+    def lr_steps_by_epoch(self) -> list[float]:
+        """The same after each epoch."""
         before = [0, *(epoch.steps for epoch in self.history)]
         return list(
             accumulate(

@@ -50,7 +50,7 @@ class Results:
         epochs = [
             _settings(result) | epoch.model_dump() | {"lr_steps": lr_steps}
             for result in ordered
-            for epoch, lr_steps in zip(result.history, result.lr_steps, strict=True)
+            for epoch, lr_steps in zip(result.history, result.lr_steps_by_epoch, strict=True)
         ]
         columns = [*SETTINGS, "epoch", "measure", "eps", "value", "status", "steps", "lr_steps"]
         table = pd.DataFrame(
@@ -111,7 +111,7 @@ def _outcome(result: Result) -> dict[str, Any]:
     return {
         "status": result.status,
         "steps": result.steps,
-        "lr_steps": result.lr_steps[-1] if result.history else 0.0,
+        "lr_steps": result.lr_steps,
         "noise_scale": result.noise_scale,
         "final_train_loss": result.history[-1].train_loss if result.history else float("nan"),
         "seconds": sum(result.seconds.values()),
