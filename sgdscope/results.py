@@ -61,9 +61,8 @@ class Results:
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""
         rows = self.table[self.table["measure"] == measure]
-        if eps is not None:
-            rows = rows[rows["eps"] == eps]
-        return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+        ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+        return ends if eps is None else ends[ends["eps"] == eps]
 
     def arrays(
         self, run: str, measure: str, *, epoch: int, eps: float | None = None

@@ -10,6 +10,8 @@ from sgdscope import data
 from sgdscope.execution import Checkpoint, Task, execute
 from sgdscope.measuring import Measure, Reading
 from sgdscope.registry import MEASURES
+from sgdscope.result import Measurement, Result
+from sgdscope.results import Results
 
 
 class Broken(Measure):
@@ -143,3 +145,12 @@ def test_every_checkpoint_leads_to_the_same_bits(make_run, model, momentum):
         assert resumed.result.measurements == whole.result.measurements
         losses = [[e.train_loss for e in r.result.history] for r in (resumed, whole)]
         assert losses[0] == losses[1]
+
+
+def test_a_diverged_runs_end_is_not_what_was_measured_before(make_run):
+    run = make_run(schedule_options={"learning_rate": 1.0}, epochs=2)
+    before = Measurement(epoch=1, measure="fgsm_accuracy", eps=0.1, value=0.7)
+    end = Measurement(epoch=2, measure="fgsm_accuracy", eps=None, value=float("nan"))
+    results = Results.collect([Result(run=run, status="diverged", measurements=[before, end])])
+    assert results.at_end("fgsm_accuracy", eps=0.1).empty
+    assert len(results.at_end("fgsm_accuracy")) == 1
