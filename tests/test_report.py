@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import synthetic
 import tomli_w
@@ -15,6 +16,7 @@ from sgdscope.errors import RequestError
 from sgdscope.figures import paper
 from sgdscope.folder import StudyFolder
 from sgdscope.report import attention, overview
+from sgdscope.report.tables import plain
 from sgdscope.results import Results
 from sgdscope.views import View
 
@@ -292,3 +294,9 @@ def test_a_study_with_parts_says_what_each_asked(tmp_path: Path) -> None:
     page = Page(report.write(folder).read_text(encoding="utf-8"))
     assert f"{runs} / {2 * runs}" in page.text
     assert all(f"{part['name']} {runs} runs" in page.text for part in parts)
+
+
+def test_evidence_that_a_diverged_run_lacks_is_a_gap() -> None:
+    assert [plain(value) for value in (pd.NA, None, float("nan"), True, 2.0)] == [
+        None, None, None, True, 2.0,
+    ]  # fmt: skip

@@ -88,7 +88,9 @@ def plain(value: Any) -> Any:
     """A cell as JSON has it: None for what is not a number, six digits for what is."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
-    if isinstance(value, bool | str) or value is None or value is pd.NaT:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, bool | str):
         return value
     return (
         plain(float(value))
