@@ -61,6 +61,18 @@ def curved(classes: int = 5, dtype: torch.dtype = torch.float64) -> nn.Module:
     return network
 
 
+class Counting(nn.Module):
+    """A network that counts the inputs it is asked about."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.seen = network, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen += len(x)
+        return self.network(x)
+
+
 def images(count: int = 24, dtype: torch.dtype = torch.float64, low: float = 0.0) -> Tensor:
     return torch.rand(count, 1, 6, 6, dtype=dtype) * (1 - 2 * low) + low
 
@@ -275,19 +287,12 @@ def test_the_network_is_left_as_it_was():
 
 
 def test_a_fooled_point_is_not_asked_about_again():
-    seen = 0
-
-    class Counting(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            nonlocal seen
-            seen += len(x)
-            return network(x)
-
     network, inputs = curved(), images(50)
     labels = answers(network, inputs)
-    (result,) = pgd(Counting().eval(), inputs, labels, eps=[0.5], give_up=False)
+    counting = Counting(network).eval()
+    (result,) = pgd(counting, inputs, labels, eps=[0.5], give_up=False)
     assert result.accuracy == 0
-    assert seen < 50 * 12
+    assert counting.seen < 50 * 12
 
 
 def test_chunks_shrink_when_memory_runs_out():
@@ -484,22 +489,15 @@ def test_fgsm_is_flagged_only_where_another_loss_is_better_beyond_chance():
 
 
 def test_evidence_is_taken_on_a_bounded_number_of_points():
-    seen = 0
-
-    class Counting(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            nonlocal seen
-            seen += len(x)
-            return network(x)
-
     network, inputs = curved(), images(1000)
     labels = answers(network, inputs)
     eps = [0.01, 0.02, 0.04, 0.08]
-    results = fgsm(Counting().eval(), inputs, labels, eps=eps)
-    assert seen <= (1 + len(eps)) * 1000 + 2  # one gradient for all eps
-    seen = 0
-    evidence = gather(Counting().eval(), inputs, labels, results, loss="cross_entropy")
-    assert seen <= 300 * (1 + 2 * len(eps)) + 100
+    counting = Counting(network).eval()
+    results = fgsm(counting, inputs, labels, eps=eps)
+    assert counting.seen <= (1 + len(eps)) * 1000 + 2  # one gradient for all eps
+    counting = Counting(network).eval()
+    evidence = gather(counting, inputs, labels, results, loss="cross_entropy")
+    assert counting.seen <= 300 * (1 + 2 * len(eps)) + 100
     for found, result in zip(evidence, results, strict=True):
         assert found.compared == 300
         assert found.attack_fooled == pytest.approx(result.fooled[:300].double().mean().item())
