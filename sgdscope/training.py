@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from sgdscope import models, streams
 from sgdscope.data import Dataset, as_inputs, augment
 from sgdscope.measuring.fit import accuracy, logits
+from sgdscope.precision import require_bfloat16
 from sgdscope.result import Epoch
 from sgdscope.runs import Run
 
@@ -43,6 +44,8 @@ class Training:
     """
 
     def __init__(self, run: Run, data: Dataset) -> None:
+        if run.precision == "bf16":
+            require_bfloat16(data.train.pixels.device)
         self.run = run
         self.data = data.subset(run.train_size)
         self.model = initialise(run, data)

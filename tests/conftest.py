@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from sgdscope.data import Dataset, Images, load
+from sgdscope.precision import bfloat16_works
 from sgdscope.runs import Run
 
 torch.set_num_threads(1)
+bfloat16_works()  # settled before oneDNN is first used
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import sgdscope
 PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
-    {"registry", "plugins", "streams", "capture"},
+    {"registry", "plugins", "streams", "capture", "precision"},
     {"schedules"},
     {"runs"},
     {"cohorts"},

@@ -205,7 +205,7 @@ def test_in_half_precision_it_is_nearly_the_same() -> None:
 def test_where_bfloat16_is_fast_the_start_is_from_nearly_all_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chunked, "_bfloat16_is_fast", lambda device: True)
+    monkeypatch.setattr(chunked, "bfloat16_is_fast", lambda device: True)
     model, (inputs, labels) = network(), examples(40)
     expected = torch.linalg.eigvalsh(dense_hessian(model, inputs, labels))
     assert Hessian(model, inputs, labels).part() is None  # double precision was asked for
@@ -221,7 +221,7 @@ def test_where_bfloat16_is_fast_the_start_is_from_nearly_all_in_it(
 
 
 def test_a_part_leaves_out_what_the_network_is_sure_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunked, "_bfloat16_is_fast", lambda device: True)
+    monkeypatch.setattr(chunked, "bfloat16_is_fast", lambda device: True)
     model = nn.Linear(1, 2, bias=False).eval()
     model.weight.data = torch.tensor([[1.0], [-1.0]])
     inputs = torch.tensor([[9.0], [0.1], [8.0], [-0.2], [9.0]])

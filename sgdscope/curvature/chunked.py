@@ -19,6 +19,7 @@ from sgdscope.curvature.operators import (
 )
 from sgdscope.curvature.twice import TwiceDifferentiable
 from sgdscope.errors import RequestError
+from sgdscope.precision import bfloat16_is_fast, require_bfloat16
 
 MEMORY = 2 * 2**30  # bytes of graphs kept between products, on the CPU …
 CHUNKS = 4  # … in at least so many chunks, where fewer do not hold all examples
@@ -51,7 +52,8 @@ class Chunked(ABC):
 
     Raises:
         RequestError: the network is in training mode or has nothing to differentiate by, there are
-            no examples, or (at the first product at the latest) the loss is not finite.
+            no examples, bfloat16 does not work here, or (at the first product at the latest) the
+            loss is not finite.
     """
 
     batch: tuple[int, ...] = ()
@@ -77,6 +79,8 @@ class Chunked(ABC):
         self._lengths = [p.numel() for p in self.parameters]
         self.size, self.examples, self.products = sum(self._lengths), len(inputs), 0
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
+        if half:
+            require_bfloat16(self.device)
         self._graphs: dict[int, Any] = {}  # by the chunk's first example
         self.memory = _default_memory(self.device) if memory is None else memory
         per_example = self._bytes_per_example()
@@ -106,7 +110,7 @@ class Chunked(ABC):
         Where bfloat16 is fast, it is the matrix in that, without the examples that the network is
         so sure of that they hardly count; elsewhere it has one example in ten.
         """
-        halved = self.dtype == torch.float32 and _bfloat16_is_fast(self.device)
+        halved = self.dtype == torch.float32 and bfloat16_is_fast(self.device)
         if self.half or (self.examples < PART * SMALLEST_PART and not halved):
             return None
         slopes, chosen = self._slopes().sort(descending=True)
@@ -185,7 +189,3 @@ class Chunked(ABC):
 
 def _default_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MEMORY
-
-
-def _bfloat16_is_fast(device: torch.device) -> bool:
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))

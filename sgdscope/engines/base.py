@@ -14,6 +14,7 @@ from sgdscope.cohorts import group
 from sgdscope.execution import Checkpoint, Event, Outcome, Task
 from sgdscope.measuring import Measure
 from sgdscope.plugins import Plugin
+from sgdscope.precision import bfloat16_works
 from sgdscope.registry import MEASURES
 from sgdscope.result import Result
 from sgdscope.runs import Run
@@ -36,6 +37,7 @@ class Job:
     def prepare(self) -> None:
         """Load the user's parts, in the worker, and have the device compute what is asked."""
         _keep_freed_memory()
+        bfloat16_works()  # settled before oneDNN is first used
         torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
         torch.backends.cudnn.deterministic = True  # the same bits when a run is repeated
         for plugin in self.plugins:

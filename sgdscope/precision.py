@@ -1,0 +1,67 @@
+"""Whether this machine computes in bfloat16, and whether that is fast."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+from sgdscope.errors import RequestError
+
+WITHOUT_AMX = "AVX512_CORE_BF16"
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether products in bfloat16 take about half the time of those in float32."""
+    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16")
+    return bool(fast) and bfloat16_works()
+
+
+@cache
+def bfloat16_works() -> bool:
+    """Whether the CPU multiplies in bfloat16.
+
+    Some virtual machines announce AMX and then refuse its instructions, which kills the process
+    that tries. So where AMX is announced a child tries first; if it dies, oneDNN is told to do
+    without, which it heeds in a process that has not used it yet.
+    """
+    if not torch.cpu.get_capabilities().get("amx_bf16"):
+        return True
+    if _survives(_multiply):
+        return True
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", WITHOUT_AMX)
+    return _survives(_multiply)
+
+
+def require_bfloat16(device: torch.device) -> None:
+    """Raise RequestError where a pass in bfloat16 would kill the process."""
+    if device.type == "cpu" and not bfloat16_works():
+        raise RequestError(
+            "bfloat16 was asked for: this machine announces AMX instructions and refuses them; "
+            f"expected ONEDNN_MAX_CPU_ISA={WITHOUT_AMX} in the environment before Python starts"
+        )
+
+
+def _multiply() -> None:
+    torch.set_num_threads(1)  # a child has none of its parent's threads
+    square = torch.ones(32, 32, dtype=torch.bfloat16)
+    torch.nn.functional.linear(square, square, square[0])
+
+
+def _survives(attempt: Callable[[], None]) -> bool:
+    """Whether a child process lives through it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
+        child = os.fork()
+    if child == 0:
+        faulthandler.disable()  # its death is an answer, not news
+        try:
+            attempt()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
