@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--train-size", type=int, default=10_000)
     options = parser.parse_args()
+    measures = ["test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"]
     study = Study.load(
         "paper/mnist-stdcnn",
         overrides={
@@ -39,11 +40,12 @@ def main() -> None:
             "train_size": options.train_size,
             "schedule": "fixed",
             "momentum": 0.9,
-            "measure": ["test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"],
+            "measure": measures,
             "measure.fgsm_accuracy.eps": EPS,
             "measure.pgd_accuracy.eps": EPS,
             "measure.top_eigenvalue.examples": EXAMPLES,
-        },
+        }
+        | {f"measure.{name}.at": [] for name in measures},  # at the end alone, as the script does
     )
     dataset = data.load("mnist").subset(options.train_size)
     start = time.perf_counter()

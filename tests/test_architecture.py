@@ -19,6 +19,7 @@ ORDER = [
     {"models"},
     {"layouts"},
     {"stacking"},
+    {"convolution"},
     {"attacks", "curvature"},
     {"measuring"},
     {"result"},

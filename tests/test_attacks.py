@@ -235,7 +235,7 @@ def test_who_is_out_of_reach():
     assert not progress.add(torch.tensor([-9.0, -9.0, -0.05])).any()
     assert not progress.add(torch.tensor([-8.0, -9.0, -0.06])).any()
     lost = progress.add(torch.tensor([-7.0, -8.9, -0.07]))
-    # −7 + 4·1·6, −8.9 + 4·0.1·6; and one that is led elsewhere first, −0.07 + 4·0.01·6
+    # −7 + 6·1·√6, −8.9 + 6·0.1·√6; and one that is led elsewhere first, −0.07 + 6·0.01·√6
     assert lost.tolist() == [False, True, False]
     for _ in range(5):
         assert progress.add(torch.full((3,), -9.0)).dtype == torch.bool

@@ -1,4 +1,7 @@
-"""A study that is killed again and again ends with the bits of one that never was."""
+"""A study that is killed again and again ends with the bits of one that never was.
+
+``SGDSCOPE_KILLS=40 pytest -s tests/test_kill.py`` kills at so many moments.
+"""
 
 import os
 import random
@@ -10,7 +13,8 @@ from pathlib import Path
 
 from test_running import contents
 
-KILLS = int(os.environ.get("SGDSCOPE_KILLS", "4"))
+KILLS = int(os.environ.get("SGDSCOPE_KILLS", "2"))
+KILLS_A_STUDY = 3
 
 STUDY = """
 name = "tiny"
@@ -42,23 +46,53 @@ def start(home: Path, out: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "script.py", out], cwd=home, start_new_session=True)
 
 
+def finish(home: Path, out: str) -> None:
+    assert start(home, out).wait(timeout=600) == 0
+    assert not [*(home / out).rglob("checkpoint")]
+
+
+def workers(driver: int) -> list[int]:
+    """The processes of a driver that carry out runs."""
+    children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
+    return [
+        int(child) for child in children
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]  # fmt: skip
+
+
+def kill(process: subprocess.Popen, target: str, moments: random.Random) -> None:
+    """Kill -9: all, as when the machine stops; the driver, whom workers must follow; or a worker.
+
+    A driver whose worker dies goes on without it.
+    """
+    if target == "all":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif target == "driver":
+        process.kill()
+    elif mortal := workers(process.pid):
+        os.kill(moments.choice(mortal), signal.SIGKILL)
+    process.wait(timeout=600)
+
+
 def test_killed_studies_end_with_the_same_bits(tmp_path):
     (tmp_path / "tiny.toml").write_text(STUDY)
     (tmp_path / "script.py").write_text(SCRIPT)
     begun = time.monotonic()
-    assert start(tmp_path, "whole").wait(timeout=300) == 0
+    finish(tmp_path, "whole")
     usual = time.monotonic() - begun
+    whole = contents(tmp_path / "whole")
     moments = random.Random(0)
-    for kill in range(KILLS):
-        process = start(tmp_path, "killed")
-        try:
-            process.wait(timeout=moments.uniform(0.3, 0.8) * usual)
-        except subprocess.TimeoutExpired:
-            if kill % 2:
-                process.kill()  # the driver alone: its workers must notice and leave the folder be
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    assert start(tmp_path, "killed").wait(timeout=300) == 0
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert not [*(tmp_path / "killed").rglob("checkpoint")]
+    tried, studies = 0, 0
+    while tried < KILLS:
+        out = f"killed-{studies}"
+        for target in moments.sample(["all", "driver", "worker"], KILLS_A_STUDY):
+            process = start(tmp_path, out)
+            try:
+                process.wait(timeout=moments.uniform(0.3, 0.8) * usual)
+            except subprocess.TimeoutExpired:
+                kill(process, target, moments)
+                tried += 1
+        finish(tmp_path, out)
+        assert contents(tmp_path / out) == whole
+        studies += 1
+    print(f"{tried} moments tried, {studies} studies completed, 0 differences")

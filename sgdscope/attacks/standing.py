@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -52,13 +54,14 @@ class Standing:
 class Progress:
     """Margins of the last quarter of an attack's steps, and whom they tell it to give up on.
 
-    A point is out of reach when even four times its fastest step of that quarter, repeated until
-    the end, would not bring it to the boundary. A step away from the boundary counts too: a loss
-    may lead towards another class than the nearest at first. Attacks slow down as they go, so
-    hardly a point that the rest would have fooled is lost (``docs/attacks.md`` has the count).
+    Once a margin has settled it goes to and fro as a random walk does: n steps take it about √n
+    times as far as one. A point is out of reach when six times that, every step as wide as the
+    widest of the quarter, would not bring it to the boundary. A step away from the boundary counts
+    too: a loss may lead towards another class than the nearest at first. Hardly a point that the
+    rest would have fooled is lost (``docs/attacks.md`` has the count).
     """
 
-    HASTE = 4
+    REACH = 6
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -72,8 +75,8 @@ class Progress:
         left, self.taken = self.steps - self.taken, self.taken + 1
         if len(self._recent) <= self.window or not left:
             return torch.zeros_like(margins, dtype=torch.bool)
-        fastest = torch.stack(self._recent).diff(dim=0).abs().amax(0)
-        return margins + self.HASTE * fastest * left < 0
+        widest = torch.stack(self._recent).diff(dim=0).abs().amax(0)
+        return margins + self.REACH * widest * math.sqrt(left) < 0
 
     def keep(self, choice: Tensor) -> None:
         """Forget all other points."""

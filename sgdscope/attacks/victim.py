@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sgdscope.attacks.losses import LossFunction
 from sgdscope.attacks.points import Points
+from sgdscope.attacks.thin import ThinConvolutions
 
 Answer = TypeVar("Answer")
 
@@ -46,7 +47,8 @@ class Victim:
         def answer(part: slice) -> tuple[Tensor, Tensor]:
             targets = None if points.targets is None else points.targets[part]
             inputs = at[part].detach().requires_grad_()
-            logits = self._asked(inputs)
+            with ThinConvolutions():
+                logits = self._asked(inputs)
             total = loss(logits, points.labels[part], targets).sum()
             (slope,) = torch.autograd.grad(total, inputs)
             return logits.detach(), slope

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from sgdscope.convolution import arguments
+
 _backward = torch.ops.aten.convolution_backward
 
 
@@ -31,7 +33,7 @@ class TwiceDifferentiable(TorchFunctionMode):
         """Replace a layer where the replacement covers the case; leave the rest alone."""
         kwargs = kwargs or {}
         if func is F.conv2d:
-            inputs, weight, bias, *geometry = _arguments(*args, **kwargs)
+            inputs, weight, bias, *geometry = arguments(*args, **kwargs)
             if inputs.dim() == 4 and all(isinstance(part, (tuple, list)) for part in geometry[:3]):
                 return _convolve(*_cast(inputs, weight, bias), *geometry)
         if func in (F.relu, torch.relu) and len(args) == 1 and not kwargs.get("inplace"):
@@ -48,22 +50,6 @@ def _cast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(tensor if tensor is None else tensor.to(dtype) for tensor in tensors)
-
-
-def _arguments(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> tuple[Any, ...]:
-    """The arguments of ``conv2d`` in order."""
-    pairs = [
-        (part, part) if isinstance(part, int) else part for part in (stride, padding, dilation)
-    ]
-    return input, weight, bias, *pairs, groups
 
 
 def _gradients(
