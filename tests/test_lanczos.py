@@ -4,6 +4,7 @@ import pytest
 import torch
 from matrices import Dense, with_spectrum
 
+from sgdscope import streams
 from sgdscope.curvature import bottom_eigenvalues, top_eigenvalues
 from sgdscope.errors import RequestError
 
@@ -91,3 +92,22 @@ def test_a_start_that_hides_the_gap() -> None:
     assert top.converged
     assert top.gap <= 0.1
     assert abs(top.values[0].item() - 10) < 1e-3 * 10
+
+
+def test_a_start_that_hardly_holds_the_first_eigenvector_is_not_taken_in() -> None:
+    """The second one looks converged long before the first shows itself."""
+    size = 200
+    spectrum = torch.cat([torch.tensor([68.0, 48.0]), torch.linspace(-3, 28, size - 2)]).double()
+    start = torch.randn(size, 1, generator=streams.generator(0, "lanczos"), dtype=torch.float64)
+    basis = torch.linalg.qr(torch.cat([start, torch.randn(size, size - 1).double()], dim=1))[0]
+    turn = torch.eye(size, dtype=torch.float64)  # the start: 1e-3 of the first, most of the second
+    shares = torch.full((size,), 0.03, dtype=torch.float64)
+    shares[:2] = torch.tensor([1e-3, 0.9])
+    turn[:, 0] = shares / shares.norm()
+    turn = torch.linalg.qr(turn)[0]
+    vectors = basis @ turn.T  # columns: what makes up the start, by its shares
+    matrix = vectors @ torch.diag(spectrum) @ vectors.T
+    assert (vectors[:, 0] @ start[:, 0] / start.norm()).abs() < 2e-3
+    top = top_eigenvalues(Dense(matrix))
+    assert top.converged
+    assert top.values.item() == pytest.approx(68.0, rel=1e-3)

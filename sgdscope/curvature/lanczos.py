@@ -12,8 +12,9 @@ from sgdscope.curvature.bases import inner, orthonormal
 from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
-PART_TOLERANCE = 5e-3  # error accepted of a part, which is off by more
-PART_PRODUCTS = 15  # with each vector, on a part
+PATIENCE = 5  # products after which nothing larger has shown itself from a random start
+PART_PRODUCTS = 30  # with each vector, on a part
+NEAR = 0.15  # share of the value within which a part may have mistaken the order of the first two
 WIDEST_GAP = 0.1  # believed, as a share of the value: a start near it hides what is next to it
 
 
@@ -80,39 +81,74 @@ def _extreme(
     if not 1 <= k <= operator.size:
         raise RequestError(f"k={k}; expected 1 … {operator.size}, the size of the matrix")
     start = _in_part(operator, sign, k, tolerance, seed)
+    found, _ = _search(operator, sign, k, tolerance, max_products, seed, start)
+    return found
+
+
+def _search(
+    operator: Operator,
+    sign: int,
+    k: int,
+    tolerance: float,
+    max_products: int,
+    seed: int,
+    start: _Start | None,
+) -> tuple[Eigenvalues, Tensor]:
+    """The answer, and the Ritz vectors that stand close behind it, (size, …).
+
+    A random start may by chance hold far less of the first eigenvector than of the second, which
+    then looks converged. So from a random start the answer has to last for some products more.
+    """
     krylov = Krylov(operator, k, start=None if start is None else start.vectors, seed=seed)
     before = operator.products
+    patience = 0 if start is not None else PATIENCE
+    lasted, settled = 0, torch.tensor(-torch.inf, dtype=torch.float64)
     while True:
         krylov.extend()
         ritz, coefficients = torch.linalg.eigh(sign * krylov.projected)
-        ritz, coefficients = ritz.flip(-1), coefficients.flip(-1)[..., :k]
-        values, residuals = ritz[..., :k], krylov.residuals(coefficients)
+        ritz, coefficients = ritz.flip(-1), coefficients.flip(-1)
+        values, residuals = ritz[..., :k], krylov.residuals(coefficients[..., :k])
         gap = _gap(ritz, k, start)
         errors = _errors(values, residuals, gap)
         roundoff = torch.finfo(operator.dtype).eps * krylov.projected.abs().amax((-2, -1))
         accepted = (tolerance * values.abs()).maximum(roundoff[..., None])
-        converged = bool((errors <= accepted).all()) and values.shape[-1] == k
+        risen = bool((values > settled + accepted).any())
+        lasted, settled = (0, values) if risen else (lasted + 1, settled)
+        small = bool((errors <= accepted).all()) and values.shape[-1] == k
+        converged = small and (lasted >= patience or krylov.exhausted)
         products = operator.products - before
         if converged or krylov.exhausted or products >= max_products:
             break
-    vectors = krylov.basis @ coefficients.to(krylov.basis)
-    return Eigenvalues(
+    vectors = krylov.basis @ coefficients[..., :k].to(krylov.basis)
+    close = (ritz[..., k:] >= ritz[..., k - 1 : k] - NEAR * ritz[..., k - 1 : k].abs()).sum()
+    behind = krylov.basis @ coefficients[..., k : k + min(int(close), k)].to(krylov.basis)
+    answer = Eigenvalues(
         sign * values, vectors, residuals, errors, gap, converged, products, operator.examples
     )
+    return answer, behind
 
 
-def _in_part(
-    operator: Operator, sign: int, k: int, tolerance: float, seed: int
-) -> Eigenvalues | None:
-    """The answer for a part of the operator, whose graphs are gone when this returns."""
+@dataclass(frozen=True)
+class _Start:
+    """Where to start, and how far the next eigenvalue is from there."""
+
+    vectors: Tensor  # (size, k or more)
+    gap: Tensor
+
+
+def _in_part(operator: Operator, sign: int, k: int, tolerance: float, seed: int) -> _Start | None:
+    """The answer for a part of the operator, whose graphs are gone when this returns.
+
+    With it come up to k vectors that stand so close behind that the whole may rank them higher.
+    """
     part = operator.part()
     if part is None:
         return None
-    tolerance = max(5 * tolerance, PART_TOLERANCE)
-    return _extreme(part, sign, k, tolerance, PART_PRODUCTS * k, seed)
+    found, behind = _search(part, sign, k, tolerance, PART_PRODUCTS * k, seed, None)
+    return _Start(torch.cat([found.vectors, behind], dim=-1), found.gap)
 
 
-def _gap(ritz: Tensor, k: int, start: Eigenvalues | None) -> Tensor:
+def _gap(ritz: Tensor, k: int, start: _Start | None) -> Tensor:
     """How far the spectrum's rest is below the k-th value, as a share of its magnitude, (*batch,).
 
     Ritz values beyond the k-th are below the eigenvalues that they tend to, so the gap is no more
