@@ -60,18 +60,20 @@ def workers(driver: int) -> list[int]:
     ]  # fmt: skip
 
 
-def kill(process: subprocess.Popen, target: str, moments: random.Random) -> None:
+def kill(process: subprocess.Popen, target: str, moments: random.Random) -> bool:
     """Kill -9: all, as when the machine stops; the driver, whom workers must follow; or a worker.
 
-    A driver whose worker dies goes on without it.
+    A driver whose worker dies goes on without it. False where no worker was there yet.
     """
+    mortal = workers(process.pid)
     if target == "all":
         os.killpg(process.pid, signal.SIGKILL)
     elif target == "driver":
         process.kill()
-    elif mortal := workers(process.pid):
+    elif mortal:
         os.kill(moments.choice(mortal), signal.SIGKILL)
     process.wait(timeout=600)
+    return target != "worker" or bool(mortal)
 
 
 def test_killed_studies_end_with_the_same_bits(tmp_path):
@@ -90,8 +92,7 @@ def test_killed_studies_end_with_the_same_bits(tmp_path):
             try:
                 process.wait(timeout=moments.uniform(0.3, 0.8) * usual)
             except subprocess.TimeoutExpired:
-                kill(process, target, moments)
-                tried += 1
+                tried += kill(process, target, moments)
         finish(tmp_path, out)
         assert contents(tmp_path / out) == whole
         studies += 1

@@ -20,7 +20,8 @@ def amx(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     monkeypatch.setattr(precision, "_survives", lambda attempt: outcomes.pop(0))
     monkeypatch.setattr(precision, "bfloat16_works", precision.bfloat16_works.__wrapped__)
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")  # so that what a test leaves there is undone
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     return outcomes
 
 

@@ -33,9 +33,8 @@ class ThinConvolutions(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.conv2d:
             inputs, weight, bias, stride, padding, dilation, groups = arguments(*args, **kwargs)
-            if _is_thin(inputs, weight, bias) and (
-                tuple(stride) == tuple(dilation) == (1, 1) and groups == 1
-            ) and not isinstance(padding, str):  # fmt: skip
+            dense = tuple(stride) == tuple(dilation) == (1, 1) and groups == 1
+            if dense and not isinstance(padding, str) and _is_thin(inputs, weight, bias):
                 return _convolve(inputs, weight, bias, padding)
         return func(*args, **kwargs)
 
