@@ -124,6 +124,23 @@ def test_smallest_eps_is_the_distance_to_the_boundary_of_a_linear_network(norm, 
     assert (found.holds[near] <= exact[near] + 1e-6).all()
 
 
+@pytest.mark.parametrize("errors", [0, 9, 40])
+def test_the_median_alone_comes_out_the_same_for_fewer_passes(errors):
+    network, inputs = Counting(curved()).eval(), images(60)
+    labels = answers(network, inputs)
+    labels[:errors] = 1 - labels[:errors].clamp(max=1)
+    found, seen = [], []
+    for median_only in (False, True):
+        network.seen = 0
+        found.append(smallest_eps(network, inputs, labels, median_only=median_only))
+        seen.append(network.seen)
+    whole, alone = found
+    assert alone.median == whole.median
+    assert alone.median_holds <= alone.median
+    assert torch.equal(alone.fools.isinf(), whole.fools.isinf())
+    assert seen[1] < seen[0] / 2
+
+
 def test_one_step_is_optimal_on_a_linear_network():
     network, inputs = linear(2), images(low=0.3)
     labels = answers(network, inputs)

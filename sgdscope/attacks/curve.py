@@ -28,7 +28,16 @@ class SmallestEps:
     @property
     def median(self) -> float:
         """Of ``fools`` over all points: at this eps half of them fall."""
-        return self.fools.quantile(0.5, interpolation="higher").item()
+        return _middle(self.fools)
+
+    @property
+    def median_holds(self) -> float:
+        """Of ``holds``: the median lies between this and ``median``."""
+        return _middle(self.holds)
+
+
+def _middle(values: Tensor) -> float:
+    return values.quantile(0.5, interpolation="higher").item()
 
 
 def area(results: Sequence[Attacked]) -> float:
@@ -57,6 +66,7 @@ def smallest_eps(
     largest: float = 1.0,
     loss: Loss = "margin",
     norm: Norm = "linf",
+    median_only: bool = False,
 ) -> SmallestEps:
     """Bisect, for every point at its own eps, where BIM begins to fool the network.
 
@@ -65,21 +75,23 @@ def smallest_eps(
     and halve the bracket, on a log scale, in what is left of ``rounds`` guesses a point. Each is an
     attack of ``steps`` steps of ``step_size`` · eps. A point that stands at ``largest`` counts as
     never fooled; 1 is the whole cube for ℓ∞.
+
+    With ``median_only`` a point is left as soon as it cannot be the median any more: the median
+    comes out the same at about a third of the cost, and the other points' brackets stay wide.
     """
     check(model, inputs, labels)
     victim = Victim(model, inputs.device)
     walk = Walk(steps, step_size, loss, norm)
     with frozen(model):
         points, logits = look(victim, inputs, labels, "margin")
-        right = (~points.fooled(logits)).nonzero().squeeze(1)
-        fools = torch.zeros(len(labels), dtype=inputs.dtype, device=inputs.device)
-        holds = torch.zeros_like(fools)
-        if len(right):
-            guess = _linear(points[right], logits[right], norm).clamp(1e-4, largest)
-            fools[right], holds[right] = _bisect(
-                victim, points[right], walk, guess, rounds, largest
-            )
-    return SmallestEps(fools, holds)
+        wrong = points.fooled(logits)
+        guess = _linear(points, logits, norm).clamp(1e-4, largest)
+        bracket = _Bracket(guess, wrong, largest)
+        for _ in range(rounds):
+            bracket.narrow(victim, points, walk, bracket.open(median_only))
+        if median_only:  # those left above it may yet be points that nothing fools
+            bracket.try_largest(victim, points, walk)
+    return SmallestEps(bracket.fools, bracket.holds)
 
 
 def _linear(points: Points, logits: Tensor, norm: Norm) -> Tensor:
@@ -90,22 +102,43 @@ def _linear(points: Points, logits: Tensor, norm: Norm) -> Tensor:
     return -points.margins(logits) / dual.clamp_min(torch.finfo(dual.dtype).tiny)
 
 
-def _bisect(
-    victim: Victim, points: Points, walk: Walk, guess: Tensor, rounds: int, largest: float
-) -> tuple[Tensor, Tensor]:
-    """The smallest eps (N,) that fooled each point, and the largest below it that did not."""
-    fools, holds = torch.full_like(guess, torch.inf), torch.zeros_like(guess)
-    for _ in range(rounds):
-        open_ = (holds < largest).nonzero().squeeze(1)
-        if not len(open_):
-            break
-        eps = guess[open_]
-        fooled = walk(victim, points[open_], eps).fooled
-        fools[open_] = torch.where(fooled, eps, fools[open_])
-        holds[open_] = torch.where(fooled, holds[open_], eps)
-        low, high = holds[open_], fools[open_]
+class _Bracket:
+    """What is known of each point's smallest eps, (N,): it fails at ``holds``, fools at ``fools``.
+
+    Points that are wrong unperturbed have both at 0.
+    """
+
+    def __init__(self, guess: Tensor, wrong: Tensor, largest: float) -> None:
+        self._guess, self._largest = guess, largest
+        self.fools = torch.where(wrong, 0.0, torch.inf).to(guess)
+        self.holds = torch.zeros_like(guess)
+
+    def open(self, median_only: bool) -> Tensor:
+        """Which points another guess can tell more of."""
+        open_ = (self.fools > 0) & (self.holds < self._largest)
+        if median_only:
+            open_ &= (self.holds < _middle(self.fools)) & (self.fools > _middle(self.holds))
+        return open_.nonzero().squeeze(1)
+
+    def narrow(self, victim: Victim, points: Points, walk: Walk, which: Tensor) -> None:
+        """Attack at the guesses, and guess again."""
+        if not len(which):
+            return
+        eps = self._guess[which]
+        self._learn(which, eps, walk(victim, points[which], eps).fooled)
+        low, high = self.holds[which], self.fools[which]
         between = (low * high).sqrt()
-        guess[open_] = torch.where(
+        self._guess[which] = torch.where(
             high.isinf(), low * STRIDE, torch.where(low == 0, high / STRIDE, between)
-        ).clamp_max(largest)
-    return fools, holds
+        ).clamp_max(self._largest)
+
+    def try_largest(self, victim: Victim, points: Points, walk: Walk) -> None:
+        """Attack those that nothing has fooled at the largest eps of all."""
+        never = (self.fools.isinf() & (self.holds < self._largest)).nonzero().squeeze(1)
+        if len(never):
+            eps = torch.full_like(self._guess[never], self._largest)
+            self._learn(never, eps, walk(victim, points[never], eps).fooled)
+
+    def _learn(self, which: Tensor, eps: Tensor, fooled: Tensor) -> None:
+        self.fools[which] = torch.where(fooled, eps, self.fools[which])
+        self.holds[which] = torch.where(fooled, self.holds[which], eps)
