@@ -19,6 +19,7 @@ from sgdscope.attacks import (
     apgd,
     apgd_targeted,
     area,
+    ball,
     bim,
     fgsm,
     gather,
@@ -29,7 +30,8 @@ from sgdscope.attacks import (
     victim,
 )  # fmt: skip
 from sgdscope.attacks.losses import LOSSES
-from sgdscope.attacks.standing import Progress
+from sgdscope.attacks.points import Points
+from sgdscope.attacks.reach import Reach, promised
 from sgdscope.errors import RequestError
 
 ATTACKS: dict[str, Callable[..., list[Attacked]]] = {
@@ -248,15 +250,30 @@ def test_giving_up_loses_hardly_a_point_and_says_which(attack):
 
 
 def test_who_is_out_of_reach():
-    progress = Progress(8)  # the last two steps count
-    assert not progress.add(torch.tensor([-9.0, -9.0, -0.05])).any()
-    assert not progress.add(torch.tensor([-8.0, -9.0, -0.06])).any()
-    lost = progress.add(torch.tensor([-7.0, -8.9, -0.07]))
-    # −7 + 6·1·√6, −8.9 + 6·0.1·√6; and one that is led elsewhere first, −0.07 + 6·0.01·√6
-    assert lost.tolist() == [False, True, False]
+    reach, gains = Reach(8, readings=3), torch.tensor([0.1, 0.1, 0.1, 0.9])
+    assert not reach.lost(torch.tensor([-9.0, -9.0, -0.05, -2.0]), gains).any()
+    assert not reach.lost(torch.tensor([-8.0, -9.0, -0.06, -2.0]), gains * 0).any()
+    lost = reach.lost(torch.tensor([-7.0, -8.9, -0.07, -2.0]), gains * 0)
+    # −7 + 6·1·√6; −8.9 + 6·0.1·√6; −0.05 + 4·0.1·√(6/8); −2 + 4·0.9·√(6/8)
+    assert lost.tolist() == [False, True, False, False]
     for _ in range(5):
-        assert progress.add(torch.full((3,), -9.0)).dtype == torch.bool
-    assert not progress.add(torch.full((3,), -9.0)).any()  # every step was taken
+        lost = reach.lost(torch.full((4,), -9.0), gains)
+    assert lost.all()
+    assert not reach.lost(torch.full((4,), -9.0), gains).any()  # every step was taken
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_promised_gain_of_a_linear_network_is_what_can_be_gained(loss, norm):
+    network, origin = linear(2), images(low=0.2)
+    labels, eps = answers(network, origin), torch.full((24,), 0.1, dtype=torch.float64)
+    points = Points(origin, labels, torch.arange(24), origin)
+    now = ball.start(points, eps, norm, seed=0, number=0)
+    logits, slope = victim.Victim(network, now.device).gradients(now, points, LOSSES[loss])
+    gain = promised(points, now, eps, logits, slope, loss, norm)
+    farthest = ball.step(origin, slope, eps, origin, eps, norm)
+    margins = [points.margins(network(inputs)) for inputs in (now, farthest)]
+    assert torch.allclose(margins[0] + gain, margins[1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["pgd", "apgd", "apgd_targeted", "square", "strong"])

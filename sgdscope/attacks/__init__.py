@@ -10,7 +10,7 @@ Each takes the same arguments, those after ``labels`` by name, and returns one `
     norm: of the ball.
     targets: (N,) classes to be taken for; without them any wrong answer will do.
     seed: of random starts and searches.
-    give_up: leave a point whose boundary is out of reach (see ``standing.Progress``).
+    give_up: leave a point whose boundary is out of reach (see ``reach.Reach``).
 
 What cannot be attacked raises ``RequestError``: a model in training mode or without logits, inputs
 outside [0, 1], labels that are no classes of the model's, an eps below 0.

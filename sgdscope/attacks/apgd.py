@@ -12,6 +12,7 @@ from sgdscope.attacks import ball
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Tries, spread
+from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
@@ -54,14 +55,20 @@ class Adaptive:
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack (Algorithm 1 of the paper, all points at once)."""
         start = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        standing = Standing(points, self.steps, give_up=self.give_up)
+        reach = Reach(self.steps) if self.give_up else None
+        standing, lost = Standing(points, reach), None
         state, checks = self._begin(start, eps), checkpoints(self.steps)
         for taken in range(self.steps + 1):
             logits, state.slope = victim.gradients(state.now, points, LOSSES[self.loss])
             loss = LOSSES[self.loss](logits, points.labels, points.targets)
             state.rises = state.rises + (loss > state.loss) * (taken > 0)
             state.loss = loss
-            left = standing.settle(state.now, points.fooled(logits), points.margins(logits))
+            if reach is not None:
+                gains = promised(
+                    points, state.now, state.eps, logits, state.slope, self.loss, self.norm
+                )
+                lost = reach.lost(points.margins(logits), gains)
+            left = standing.settle(state.now, points.fooled(logits), lost)
             if left is not None:
                 points, state = points[left], state[left]
             if not len(points) or taken == self.steps:

@@ -32,6 +32,18 @@ def step(
     return clip(moved, origin, eps, norm)
 
 
+def gain(slope: Tensor, at: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> Tensor:
+    """The most that a linear loss can gain from ``at``, (N,); for ℓ2 as if pixels had no bounds."""
+    radius = spread(eps, origin)
+    if norm == "linf":
+        lowest, highest = (origin - radius).clamp_(min=0), (origin + radius).clamp_(max=1)
+        room = torch.where(slope > 0, highest, lowest).sub_(at)
+        promise: Tensor = (slope * room).flatten(1).sum(1)
+        return promise
+    back = (slope * (origin - at)).flatten(1).sum(1)
+    return back + eps * torch.linalg.vector_norm(slope.flatten(1), dim=1)
+
+
 def start(points: Points, eps: Tensor, norm: Norm, *, seed: int, number: int) -> Tensor:
     """Uniform in the ball, clipped to [0, 1].
 

@@ -12,6 +12,7 @@ from sgdscope.attacks import ball
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Tries
+from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
@@ -46,10 +47,14 @@ class Walk:
         now = points.inputs
         if self.start is not None:
             now = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        standing = Standing(points, self.steps, give_up=self.give_up)
+        reach = Reach(self.steps) if self.give_up else None
+        standing, lost = Standing(points, reach), None
         for _ in range(self.steps):
             logits, slope = victim.gradients(now, points, LOSSES[self.loss])
-            left = standing.settle(now, points.fooled(logits), points.margins(logits))
+            if reach is not None:
+                gains = promised(points, now, eps, logits, slope, self.loss, self.norm)
+                lost = reach.lost(points.margins(logits), gains)
+            left = standing.settle(now, points.fooled(logits), lost)
             if left is not None:
                 points, eps, now, slope = points[left], eps[left], now[left], slope[left]
             if not len(points):

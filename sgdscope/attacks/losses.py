@@ -52,6 +52,14 @@ def dlr(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor
 LOSSES: dict[Loss, LossFunction] = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}
 
 
+def steepness(logits: Tensor, labels: Tensor, loss: Loss, targets: Tensor | None = None) -> Tensor:
+    """How much the loss grows with the margin, (N,): half the ℓ1 length of its slope in logits."""
+    with torch.enable_grad():
+        ends = logits.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(LOSSES[loss](ends, labels, targets).sum(), ends)
+    return slope.abs().sum(1) / 2
+
+
 def _logit(logits: Tensor, classes: Tensor) -> Tensor:
     """(N,): each point's logit of its own class in ``classes`` (N,)."""
     return logits.gather(1, classes[:, None]).squeeze(1)

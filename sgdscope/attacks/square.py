@@ -12,6 +12,7 @@ from sgdscope import streams
 from sgdscope.attacks import ball
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.points import Attacked, Points, Tries, spread
+from sgdscope.attacks.reach import Reach
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 from sgdscope.errors import RequestError
@@ -40,7 +41,9 @@ class Search:
         trial = now = self._stripes(points, eps)
         margins = torch.full_like(eps, -torch.inf)
         pace = max(self.queries // LOOKS, 1)
-        standing = Standing(points, self.queries // pace, give_up=self.give_up)
+        looks = self.queries // pace
+        reach = Reach(looks, readings=max(looks // 4, 1) + 1) if self.give_up else None
+        standing = Standing(points, reach)
         for query in range(self.queries):
             if query:
                 trial = self._square(now, points, eps, query)
@@ -49,7 +52,8 @@ class Search:
             better = hit | (found > margins)
             now = torch.where(spread(better, now).bool(), trial, now)
             margins = torch.where(better, found, margins)
-            left = standing.settle(now, hit, margins if query % pace == 0 else None)
+            lost = reach.lost(margins) if reach is not None and query % pace == 0 else None
+            left = standing.settle(now, hit, lost)
             if left is not None:
                 points, eps, now, margins = points[left], eps[left], now[left], margins[left]
             if not len(points):

@@ -18,6 +18,9 @@ Answer = TypeVar("Answer")
 # Points a pass. On a CPU what a chunk's activations take stays near the cache of one core.
 CHUNK = {"cpu": 100}
 CHUNK_ELSEWHERE = 4096
+# A pass has a multiple of so many points. On a CPU each other number of them is another kernel to
+# compile and to keep, some 6 ms and 1 MiB for a small network.
+MULTIPLE = 10
 
 
 def chunk_size(device: torch.device) -> int:
@@ -37,7 +40,7 @@ class Victim:
 
         def answer(part: slice) -> Tensor:
             with torch.no_grad():
-                return self._asked(inputs[part])
+                return self._asked(self._filled(inputs[part]))[: len(inputs[part])]
 
         return torch.cat(self._in_chunks(answer, len(inputs)))
 
@@ -46,12 +49,12 @@ class Victim:
 
         def answer(part: slice) -> tuple[Tensor, Tensor]:
             targets = None if points.targets is None else points.targets[part]
-            inputs = at[part].detach().requires_grad_()
+            labels = points.labels[part]
+            inputs = self._filled(at[part]).detach().requires_grad_()
             with ThinConvolutions():
-                logits = self._asked(inputs)
-            total = loss(logits, points.labels[part], targets).sum()
-            (slope,) = torch.autograd.grad(total, inputs)
-            return logits.detach(), slope
+                logits = self._asked(inputs)[: len(labels)]
+            (slope,) = torch.autograd.grad(loss(logits, labels, targets).sum(), inputs)
+            return logits.detach(), slope[: len(labels)]
 
         logits, slopes = zip(*self._in_chunks(answer, len(at)), strict=True)
         return torch.cat(logits), torch.cat(slopes)
@@ -59,6 +62,11 @@ class Victim:
     def _asked(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self.model(inputs)
         return logits
+
+    def _filled(self, inputs: Tensor) -> Tensor:
+        """With its last point again and again, up to a multiple of ``MULTIPLE`` points."""
+        lack = -len(inputs) % min(MULTIPLE, self.chunk)
+        return torch.cat([inputs, inputs[-1:].expand(lack, *inputs.shape[1:])]) if lack else inputs
 
     def _in_chunks(self, answer: Callable[[slice], Answer], count: int) -> list[Answer]:
         """One answer a chunk; chunks are halved, for good, whenever memory runs out."""
