@@ -1,4 +1,4 @@
-"""Whether this machine computes in bfloat16, and whether that is fast."""
+"""Whether this machine computes in bfloat16."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ import torch
 from sgdscope.errors import RequestError
 
 WITHOUT_AMX = "AVX512_CORE_BF16"
-
-
-def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether products in bfloat16 take about half the time of those in float32."""
-    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16")
-    return bool(fast) and bfloat16_works()
 
 
 @cache

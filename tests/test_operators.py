@@ -10,7 +10,6 @@ from sgdscope.curvature import (
     Hessian,
     InputHessian,
     bottom_eigenvalues,
-    chunked,
     top_eigenvalues,
 )
 from sgdscope.errors import RequestError
@@ -183,7 +182,7 @@ def test_a_start_from_a_part_leads_to_the_same_answer() -> None:
     part = hessian.part()
     assert part is not None
     assert part.examples == 60
-    assert Hessian(model, inputs[:499], labels[:499]).part() is None
+    assert Hessian(model, inputs[:199], labels[:199]).part() is None
     expected = torch.linalg.eigvalsh(dense_hessian(model, inputs, labels))
     top = top_eigenvalues(hessian, k=2, tolerance=1e-8)
     bottom = bottom_eigenvalues(hessian, tolerance=1e-8)
@@ -191,40 +190,11 @@ def test_a_start_from_a_part_leads_to_the_same_answer() -> None:
     torch.testing.assert_close(bottom.values, expected[:1])
 
 
-def test_in_half_precision_it_is_nearly_the_same() -> None:
-    model, (inputs, labels) = network().float(), examples()
-    inputs = inputs.float()
-    vectors = torch.randn(Hessian(model, inputs, labels).size, 3)
-    for matrix in (Hessian, GaussNewton):
-        exact = matrix(model, inputs, labels) @ vectors
-        rough = matrix(model, inputs, labels, half=True) @ vectors
-        assert rough.dtype == torch.float32
-        assert 1e-5 < (rough - exact).norm() / exact.norm() < 0.05
-
-
-def test_where_bfloat16_is_fast_the_start_is_from_nearly_all_in_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(chunked, "bfloat16_is_fast", lambda device: True)
-    model, (inputs, labels) = network(), examples(40)
-    expected = torch.linalg.eigvalsh(dense_hessian(model, inputs, labels))
-    assert Hessian(model, inputs, labels).part() is None  # double precision was asked for
-    hessian = Hessian(model.float(), inputs.float(), labels)
-    part = hessian.part()
-    assert part is not None
-    assert part.half
-    assert part.part() is None
-    assert 0.9 * 40 < part.examples <= 40
-    top = top_eigenvalues(hessian, k=2, tolerance=1e-4)
-    assert top.converged
-    torch.testing.assert_close(top.values, expected.flip(0)[:2], rtol=1e-4, atol=0)
-
-
-def test_a_part_leaves_out_what_the_network_is_sure_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunked, "bfloat16_is_fast", lambda device: True)
+def test_a_part_leaves_out_what_the_network_is_sure_of() -> None:
     model = nn.Linear(1, 2, bias=False).eval()
     model.weight.data = torch.tensor([[1.0], [-1.0]])
-    inputs = torch.tensor([[9.0], [0.1], [8.0], [-0.2], [9.0]])
-    part = Hessian(model, inputs, torch.zeros(5, dtype=torch.long)).part()
+    inputs = torch.linspace(0.1, 9.0, 400)[:, None]  # sure where it is large
+    part = Hessian(model, inputs, torch.zeros(400, dtype=torch.long)).part()
     assert part is not None
-    assert part.inputs.flatten().tolist() == pytest.approx([-0.2, 0.1])
+    assert 50 <= part.examples < 100
+    assert torch.equal(part.inputs.sort(0).values, inputs[: part.examples])

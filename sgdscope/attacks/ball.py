@@ -38,10 +38,9 @@ def gain(slope: Tensor, at: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> 
     if norm == "linf":
         lowest, highest = (origin - radius).clamp_(min=0), (origin + radius).clamp_(max=1)
         room = torch.where(slope > 0, highest, lowest).sub_(at)
-        promise: Tensor = (slope * room).flatten(1).sum(1)
-        return promise
-    back = (slope * (origin - at)).flatten(1).sum(1)
-    return back + eps * torch.linalg.vector_norm(slope.flatten(1), dim=1)
+        return (slope * room).flatten(1).sum(1)
+    length: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1)
+    return (slope * (origin - at)).flatten(1).sum(1) + eps * length
 
 
 def start(points: Points, eps: Tensor, norm: Norm, *, seed: int, number: int) -> Tensor:

@@ -19,15 +19,15 @@ from sgdscope.curvature.operators import (
 )
 from sgdscope.curvature.twice import TwiceDifferentiable
 from sgdscope.errors import RequestError
-from sgdscope.precision import bfloat16_is_fast, require_bfloat16
 
 MEMORY = 2 * 2**30  # bytes of graphs kept between products, on the CPU …
 CHUNKS = 4  # … in at least so many chunks, where fewer do not hold all examples
 LARGEST_CHUNK = 500  # on the CPU nothing is gained beyond
 SAMPLE = 16  # examples on which a graph's bytes are counted
-KEPT = 0.97  # share of the slope in the outputs that a part() in bfloat16 keeps …
-PART = 10  # … elsewhere it has one example in so many …
-SMALLEST_PART = 50  # … and at least so many, or there is none
+KEPT = 0.97  # share of the slope in the outputs that a part() keeps, where …
+FEW = 0.25  # … so large a share of the examples holds it; otherwise …
+PART = 10  # … it has one example in so many, …
+SMALLEST_PART = 50  # … and at least so many
 
 
 class Chunked(ABC):
@@ -47,13 +47,10 @@ class Chunked(ABC):
         memory: bytes of graphs kept between products; other chunks' are rebuilt each time. 2 GiB
             if not given, on a GPU a quarter of what is free.
         chunk: examples per pass; as fit into a quarter of ``memory`` if not given.
-        half: convolutions and matrix products in bfloat16, as by ``torch.autocast``: half the cost,
-            and a few per cent off.
 
     Raises:
         RequestError: the network is in training mode or has nothing to differentiate by, there are
-            no examples, bfloat16 does not work here, or (at the first product at the latest) the
-            loss is not finite.
+            no examples, or (at the first product at the latest) the loss is not finite.
     """
 
     batch: tuple[int, ...] = ()
@@ -67,7 +64,6 @@ class Chunked(ABC):
         loss: Loss = F.cross_entropy,
         memory: int | None = None,
         chunk: int | None = None,
-        half: bool = False,
     ) -> None:
         require_evaluation_mode(model)
         require_examples(inputs, labels)
@@ -75,12 +71,10 @@ class Chunked(ABC):
         if not self.parameters:
             raise RequestError("no parameter of the network requires a gradient; expected some")
         self.model, self.inputs, self.labels = model, inputs, labels
-        self.loss, self.half = loss, half
+        self.loss = loss
         self._lengths = [p.numel() for p in self.parameters]
         self.size, self.examples, self.products = sum(self._lengths), len(inputs), 0
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
-        if half:
-            require_bfloat16(self.device)
         self._graphs: dict[int, Any] = {}  # by the chunk's first example
         self.memory = _default_memory(self.device) if memory is None else memory
         per_example = self._bytes_per_example()
@@ -107,21 +101,18 @@ class Chunked(ABC):
     def part(self) -> Self | None:
         """Nearly the same matrix at a fraction of the cost; None if the examples are too few.
 
-        Where bfloat16 is fast, it is the matrix in that, without the examples that the network is
-        so sure of that they hardly count; elsewhere it has one example in ten.
+        It leaves out the examples that the network is so sure of that they hardly count, if these
+        are most; otherwise it has one example in ten, from the least sure to the surest.
         """
-        halved = self.dtype == torch.float32 and bfloat16_is_fast(self.device)
-        if self.half or (self.examples < PART * SMALLEST_PART and not halved):
+        if FEW * self.examples < SMALLEST_PART:
             return None
         slopes, chosen = self._slopes().sort(descending=True)
-        if halved:
-            share = slopes.cumsum(0) / slopes.sum()
-            chosen = chosen[: int((share < KEPT).sum()) + 1]
-        else:
-            chosen = chosen[::PART]
+        counting = max(int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1, SMALLEST_PART)
+        every = min(PART, self.examples // SMALLEST_PART)
+        chosen = chosen[:counting] if counting <= FEW * self.examples else chosen[::every]
         return type(self)(
             self.model, self.inputs[chosen], self.labels[chosen],
-            loss=self.loss, memory=self.memory // 2, chunk=self.chunk, half=halved,
+            loss=self.loss, memory=self.memory // 2, chunk=self.chunk,
         )  # fmt: skip
 
     def _slopes(self) -> Tensor:
@@ -129,7 +120,7 @@ class Chunked(ABC):
         lengths = []
         chunks = (torch.split(tensor, self.chunk) for tensor in (self.inputs, self.labels))
         for inputs, labels in zip(*chunks, strict=True):
-            with torch.no_grad(), self._precision():
+            with torch.no_grad():
                 outputs = self.model(inputs)
             with torch.enable_grad():
                 ends = outputs.detach().requires_grad_()
@@ -137,9 +128,6 @@ class Chunked(ABC):
                 (slopes,) = torch.autograd.grad(loss, ends)
             lengths.append(slopes.flatten(1).float().norm(dim=1))
         return torch.cat(lengths)
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     @abstractmethod
     def _linearise(self, outputs: Tensor, labels: Tensor, weight: float) -> Any:
@@ -160,7 +148,7 @@ class Chunked(ABC):
 
     def _build(self, chosen: slice) -> Any:
         inputs, labels = self.inputs[chosen], self.labels[chosen]
-        with torch.enable_grad(), self._precision(), TwiceDifferentiable():
+        with torch.enable_grad(), TwiceDifferentiable():
             return self._linearise(self.model(inputs), labels, len(inputs) / self.examples)
 
     def _bytes_per_example(self) -> int:

@@ -14,7 +14,8 @@ from sgdscope.errors import RequestError
 
 PATIENCE = 5  # products after which nothing larger has shown itself from a random start
 PART_PRODUCTS = 30  # with each vector, on a part
-NEAR = 0.15  # share of the value within which a part may have mistaken the order of the first two
+NEAR = 0.3  # share of the value within which a part may have mistaken the order of the first two
+BESIDE = 0.5  # how much of the second then goes into the start beside the first
 WIDEST_GAP = 0.1  # believed, as a share of the value: a start near it hides what is next to it
 
 
@@ -132,20 +133,23 @@ def _search(
 class _Start:
     """Where to start, and how far the next eigenvalue is from there."""
 
-    vectors: Tensor  # (size, k or more)
+    vectors: Tensor  # (size, k)
     gap: Tensor
 
 
 def _in_part(operator: Operator, sign: int, k: int, tolerance: float, seed: int) -> _Start | None:
     """The answer for a part of the operator, whose graphs are gone when this returns.
 
-    With it come up to k vectors that stand so close behind that the whole may rank them higher.
+    Mixed into it are vectors that stand so close behind that the whole may rank them higher: a
+    start without them might take many products to show that it is the wrong one.
     """
     part = operator.part()
     if part is None:
         return None
     found, behind = _search(part, sign, k, tolerance, PART_PRODUCTS * k, seed, None)
-    return _Start(torch.cat([found.vectors, behind], dim=-1), found.gap)
+    vectors = found.vectors.clone()
+    vectors[..., k - behind.shape[-1] :] += BESIDE * behind
+    return _Start(vectors, found.gap)
 
 
 def _gap(ritz: Tensor, k: int, start: _Start | None) -> Tensor:
