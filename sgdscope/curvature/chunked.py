@@ -107,7 +107,8 @@ class Chunked(ABC):
         if FEW * self.examples < SMALLEST_PART:
             return None
         slopes, chosen = self._slopes().sort(descending=True)
-        counting = max(int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1, SMALLEST_PART)
+        counting = int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1
+        counting = SMALLEST_PART * math.ceil(counting / SMALLEST_PART)  # few sizes: few kernels
         every = min(PART, self.examples // SMALLEST_PART)
         chosen = chosen[:counting] if counting <= FEW * self.examples else chosen[::every]
         return type(self)(
