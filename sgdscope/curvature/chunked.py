@@ -155,14 +155,17 @@ class Chunked(ABC):
     def _bytes_per_example(self) -> int:
         """What a graph holds on to for each example, parameters aside."""
         storages: dict[int, int] = {}
+        saved: list[Tensor] = []  # a node that saved its own output directly would never be freed
 
-        def note(tensor: Tensor) -> Tensor:
+        def note(tensor: Tensor) -> int:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            saved.append(tensor)
+            return len(saved) - 1
 
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(note, saved.__getitem__):
             self._build(slice(SAMPLE))
+        saved.clear()
         for parameter in self.parameters:
             storages.pop(parameter.untyped_storage().data_ptr(), None)
         return max(1, sum(storages.values()) // min(SAMPLE, self.examples))
