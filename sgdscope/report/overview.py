@@ -221,4 +221,4 @@ def _end(rows: pd.DataFrame, middles: pd.Series, size: int) -> str:
     if middles.notna()[size]:
         return markup.number(float(middles[size]))
     statuses = sorted(rows.loc[rows["batch_size"] == size, "status"].unique())
-    return f"<em>{escape('/'.join(statuses) or '–')}</em>"
+    return f"<em>{escape(', '.join(statuses) or '–')}</em>"
