@@ -5,7 +5,7 @@ import torch
 from matrices import Dense, with_spectrum
 
 from sgdscope import streams
-from sgdscope.curvature import bottom_eigenvalues, top_eigenvalues
+from sgdscope.curvature import bottom_eigenvalues, lanczos, top_eigenvalues
 from sgdscope.errors import RequestError
 
 SPECTRA = {
@@ -111,3 +111,21 @@ def test_a_start_that_hardly_holds_the_first_eigenvector_is_not_taken_in() -> No
     top = top_eigenvalues(Dense(matrix))
     assert top.converged
     assert top.values.item() == pytest.approx(68.0, rel=1e-3)
+
+
+class Misled(Dense):
+    """A matrix whose part has another first eigenvector, with hardly anything of its own."""
+
+    def part(self) -> Dense:
+        values, vectors = torch.linalg.eigh(self.matrix)
+        shares = torch.full((len(values),), 0.06, dtype=torch.float64)
+        shares[-2:] = torch.tensor([0.6, 1e-2])
+        start = vectors @ (shares / shares.norm())
+        return Dense(20 * torch.outer(start, start))
+
+
+def test_a_start_that_proves_to_be_far_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = Misled(with_spectrum(11.05, 10.88, *torch.linspace(-1, 6, 198).tolist()).matrix)
+    assert top_eigenvalues(operator).values.item() == pytest.approx(11.05, rel=1e-3)
+    monkeypatch.setattr(lanczos, "TRUSTED", -1.0)
+    assert top_eigenvalues(operator).values.item() == pytest.approx(10.88, rel=1e-3)

@@ -25,7 +25,7 @@ CHUNKS = 4  # … in at least so many chunks, where fewer do not hold all exampl
 LARGEST_CHUNK = 500  # on the CPU nothing is gained beyond
 SAMPLE = 16  # examples on which a graph's bytes are counted
 KEPT = 0.97  # share of the slope in the outputs that a part() keeps, where …
-FEW = 0.25  # … so large a share of the examples holds it; otherwise …
+MOST = 0.75  # … no more than this share of the examples holds it; otherwise …
 PART = 10  # … it has one example in so many, …
 SMALLEST_PART = 50  # … and at least so many
 
@@ -101,16 +101,16 @@ class Chunked(ABC):
     def part(self) -> Self | None:
         """Nearly the same matrix at a fraction of the cost; None if the examples are too few.
 
-        It leaves out the examples that the network is so sure of that they hardly count, if these
-        are most; otherwise it has one example in ten, from the least sure to the surest.
+        It leaves out the examples that the network is so sure of that they hardly count; if these
+        are few, it has one example in ten instead, from the least sure to the surest.
         """
-        if FEW * self.examples < SMALLEST_PART:
+        if MOST * self.examples < SMALLEST_PART:
             return None
         slopes, chosen = self._slopes().sort(descending=True)
         counting = int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1
         counting = SMALLEST_PART * math.ceil(counting / SMALLEST_PART)  # few sizes: few kernels
         every = min(PART, self.examples // SMALLEST_PART)
-        chosen = chosen[:counting] if counting <= FEW * self.examples else chosen[::every]
+        chosen = chosen[:counting] if counting <= MOST * self.examples else chosen[::every]
         return type(self)(
             self.model, self.inputs[chosen], self.labels[chosen],
             loss=self.loss, memory=self.memory // 2, chunk=self.chunk,

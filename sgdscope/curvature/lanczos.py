@@ -12,7 +12,8 @@ from sgdscope.curvature.bases import inner, orthonormal
 from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
-PATIENCE = 5  # products after which nothing larger has shown itself from a random start
+PATIENCE = 5  # products after which nothing larger has shown itself, from a start that is …
+TRUSTED = 0.8  # … not the answer of a part, or gave less than this share of the value at first
 PART_PRODUCTS = 30  # with each vector, on a part
 NEAR = 0.3  # share of the value within which a part may have mistaken the order of the first two
 BESIDE = 0.5  # how much of the second then goes into the start beside the first
@@ -97,12 +98,13 @@ def _search(
 ) -> tuple[Eigenvalues, Tensor]:
     """The answer, and the Ritz vectors that stand close behind it, (size, …).
 
-    A random start may by chance hold far less of the first eigenvector than of the second, which
-    then looks converged. So from a random start the answer has to last for some products more.
+    A start may by chance hold far less of the first eigenvector than of the second, which then
+    looks converged. So unless the start proves to have been near, the answer has to last for some
+    products more.
     """
     krylov = Krylov(operator, k, start=None if start is None else start.vectors, seed=seed)
     before = operator.products
-    patience = 0 if start is not None else PATIENCE
+    first: Tensor | None = None
     lasted, settled = 0, torch.tensor(-torch.inf, dtype=torch.float64)
     while True:
         krylov.extend()
@@ -116,7 +118,9 @@ def _search(
         risen = bool((values > settled + accepted).any())
         lasted, settled = (0, values) if risen else (lasted + 1, settled)
         small = bool((errors <= accepted).all()) and values.shape[-1] == k
-        converged = small and (lasted >= patience or krylov.exhausted)
+        first = values if first is None else first
+        near = start is not None and bool((first >= TRUSTED * values).all())
+        converged = small and (near or lasted >= PATIENCE or krylov.exhausted)
         products = operator.products - before
         if converged or krylov.exhausted or products >= max_products:
             break
