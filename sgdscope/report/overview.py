@@ -172,10 +172,11 @@ def trends(view: View) -> str:
     header = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
     parts: list[str] = []
     for panel, runs in view.by_panel(view.runs):
+        sizes = sorted(runs["batch_size"].unique())
         lines = [line for line, _ in view.by_line(runs)]
         own = [rows[rows["panel"] == panel] for rows in columns.values()]
-        body = "".join(_followed(line, own, view.sizes) for line in lines)
-        title = f"<b>{escape(panel)}</b> from batch size {view.sizes[0]} to {view.sizes[-1]}"
+        body = "".join(_followed(line, own, sizes) for line in lines)
+        title = f"<b>{escape(panel)}</b> from batch size {sizes[0]} to {sizes[-1]}"
         table = (
             f'<div class="scroll"><table class="trends"><thead><tr><th></th>{header}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
