@@ -127,7 +127,7 @@ class Chunked(ABC):
                 ends = outputs.detach().requires_grad_()
                 loss = self._mean_loss(ends, labels) * len(inputs)
                 (slopes,) = torch.autograd.grad(loss, ends)
-            lengths.append(slopes.flatten(1).float().norm(dim=1))
+            lengths.append(slopes.flatten(1).norm(dim=1))
         return torch.cat(lengths)
 
     @abstractmethod
