@@ -144,7 +144,7 @@ class Training:
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, epoch = self.data.train, len(self.history) + 1
         for index in self.next_batches().to(self._step.device):
-            pixels = images.pixels[index]
+            pixels = images.pixels.index_select(0, index)
             if self.data.augmented:
                 pixels = augment(pixels, index, seed=self.run.seed, epoch=epoch)
             yield as_inputs(pixels), images.labels[index]

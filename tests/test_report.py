@@ -300,3 +300,16 @@ def test_evidence_that_a_diverged_run_lacks_is_a_gap() -> None:
     assert [plain(value) for value in (pd.NA, None, float("nan"), True, 2.0)] == [
         None, None, None, True, 2.0,
     ]  # fmt: skip
+
+
+def test_each_panel_is_followed_at_its_own_eps(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, data=["mnist", "cifar10"], mishaps=False)
+    results = Results.load(folder.path)
+    results.table.loc[results.table["data"] == "cifar10", "eps"] /= 16
+    tables = overview.trends(View(results)).split("</table>")[:2]
+    shown = [{float(eps) for eps in re.findall(r"eps ([\d.e-]+)", table)} for table in tables]
+    measured = [
+        set(results.table.query(f"data == '{name}'")["eps"]) for name in ("cifar10", "mnist")
+    ]
+    assert all(few and few <= many for few, many in zip(shown, measured, strict=True))
+    assert "–" not in "".join(tables)

@@ -166,22 +166,22 @@ def _machine(finished: Sequence[Result]) -> list[tuple[str, str]]:
 
 def trends(view: View) -> str:
     """From smallest to largest batch, line by line: the answer in one table for each panel."""
-    columns = _columns(view)
-    if len(view.sizes) < 2 or not columns:
+    if len(view.sizes) < 2:
         return ""
-    header = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
     parts: list[str] = []
     for panel, runs in view.by_panel(view.runs):
+        columns = _columns(view, panel)
         sizes = sorted(runs["batch_size"].unique())
         lines = [line for line, _ in view.by_line(runs)]
-        own = [rows[rows["panel"] == panel] for rows in columns.values()]
-        body = "".join(_followed(line, own, sizes) for line in lines)
+        header = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+        body = "".join(_followed(line, list(columns.values()), sizes) for line in lines)
         title = f"<b>{escape(panel)}</b> from batch size {sizes[0]} to {sizes[-1]}"
         table = (
             f'<div class="scroll"><table class="trends"><thead><tr><th></th>{header}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
         )
-        parts.append(markup.fold(title, table, kind="panel", unfolded=len(parts) < 2))
+        if columns:
+            parts.append(markup.fold(title, table, kind="panel", unfolded=len(parts) < 2))
     return "".join(parts)
 
 
@@ -191,15 +191,22 @@ def _followed(line: Line, columns: Sequence[pd.DataFrame], sizes: Sequence[int])
     return f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>'
 
 
-def _columns(view: View) -> dict[str, pd.DataFrame]:
-    """What to follow from the smallest to the largest batch."""
-    columns = {"test accuracy": view.at_end("test_accuracy")}
+def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
+    """What to follow from the smallest to the largest batch, attacks at the panel's own eps."""
+
+    def own(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows["panel"] == panel]
+
+    columns = {"test accuracy": own(view.at_end("test_accuracy"))}
     for name in view.main_attacks:
-        eps = views.telling_eps(view.at_end(name))
-        columns[f"{palette.label(name)}, eps {eps:g}"] = view.at_end(name, eps=eps)
-    columns["λ₁"] = view.at_end("top_eigenvalue")
-    columns["training loss"] = view.runs.assign(value=view.runs["final_train_loss"])
-    columns["lr · steps"] = view.runs.assign(value=view.runs["lr_steps"])
+        rows = own(view.at_end(name))
+        if not rows.empty:
+            eps = views.telling_eps(rows)
+            columns[f"{palette.label(name)}, eps {eps:g}"] = own(view.at_end(name, eps=eps))
+    columns["λ₁"] = own(view.at_end("top_eigenvalue"))
+    runs = own(view.runs)
+    columns["training loss"] = runs.assign(value=runs["final_train_loss"])
+    columns["lr · steps"] = runs.assign(value=runs["lr_steps"])
     return {name: rows for name, rows in columns.items() if not rows.empty}
 
 
