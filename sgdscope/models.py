@@ -55,8 +55,8 @@ class Dropout(nn.Module):
         """Zero each element with probability ``p`` and scale the rest, in training mode only."""
         if not self.training or self.key is None or self.step is None:
             return F.dropout(x, self.p, self.training)
-        position = torch.arange(x.numel(), device=x.device).view(x.shape)
-        kept = streams.uniform(self.key, self.step, position) >= self.p
+        places = streams.place(self.key, self.step)
+        kept = streams.draw(places, streams.elements(x.shape, x.device)) >= self.p
         return x * kept / (1 - self.p)
 
     def extra_repr(self) -> str:

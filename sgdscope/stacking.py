@@ -209,9 +209,8 @@ class _Dropout(_Layer):
             return F.dropout(x, self.p, self.training)
         images = x if x.dim() == 3 else self.layout.split(x)
         shape = images.shape[1:]
-        position = torch.arange(shape.numel(), device=x.device).view(shape)
-        keys = self.keys.view(-1, *[1] * len(shape))
-        kept = streams.uniform(keys, self.step, position) >= self.p
+        places = streams.place(self.keys, self.step).view(-1, *[1] * len(shape))
+        kept = streams.draw(places, streams.elements(shape, x.device)) >= self.p
         return x * (kept if x.dim() == 3 else self.layout.join(kept)) / (1 - self.p)
 
 

@@ -8,6 +8,7 @@ random state to save.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,12 +38,35 @@ def uniform(keys: Tensor, *positions: Tensor) -> Tensor:
 
     Args:
         keys: int64, values below 2³².
-        positions: int64, mixed in one after another.
+        positions: int64, one at least, mixed in one after another.
     """
+    *before, last = positions
+    return draw(place(keys, *before), _hashed(last))
+
+
+def draw(places: Tensor, positions: Tensor) -> Tensor:
+    """What :func:`uniform` draws, from a :func:`place` and the last positions, hashed."""
+    return (_scramble(places ^ positions) >> 8).float() * 2.0**-24
+
+
+def place(keys: Tensor, *positions: Tensor) -> Tensor:
+    """Where streams stand before their last positions."""
     state = _scramble(keys)
     for position in positions:
-        state = _scramble(state ^ _scramble(position & _MASK))
-    return (state >> 8).float() * 2.0**-24
+        state = _scramble(state ^ _hashed(position))
+    return state
+
+
+@cache  # half the work of a mask, and the same at every step
+def elements(shape: torch.Size, device: torch.device) -> Tensor:
+    """The hashed positions of a tensor's elements, 0, 1, … in order."""
+    import torch
+
+    return _hashed(torch.arange(shape.numel(), device=device).view(shape))
+
+
+def _hashed(positions: Tensor) -> Tensor:
+    return _scramble(positions & _MASK)
 
 
 def _scramble(value: Tensor) -> Tensor:
