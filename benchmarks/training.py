@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import data, models
 from sgdscope.engines import Job, LocalEngine
-from sgdscope.execution import Outcome, Task
+from sgdscope.messages import Outcome, Task
 from sgdscope.runs import Run
 
 

@@ -7,38 +7,39 @@ what they are in full; fewer epochs or one learning rate would change all three.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sgdscope import studyfile
 from sgdscope.errors import RequestError, unknown
 from sgdscope.registry import DATA, SCHEDULES
+from sgdscope.runs import Options
 
 
-def apply(settings: dict[str, Any], name: str | None) -> None:
-    """Cut a study's settings down to one of its budgets; in full without a name.
+def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, Any]) -> None:
+    """Replace keys of a study's settings, and cut them down to one of its budgets if one is named.
 
-    ``[budget.NAME]`` in a study file has ``factor``, and any other key with what replaces it.
+    ``[budget.NAME]`` in a study file has ``factor``, and any other key with what replaces it. Sizes
+    in ``overrides`` are those of the whole study, and are divided like its own.
 
     Args:
         settings: the keys of a study file; ``budget`` is taken out.
         name: of the budget.
+        overrides: values by key; they go before the budget's.
 
     Raises:
         RequestError: the study has no such budget, or its numbers cannot be divided.
     """
     budgets = settings.pop("budget", {})
-    if name is None:
-        return
-    if name not in budgets:
-        if not budgets:
-            raise RequestError(f"--budget {name}: the study has no budgets")
-        raise unknown("budget", name, budgets, where="--budget")
-    cuts = dict(budgets[name])
+    cuts = {} if name is None else _named(name, budgets)
     factor = cuts.pop("factor", 1)
     if not isinstance(factor, int) or factor < 1:
         raise RequestError(f"budget.{name}.factor = {factor!r}: expected a whole number from 1")
+    cuts |= overrides
     for key, value in cuts.items():
         studyfile.override(settings, key, value)
+    if name is None:
+        return
     _divide(settings, factor)
     further = [f"; {key} = {v}" for key, v in cuts.items() if not key.startswith("measure.")]
     if len(further) < len(cuts):
@@ -49,6 +50,14 @@ def apply(settings: dict[str, Any], name: str | None) -> None:
         f"learning rates, lr·steps and lr·N/B as in full{''.join(further)}.\n"
         + settings.get("description", "")
     )
+
+
+def _named(name: str, budgets: Mapping[str, Options]) -> Options:
+    if not budgets:
+        raise RequestError(f"--budget {name}: the study has no budgets")
+    if name not in budgets:
+        raise unknown("budget", name, budgets, where="--budget")
+    return dict(budgets[name])
 
 
 def _divide(settings: dict[str, Any], factor: int) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.table import Table
 
 from sgdscope.errors import RequestError
@@ -86,7 +87,6 @@ def start(
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
         overrides = dict(_assignment(text) for text in settings or [])
-        from sgdscope import studyfile
         from sgdscope.study import Study
 
         loaded = Study.load(study, overrides=overrides, budget=budget)
@@ -94,8 +94,7 @@ def start(
             _plan(loaded, device=device, workers=workers)
             return
         out = out or _default_out(study, overrides, budget)
-        home = studyfile.find(study).parent
-        results = _run(loaded, home, out, workers=workers, device=device, engine=engine)
+        results = _run(loaded, out, workers=workers, device=device, engine=engine)
         _show(results, out)
         if (results.runs["status"] == "failed").any():
             raise typer.Exit(1)
@@ -110,19 +109,20 @@ def _plan(study: Study, **how: Any) -> None:
         console.print(line, highlight=False)
 
 
-def _run(study: Study, home: Path, out: Path, **how: Any) -> Results:
+def _run(study: Study, out: Path, **how: Any) -> Results:
     from sgdscope.progress import RunProgress
     from sgdscope.running import run
 
     console.print(
-        f"[bold]{study.name}[/]: {len(study.runs)} runs, results in {out}", highlight=False
+        f"{study.name}: {len(study.runs)} runs, results in {out}", highlight=False, markup=False
     )
     try:
         with RunProgress(console) as progress:
-            return run(study, out=out, home=home, watcher=progress, **how)
+            return run(study, out=out, watcher=progress, **how)
     except KeyboardInterrupt:
         errors.print(
-            f"stopped; every finished run is kept in {out}. The same command goes on from there."
+            f"stopped; every finished run is kept in {out}. The same command goes on from there.",
+            markup=False,
         )
         raise typer.Exit(130) from None
 
@@ -153,10 +153,10 @@ def _show(results: Results, out: Path) -> None:
     drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
     for number in drawn:
         if lacking := paper.missing(results, paper.FIGURES[number]):
-            console.print(f"figure {number} lacks {'; '.join(lacking)}", style="dim")
+            console.print(f"figure {number} lacks {'; '.join(lacking)}", style="dim", markup=False)
     if drawn:
         console.print(f"the paper's figures drawn: {', '.join(map(str, drawn))}", highlight=False)
-    console.print(f"page: {page}", highlight=False, soft_wrap=True)
+    console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("claims")
@@ -183,7 +183,9 @@ def judge(
             typer.echo(text)
             return
         console.print(record.table(verdicts))
-        console.print(f"every verdict, with its reason: {home.claims}", soft_wrap=True)
+        console.print(
+            f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True
+        )
 
 
 @app.command("list")
@@ -192,7 +194,7 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = N
     for wanted in [kind] if kind else list(Kind):
         table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
         for name, summary in _parts(wanted):
-            table.add_row(f"[bold]{name}[/]", summary)
+            table.add_row(f"[bold]{escape(name)}[/]", escape(summary))
         console.print(table)
 
 
@@ -248,11 +250,11 @@ def _default_out(study: str, overrides: dict[str, Any], budget: str | None = Non
 
 @contextmanager
 def _complaints() -> Iterator[None]:
-    """A wrong request is one message and exit code 2."""
+    """A wrong request, or a disk that cannot be read or written, is one message and exit code 2."""
     try:
         yield
-    except RequestError as error:
-        errors.print(f"[red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+    except (RequestError, OSError) as error:
+        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
 

@@ -7,7 +7,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from safetensors.torch import load as read
@@ -18,50 +17,12 @@ from sgdscope import probing
 from sgdscope.data import Dataset
 from sgdscope.lockstep import StackedTraining
 from sgdscope.measuring import Measure, Reading, Subject, fit
+from sgdscope.messages import Checkpoint, Event, Outcome, Task
 from sgdscope.result import Measurement, Result, Status, array_prefix, environment
-from sgdscope.runs import Options, Run
+from sgdscope.runs import Options
 from sgdscope.training import Training
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A run to carry out, with what earlier attempts left of it.
-
-    Tensors travel as the bytes of safetensors files, here and in what comes back.
-    """
-
-    run: Run
-    measures: dict[str, Options] = field(default_factory=dict)  # options of each, by name
-    checkpoint: bytes | None = None  # of a training that was cut off
-    prior: Result | None = None  # of a training that ended, where measures are missing
-    weights: bytes | None = None  # the prior result's
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a run: "epoch", or the name of a measure taken."""
-
-    run_id: str
-    what: str
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """All that a run can go on from."""
-
-    run_id: str
-    state: bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a task."""
-
-    result: Result
-    weights: bytes | None = None
-    arrays: bytes | None = None
 
 
 Tell = Callable[[Event | Checkpoint], None]
@@ -82,13 +43,13 @@ def execute(
         task: what to do.
         measures: the measures to take, by name.
         load: gives a data set by name, on the device to train on.
-        tell: told of events, and of a checkpoint at the end of an epoch when one is due.
+        tell: told of events, and of a checkpoint after an epoch or a measure when one is due.
         checkpoint_every: seconds.
     """
     try:
         data = load(task.run.data).subset(task.run.train_size)
-        execution = _Execution(task, measures, data, tell)
-        execution.train(checkpoint_every)
+        execution = _Execution(task, measures, data, tell, checkpoint_every)
+        execution.train()
         execution.measure()
         return execution.outcome()
     except Exception:
@@ -131,7 +92,7 @@ def _together(
     checkpoint_every: float,
 ) -> Iterator[Outcome]:
     data = load(tasks[0].run.data).subset(tasks[0].run.train_size)
-    executions = [_Execution(task, measures(task), data, tell) for task in tasks]
+    executions = [_Execution(task, measures(task), data, tell, checkpoint_every) for task in tasks]
     growing = [execution for execution in executions if not execution.training.finished]
     if len(growing) > 1:
         choice = probing.probe([execution.run for execution in growing], data)
@@ -139,34 +100,32 @@ def _together(
             execution.method = str(choice)
         if choice.method != "one by one":
             for i in range(0, len(growing), choice.together):
-                _train_stacked(growing[i : i + choice.together], choice, tell, checkpoint_every)
+                _train_stacked(growing[i : i + choice.together], choice)
     for execution in executions:
-        execution.train(checkpoint_every)
+        execution.train()
         execution.measure()
         yield execution.outcome()
 
 
-def _train_stacked(
-    executions: Sequence[_Execution], choice: probing.Choice, tell: Tell, checkpoint_every: float
-) -> None:
+def _train_stacked(executions: Sequence[_Execution], choice: probing.Choice) -> None:
     training = StackedTraining([e.training for e in executions], variant=choice.variant)
-    due = time.monotonic() + checkpoint_every
     while not training.finished:
         moved = training.advance()
         for execution in executions:
             if execution.training in moved:
                 execution.end_epoch()
-        if time.monotonic() >= due:
-            for execution in executions:
-                tell(execution.checkpoint())
-            due = time.monotonic() + checkpoint_every
 
 
 class _Execution:
     """A run being carried out."""
 
     def __init__(
-        self, task: Task, measures: Mapping[str, Measure], data: Dataset, tell: Tell
+        self,
+        task: Task,
+        measures: Mapping[str, Measure],
+        data: Dataset,
+        tell: Tell,
+        checkpoint_every: float,
     ) -> None:
         self.run, self.measures, self.data, self.tell = task.run, measures, data, tell
         self.training = Training(task.run, data)
@@ -176,44 +135,62 @@ class _Execution:
         self.arrays: dict[str, Tensor] = {}
         self.error: str | None = None
         self.method = "one by one"
+        self._every, self._due = checkpoint_every, time.monotonic() + checkpoint_every
         if task.checkpoint is not None:
-            tensors = read(task.checkpoint)
-            header = int.from_bytes(task.checkpoint[:8], "little")
-            metadata = json.loads(task.checkpoint[8 : 8 + header])["__metadata__"]
-            self._resume(Result.model_validate_json(metadata["result"]), tensors)
+            self._resume(task.checkpoint)
         elif task.prior is not None and task.weights is not None:
             weights = read(task.weights)
-            self._resume(task.prior, {f"model.{key}": value for key, value in weights.items()})
+            arrays = {} if task.arrays is None else read(task.arrays)
+            self._restore(task.prior, {f"model.{k}": v for k, v in weights.items()}, arrays)
 
-    def _resume(self, result: Result, tensors: Mapping[str, Tensor]) -> None:
-        self.training.restore(tensors, result.history)
+    def _resume(self, checkpoint: bytes) -> None:
+        """Go on from a checkpoint, if the measures taken along training are still the same."""
+        header = int.from_bytes(checkpoint[:8], "little")
+        metadata = json.loads(checkpoint[8 : 8 + header])["__metadata__"]
+        then, now = json.loads(metadata.get("measures", "{}")), self._options()
+        if any(then.get(name) != now[name] for name, m in self.measures.items() if m.along):
+            _log.info("run %s starts anew: its measures along training changed", self.run.id)
+            return
+        result = Result.model_validate_json(metadata["result"])
+        others = [name for name, options in then.items() if options != now.get(name)]
+        tensors, prefix = read(checkpoint), "arrays."
+        arrays = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        self._restore(result.without(others), tensors, arrays)
+
+    def _restore(
+        self, result: Result, state: Mapping[str, Tensor], arrays: Mapping[str, Tensor]
+    ) -> None:
+        self.training.restore(state, result.history)
         self.measured = dict(result.measured)
         self.measurements = list(result.measurements)
         self.seconds = dict(result.seconds)
         self.method = result.method
-        prefix = "arrays."
-        self.arrays = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        kept = {m.measure for m in self.measurements}
+        self.arrays = {k: v for k, v in arrays.items() if k.split("/")[0] in kept}
         for _ in result.history:
             self.tell(Event(self.run.id, "epoch"))
 
-    def train(self, checkpoint_every: float) -> None:
+    def _options(self) -> dict[str, Options]:
+        return {name: measure.model_dump() for name, measure in self.measures.items()}
+
+    def train(self) -> None:
         """Train to the end."""
-        due = time.monotonic() + checkpoint_every
         while not self.training.finished:
             self.training.advance()
             self.end_epoch()
-            if time.monotonic() >= due and not self.training.finished:
-                self.tell(self.checkpoint())
-                due = time.monotonic() + checkpoint_every
 
     def end_epoch(self) -> None:
-        """Say so, and take the measures that ask for this epoch."""
+        """Say so, and take the measures that ask for this epoch; one that fails leaves a gap."""
         self.tell(Event(self.run.id, "epoch"))
-        if self.training.diverged:
-            return
+        epoch = len(self.training.history)
         for name, measure in self.measures.items():
-            if measure.due(len(self.training.history)) and not self.training.finished:
-                self._take(name, measure.on_the_way())
+            if measure.due(epoch) and not self.training.finished:
+                try:
+                    self._take(name, measure.on_the_way())
+                except Exception as error:
+                    why = f"could not be taken: {type(error).__name__}: {error}"
+                    self._record(Reading(name, float("nan"), flags=[why]))
+        self._keep()
 
     def measure(self) -> None:
         """Take the measures that are missing. One that fails spares the others."""
@@ -230,6 +207,7 @@ class _Execution:
             else:
                 self.measured[name] = measure.model_dump()
             self.tell(Event(self.run.id, name))
+            self._keep()
 
     def outcome(self) -> Outcome:
         """The result, with the network."""
@@ -286,11 +264,17 @@ class _Execution:
             method=self.method,
         )
 
-    def checkpoint(self) -> Checkpoint:
-        """The run as it stands."""
+    def _keep(self) -> None:
+        """Hand over the run as it stands, if it is time."""
+        if time.monotonic() < self._due:
+            return
         tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.arrays.items()}
-        result = self._result("unfinished").model_dump_json()
-        return Checkpoint(self.run.id, save(tensors, metadata={"result": result}))
+        metadata = {
+            "result": self._result("unfinished").model_dump_json(),
+            "measures": json.dumps(self._options()),
+        }
+        self.tell(Checkpoint(self.run.id, save(tensors, metadata=metadata)))
+        self._due = time.monotonic() + self._every
 
 
 def _device_name(device: torch.device) -> str:

@@ -18,8 +18,24 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with aside.open("rb") as written:
             os.fsync(written.fileno())
         aside.replace(path)
+        _flush(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of a process that was killed while it wrote in ``folder``."""
+    for aside in folder.rglob(".*.tmp"):
+        aside.unlink(missing_ok=True)
+
+
+def _flush(folder: Path) -> None:
+    """See a folder's entries to disk: a renamed file is not safe from a power cut before."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

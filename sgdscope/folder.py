@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ from safetensors import SafetensorError, safe_open
 
 from sgdscope import studyfile
 from sgdscope.errors import RequestError
-from sgdscope.files import write_bytes, write_text
+from sgdscope.files import remove_leftovers, write_bytes, write_text
 from sgdscope.plugins import Plugin
 from sgdscope.result import Result
 from sgdscope.study import Study
 
 if TYPE_CHECKING:
-    from sgdscope.execution import Checkpoint, Outcome
+    from sgdscope.messages import Checkpoint, Outcome
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"  # the network as trained
@@ -73,14 +73,10 @@ class StudyFolder:
         for file in self.settings().get("plugins", []):
             Plugin.read(self.path / file).load()
 
-    def prepare(self, study: Study, *, home: Path) -> None:
+    def prepare(self, study: Study) -> None:
         """Write the study's settings, or find that the folder is this study's already.
 
         A study of the same name whose grid only grew keeps what the folder holds.
-
-        Args:
-            study: the study to be run.
-            home: the folder that its plugins' paths are relative to.
 
         Raises:
             RequestError: the folder cannot be written to, or holds something else.
@@ -93,17 +89,24 @@ class StudyFolder:
             )
         try:
             settings = study.model_dump(exclude_defaults=True) | {"name": study.name}
-            settings["plugins"] = [self._keep_plugin(home / file) for file in study.plugins]
+            settings["plugins"] = self._keep_plugins([Path(file) for file in study.plugins])
             write_text(self.study_file, tomli_w.dumps(settings))
         except OSError as error:
             raise RequestError(f"--out {self.path}: cannot be written: {error.strerror}") from error
 
-    def _keep_plugin(self, file: Path) -> str:
-        kept = self.path / "plugins" / file.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        if file.resolve() != kept.resolve():
-            shutil.copyfile(file, kept)
-        return f"plugins/{file.name}"
+    def _keep_plugins(self, files: Sequence[Path]) -> list[str]:
+        """Copy them, under names of their own; the copies' paths from the folder."""
+        names = [file.name for file in files]
+        kept = [
+            f"plugins/{name if names.count(name) == 1 else f'{number}-{name}'}"
+            for number, name in enumerate(names)
+        ]
+        for file, name in zip(files, kept, strict=True):
+            copy = self.path / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if not (copy.exists() and copy.samefile(file)):
+                shutil.copyfile(file, copy)
+        return kept
 
     def _must_belong_to(self, study: Study) -> None:
         other = self.settings().get("name")
@@ -141,22 +144,30 @@ class StudyFolder:
                 raise RequestError(
                     f"--out {self.path}: another sgdscope is running a study there"
                 ) from None
+            remove_leftovers(self.path)
             yield
 
     def save(self, outcome: Outcome) -> None:
         """Write a run's files, the result last: a run is finished once that file is there.
 
+        A failure without a network takes nothing away: what the run had reached stays, and its
+        checkpoint, for the next attempt.
+
         Raises:
             RequestError: the disk is full, or the folder cannot be written to any more.
         """
         run_id = outcome.result.run.id
+        if outcome.weights is None:
+            failed = {"status": outcome.result.status, "error": outcome.result.error}
+            reached = self.result(run_id) or outcome.result
+            self._write_result(reached.model_copy(update=failed))
+            return
         files = {WEIGHTS: outcome.weights, ARRAYS: outcome.arrays}
         there = {name: content for name, content in files.items() if content is not None}
         digests = {name: _digest(content) for name, content in there.items()}
-        result = outcome.result.model_copy(update={"digests": digests})
         for name, content in there.items():
             self._write(run_id, name, content)
-        self._write(run_id, RESULT, result.model_dump_json().encode())
+        self._write_result(outcome.result.model_copy(update={"digests": digests}))
         self.run_file(run_id, CHECKPOINT).unlink(missing_ok=True)
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -167,6 +178,9 @@ class StudyFolder:
         """
         content = _digest(checkpoint.state).encode() + checkpoint.state
         self._write(checkpoint.run_id, CHECKPOINT, content)
+
+    def _write_result(self, result: Result) -> None:
+        self._write(result.run.id, RESULT, result.model_dump_json().encode())
 
     def _write(self, run_id: str, name: str, content: bytes) -> None:
         try:
@@ -189,35 +203,39 @@ class StudyFolder:
             return None
         return state
 
-    def trained(self, run_id: str) -> tuple[Result | None, bytes | None]:
-        """A run's result and weights; where one is damaged it is set aside, and neither counts.
+    def trained(self, run_id: str) -> tuple[Result | None, dict[str, bytes]]:
+        """A run's result and the files beside it; where one is damaged, the run counts as not done.
 
         A folder may be passed on without weights or arrays, which are large: what was measured
         stands.
         """
+        file = self.run_file(run_id, RESULT)
+        if not file.is_file():
+            return None, {}
         result = self.result(run_id)
         if result is None:
-            return None, None
+            _set_aside(file, "it cannot be read")
+            return None, {}
         there = {
-            name: file.read_bytes()
+            name: beside.read_bytes()
             for name in result.digests
-            if (file := self.run_file(run_id, name)).is_file()
+            if (beside := self.run_file(run_id, name)).is_file()
         }
         for name, content in there.items():
             if _digest(content) != result.digests[name]:
-                _set_aside(self.run_file(run_id, RESULT), f"{name} was changed")
-                return None, None
-        return result, there.get(WEIGHTS)
+                _set_aside(file, f"{name} was changed")
+                return None, {}
+        return result, there
 
     def result(self, run_id: str) -> Result | None:
-        """A finished run's result; a damaged file is set aside, and the run counts as not done."""
+        """A finished run's result; none where there is none, or where it cannot be read."""
         file = self.run_file(run_id, RESULT)
         try:
             return Result.model_validate_json(file.read_bytes())
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            _set_aside(file, error.errors()[0]["msg"])
+            _log.warning("%s cannot be read: %s", file, error.errors()[0]["msg"])
             return None
 
     def arrays(self, run_id: str, prefix: str) -> dict[str, Array]:

@@ -9,8 +9,7 @@ from typing import Self
 from rich import progress
 from rich.console import Console
 
-from sgdscope.engines import Message
-from sgdscope.execution import Event, Outcome, Task
+from sgdscope.messages import Event, Message, Outcome, Task
 from sgdscope.result import Result
 
 

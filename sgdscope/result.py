@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import version
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -64,6 +65,16 @@ class Result(_Record):
     device: str = "cpu"
     method: str = "one by one"  # how it trained: alone or in a cohort, and the figures that decided
     digests: dict[str, str] = {}  # of the files beside this one, by name
+
+    def without(self, measures: Collection[str]) -> Self:
+        """The same, as if these measures had never been taken."""
+        return self.model_copy(
+            update={
+                "measured": {k: v for k, v in self.measured.items() if k not in measures},
+                "measurements": [m for m in self.measurements if m.measure not in measures],
+                "seconds": {k: v for k, v in self.seconds.items() if k not in measures},
+            }
+        )
 
     @property
     def steps(self) -> int:

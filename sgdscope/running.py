@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from sgdscope import data
-from sgdscope.engines import Engine, Job, LocalEngine, Message
+from sgdscope.engines import Engine, Job, LocalEngine
 from sgdscope.errors import RequestError, unknown
-from sgdscope.execution import Checkpoint, Outcome, Task
-from sgdscope.folder import StudyFolder
+from sgdscope.folder import ARRAYS, WEIGHTS, StudyFolder
+from sgdscope.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.plugins import Plugin
 from sgdscope.results import Results
 from sgdscope.runs import Run
@@ -32,7 +32,6 @@ def run(
     study: Study,
     *,
     out: str | Path,
-    home: str | Path = ".",
     device: str = "auto",
     engine: str = "local",
     workers: int | None = None,
@@ -44,7 +43,6 @@ def run(
     Args:
         study: what to run.
         out: the folder for its results; finished runs in it are kept as they are.
-        home: the folder that the study's plugins are relative to.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         engine: "local" for processes on this machine, "ray" for a Ray cluster.
         workers: runs at a time; by default one per core or GPU.
@@ -60,11 +58,11 @@ def run(
         data.load(name)  # here, so that bad data is one message and workers find it decoded
     folder = StudyFolder(out)
     with folder.locked():
-        folder.prepare(study, home=Path(home))
+        folder.prepare(study)
         tasks = missing(study, folder)
         if watcher is not None:
             watcher.begin(tasks, measures=len(study.measures))
-        plugins = tuple(Plugin.read(Path(home, file)) for file in study.plugins)
+        plugins = tuple(Plugin.read(Path(file)) for file in study.plugins)
         job = Job(plugins, device, checkpoint_every)
         with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
@@ -89,17 +87,16 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     """What is left to do of a run: nothing, measures on its trained network, or its training."""
     measures = study.measures_of(run)
     options = {name: measure.model_dump() for name, measure in measures.items()}
-    result, weights = folder.trained(run.id)
+    result, files = folder.trained(run.id)
     if result is None:
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
     lacking = {name for name in options if result.measured.get(name) != options[name]}
     if not lacking and result.status != "failed":
         return None
-    if weights is None or any(measures[name].along for name in lacking):
+    if WEIGHTS not in files or any(measures[name].along for name in lacking):
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
-    if any(name in result.measured for name in lacking):
-        result = result.model_copy(update={"measured": {}, "measurements": []})
-    return Task(run, options, prior=result, weights=weights)
+    prior = result.without(lacking)
+    return Task(run, options, prior=prior, weights=files[WEIGHTS], arrays=files.get(ARRAYS))
 
 
 def choose_engine(name: str, *, workers: int | None) -> Engine:

@@ -61,7 +61,7 @@ class Study(BaseModel):
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
-    plugins: list[str] = []  # Python files with parts of the user's own, relative to the study file
+    plugins: list[str] = []  # Python files with parts of the user's own
     part: Annotated[list[Study], BeforeValidator(_studies)] = []
     model: Annotated[list[str], Axis] = []
     data: Annotated[list[str], Axis] = []
@@ -174,19 +174,18 @@ class Study(BaseModel):
         return {run.id: part for part in self.part or [self] for run in part.runs}
 
     @classmethod
-    def parse(cls, settings: Mapping[str, Any], *, where: str = "study", home: Path) -> Self:
+    def parse(cls, settings: Mapping[str, Any], *, where: str = "study") -> Self:
         """Check settings as read from a study file.
 
         Args:
-            settings: the file's keys.
+            settings: the file's keys; plugins by paths that lead to them from here.
             where: what to call the file in an error.
-            home: the folder that the plugins' paths are relative to.
 
         Raises:
             RequestError: a key, a name or a value is not valid.
         """
         for file in settings.get("plugins", []):
-            Plugin.read(home / file).load()
+            Plugin.read(Path(file)).load()
         try:
             return _checked(cls, dict(settings), where="")
         except RequestError as error:
@@ -204,43 +203,63 @@ class Study(BaseModel):
 
         Args:
             source: name or path.
-            overrides: values by key; of the studies that it includes, where it does.
+            overrides: values by key, applied to each included study if there are any. Plugins are
+                looked for here, not beside the file.
             budget: one of its budgets, instead of the whole.
 
         Raises:
             RequestError: no such study, malformed TOML, or something in it is not valid.
         """
+        return cls._load(source, overrides or {}, budget, within=())
+
+    @classmethod
+    def _load(
+        cls,
+        source: str | Path,
+        overrides: Mapping[str, Any],
+        budget: str | None,
+        *,
+        within: tuple[Path, ...],
+    ) -> Self:
         file = studyfile.find(source)
         settings = studyfile.read(file)
         settings.setdefault("name", str(source) if source in studyfile.shipped() else file.stem)
         where = f"study {source}" + (" with --set" if overrides else "")
         try:
+            if file.resolve() in within:
+                raise RequestError("includes itself")
+            _find_plugins(settings, file.parent)
             if "include" in settings:
-                cls._include(settings, file.parent, overrides, budget)
+                within = (*within, file.resolve())
+                cls._include(settings, file.parent, overrides, budget, within=within)
             else:
-                budgets.apply(settings, budget)
-                for key, value in (overrides or {}).items():
-                    studyfile.override(settings, key, value)
-        except RequestError as error:
+                for key in settings.keys() & {"schedule", "measure"}:
+                    settings[key] = _tables(settings[key])
+                replaced = dict(overrides)
+                _find_plugins(replaced, Path())
+                budgets.apply(settings, budget, replaced)
+        except (RequestError, ValueError) as error:
             raise RequestError(f"{where}: {error}") from None
-        return cls.parse(settings, where=where, home=file.parent)
+        return cls.parse(settings, where=where)
 
     @classmethod
     def _include(
         cls,
         settings: dict[str, Any],
         home: Path,
-        overrides: Mapping[str, Any] | None,
+        overrides: Mapping[str, Any],
         budget: str | None,
+        *,
+        within: tuple[Path, ...],
     ) -> None:
         """Put the studies that ``include`` names, shipped or beside the file, in their place."""
-        parts = []
-        for name in settings.pop("include"):
+        names, parts = settings.pop("include"), []
+        if not isinstance(names, list):
+            raise RequestError(f"include = {names!r}: expected a list of studies")
+        for name in map(str, names):
             source = home / name if (home / name).is_file() else name
-            part = cls.load(source, overrides=overrides, budget=budget)
-            beside = studyfile.find(source).parent
-            own = [str((beside / file).resolve()) for file in part.plugins]
-            settings.setdefault("plugins", []).extend(own)
+            part = cls._load(source, overrides, budget, within=within)
+            settings.setdefault("plugins", []).extend(part.plugins)
             parts.append(part.model_copy(update={"plugins": []}))
         settings["part"] = parts
         if budget is not None:
@@ -251,6 +270,12 @@ class Study(BaseModel):
                     settings.get("description", ""),
                 ]
             )
+
+
+def _find_plugins(settings: dict[str, Any], home: Path) -> None:
+    """Plugins by paths from the root, which are given by paths from ``home``."""
+    if "plugins" in settings:
+        settings["plugins"] = [str((home / file).resolve()) for file in _axis(settings["plugins"])]
 
 
 def _checked(model: type[Model], settings: Options, *, where: str) -> Model:

@@ -23,6 +23,7 @@ ORDER = [
     {"attacks", "curvature"},
     {"measuring"},
     {"result"},
+    {"messages"},
     {"training"},
     {"lockstep"},
     {"probing"},

@@ -21,5 +21,5 @@ def test_links_lead_somewhere(document):
 
 def test_the_readmes_study_is_valid():
     (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    study = Study.parse(tomllib.loads(block) | {"name": "readme"}, home=ROOT)
+    study = Study.parse(tomllib.loads(block) | {"name": "readme"})
     assert len(study.runs) == 3 * 3 * 3

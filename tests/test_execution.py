@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load
 
 from sgdscope import data
-from sgdscope.execution import Checkpoint, Task, execute
+from sgdscope.execution import execute
 from sgdscope.measuring import Measure, Reading
+from sgdscope.messages import Checkpoint, Task
 from sgdscope.registry import MEASURES
 from sgdscope.result import Measurement, Result
 from sgdscope.results import Results
@@ -19,6 +20,20 @@ class Broken(Measure):
 
     def read(self, subject):
         raise ZeroDivisionError("a broken measure")
+
+
+class Fragile(Measure):
+    """Raises on the way, not at the end."""
+
+    early: bool = False
+
+    def on_the_way(self):
+        return self.model_copy(update={"early": True})
+
+    def read(self, subject):
+        if self.early:
+            raise ZeroDivisionError("too early")
+        return [Reading("fragile", 1.0)]
 
 
 class Constant(Measure):
@@ -119,6 +134,17 @@ def test_a_failing_measure_spares_the_others_and_is_redone(make_run):
     assert mended.result.measurements[-1] == straight.result.measurements[0]
 
 
+def test_a_measure_that_fails_on_the_way_leaves_a_gap(make_run):
+    run = make_run(train_size=640, batch_size=16, schedule_options={"learning_rate": 0.1})
+    outcome, _ = carry_out(Task(run), {"fragile": Fragile(at=[1]), "constant": Constant()})
+    gap, end, _ = outcome.result.measurements
+    assert (gap.epoch, end.epoch) == (1, 2)
+    assert math.isnan(gap.value)
+    assert gap.flags == ["could not be taken: ZeroDivisionError: too early"]
+    assert outcome.result.status == "done"
+    assert end.value == 1
+
+
 def test_arrays_are_filed_by_measure_eps_and_epoch(make_run):
     outcome, _ = carry_out(Task(make_run(train_size=64)), {"constant": Constant()})
     assert load(outcome.arrays)["constant/0.1/2/ones"].tolist() == [1, 1, 1]
@@ -138,13 +164,29 @@ def test_every_checkpoint_leads_to_the_same_bits(make_run, model, momentum):
     heard = []
     whole = execute(Task(run), along, data.load, tell=heard.append, checkpoint_every=0)
     checkpoints = [message.state for message in heard if isinstance(message, Checkpoint)]
-    assert len(checkpoints) == 3
+    assert len(checkpoints) == 4 + len(along)
     for state in checkpoints:
         resumed, _ = carry_out(Task(run, checkpoint=state), along)
         assert (resumed.weights, resumed.arrays) == (whole.weights, whole.arrays)
         assert resumed.result.measurements == whole.result.measurements
         losses = [[e.train_loss for e in r.result.history] for r in (resumed, whole)]
         assert losses[0] == losses[1]
+
+
+def test_a_checkpoint_does_not_count_where_other_epochs_are_asked_for(make_run):
+    run = make_run(epochs=4, train_size=64)
+    before = measures("train_loss", every=3) | {"constant": Constant()}
+    heard = []
+    execute(Task(run), before, data.load, tell=heard.append, checkpoint_every=0)
+    states = [message.state for message in heard if isinstance(message, Checkpoint)]
+    asked = measures("train_loss", every=1) | {"constant": Constant()}
+    whole, _ = carry_out(Task(run), asked)
+    resumed, _ = carry_out(Task(run, checkpoint=states[1]), asked)
+    assert resumed.result.measurements == whole.result.measurements
+    fewer = measures("train_loss", every=3)
+    last, _ = carry_out(Task(run, checkpoint=states[-1]), fewer)
+    assert [m.measure for m in last.result.measurements] == ["train_loss"] * 2
+    assert last.arrays is None
 
 
 def test_a_diverged_runs_end_is_not_what_was_measured_before(make_run):

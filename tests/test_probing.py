@@ -7,8 +7,9 @@ from torch import nn
 from sgdscope import data, probing
 from sgdscope.engines import Job, LocalEngine, local
 from sgdscope.engines.base import COHORT, batches
-from sgdscope.execution import Checkpoint, Outcome, Task, execute, execute_cohort
+from sgdscope.execution import execute, execute_cohort
 from sgdscope.measuring import Measure
+from sgdscope.messages import Checkpoint, Outcome, Task
 from sgdscope.probing import Choice, probe
 from sgdscope.registry import MEASURES, MODELS
 

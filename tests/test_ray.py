@@ -1,11 +1,11 @@
 """Studies on a real local Ray cluster of several nodes, one of which is killed."""
 
-import threading
-
 import pytest
 from test_running import STUDY, contents
 
 import sgdscope
+from sgdscope.engines.base import ATTEMPTS
+from sgdscope.messages import Checkpoint
 from sgdscope.study import Study
 
 ray = pytest.importorskip("ray", reason="needs sgdscope[ray]")
@@ -23,32 +23,33 @@ def cluster():
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
-def test_a_study_survives_the_death_of_a_node(cluster, tmp_path):
+def test_a_study_survives_the_deaths_of_nodes(cluster, tmp_path):
     (tmp_path / "tiny.toml").write_text(STUDY)
     study = Study.load(tmp_path / "tiny.toml", overrides={"epochs": 30})
-    doomed = cluster.add_node(num_cpus=2)
-    killed = threading.Event()
 
     class Killer:
-        """Kills the node under the first runs once they are well under way."""
+        """Kills the node under two runs once both got further, again and again."""
 
         def __init__(self):
-            self.epochs = 0
+            self.further, self.killed = set(), 0
+            self.node = cluster.add_node(num_cpus=2)
 
         def begin(self, tasks, *, measures):
             pass
 
         def tell(self, message):
-            self.epochs += 1
-            if self.epochs == 20:
-                cluster.add_node(num_cpus=2)
+            if isinstance(message, Checkpoint):
+                self.further.add(message.run_id)
+            if len(self.further) == 2 and self.killed < ATTEMPTS:
+                doomed, self.node = self.node, cluster.add_node(num_cpus=2)
                 cluster.remove_node(doomed, allow_graceful=False)
-                killed.set()
+                self.further, self.killed = set(), self.killed + 1
 
+    killer = Killer()
     results = sgdscope.run(
-        study, out=tmp_path / "ray", engine="ray", watcher=Killer(), checkpoint_every=0.2
+        study, out=tmp_path / "ray", engine="ray", watcher=killer, checkpoint_every=0.2
     )
-    assert killed.is_set()
+    assert killer.killed == ATTEMPTS
     assert set(results.runs["status"]) <= {"done", "collapsed"}
     sgdscope.run(study, out=tmp_path / "local")
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")

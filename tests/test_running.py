@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 import sgdscope
-from sgdscope.engines import Job, LocalEngine
+from sgdscope.engines import Job, LocalEngine, local
 from sgdscope.errors import RequestError
-from sgdscope.execution import Checkpoint, Outcome
 from sgdscope.folder import StudyFolder
+from sgdscope.messages import Checkpoint, Outcome
 from sgdscope.results import Results
 from sgdscope.running import choose_device, missing
 from sgdscope.study import Study
@@ -145,6 +146,27 @@ def test_a_measure_with_other_options_is_taken_anew(folder, study_file):
     assert set(Results.load(folder).at_end("fgsm_accuracy")["eps"]) == {0.2}
 
 
+def test_a_measure_taken_anew_leaves_the_others_alone(study_file, tmp_path):
+    out = tmp_path / "out"
+    keys = {"batch_size": 32, "seed": 0, "measure.test_accuracy.every": 1}
+    sgdscope.run(Study.load(study_file, overrides=keys), out=out, workers=1)
+    before = Results.load(out).table.query("measure == 'test_accuracy'")
+    assert len(before) == 2
+    (file,) = out.glob("runs/*/arrays.safetensors")
+    names = set(load_file(file))
+    more = keys | {"measure.spectral_density": {"probes": 2, "steps": 5, "examples": 60}}
+    sgdscope.run(Study.load(study_file, overrides=more), out=out, workers=1)
+    assert names < set(load_file(file))
+    other = more | {"measure.fgsm_accuracy.eps": [0.2]}
+    sgdscope.run(Study.load(study_file, overrides=other), out=out, workers=1)
+    now = load_file(file)
+    assert [name for name in now if name.startswith("fgsm")]
+    assert not [name for name in now if name.startswith("fgsm_accuracy/0.1/")]
+    assert [name for name in now if name.startswith("spectral_density")]
+    after = Results.load(out).table.query("measure == 'test_accuracy'")
+    assert after["value"].tolist() == before["value"].tolist()
+
+
 @pytest.mark.parametrize("name", ["result.json", "weights.safetensors"])
 def test_a_damaged_file_is_set_aside_and_redone(folder, finished, study_file, caplog, name):
     study = Study.load(study_file)
@@ -223,8 +245,20 @@ def test_a_damaged_checkpoint_is_set_aside(study_file, tmp_path, caplog):
 
 
 def test_two_processes_do_not_share_a_folder(folder, study_file):
-    with StudyFolder(folder).locked(), pytest.raises(RequestError, match="another sgdscope"):
-        sgdscope.run(Study.load(study_file), out=folder)
+    before = contents(folder)
+    command = [sys.executable, "-m", "sgdscope", "run", str(study_file), "--out", str(folder)]
+    with StudyFolder(folder).locked():
+        second = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 2
+    assert f"--out {folder}: another sgdscope is running a study there" in second.stderr
+    assert contents(folder) == before
+
+
+def test_what_a_killed_process_left_half_written_goes(folder, study_file):
+    victim = StudyFolder(folder).run_file(Study.load(study_file).runs[0].id, ".result.json.1.tmp")
+    victim.write_text("half of")
+    sgdscope.run(Study.load(study_file), out=folder)
+    assert not victim.exists()
 
 
 def test_a_full_disk_stops_the_study_and_keeps_what_is_there(study_file, tmp_path, monkeypatch):
@@ -268,18 +302,55 @@ class Deadly(Measure):
 def test_a_worker_that_dies_is_replaced_and_its_run_tried_once_more(study_file, tmp_path):
     (tmp_path / "deadly.py").write_text(DEADLY)
     overrides = {
-        "plugins": ["deadly.py"],
+        "plugins": str(tmp_path / "deadly.py"),
         "batch_size": 32,
         "measure": ["deadly"],
         "measure.deadly.mark": str(tmp_path / "mark"),
     }
     study = Study.load(study_file, overrides=overrides)
-    results = sgdscope.run(study, out=tmp_path / "out", home=tmp_path, workers=1)
+    results = sgdscope.run(study, out=tmp_path / "out", workers=1)
     status = results.runs.set_index("seed")["status"].to_dict()
     assert status[0] != "failed" == status[1]
     assert "SIGKILL" in results.runs.set_index("seed").loc[1, "error"]
     again = Study.load(tmp_path / "out" / "study.toml")
     assert [task.run.seed for task in missing(again, StudyFolder(tmp_path / "out"))] == [1]
+
+
+def test_a_finished_run_outlives_a_deadly_measure(folder, finished, study_file, tmp_path):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    (tmp_path / "mark").touch()
+    overrides = {
+        "plugins": str(tmp_path / "deadly.py"),
+        "measure.deadly.mark": str(tmp_path / "mark"),
+    }
+    study = Study.load(study_file, overrides=overrides)
+    results = sgdscope.run(study, out=folder, workers=1)
+    failed = results.runs["status"] == "failed"
+    assert (failed == (results.runs["seed"] == 1)).all()
+    for before in StudyFolder(finished).results():
+        after = StudyFolder(folder).result(before.run.id)
+        assert after.history == before.history
+        assert after.measurements[: len(before.measurements)] == before.measurements
+    shutil.rmtree(folder / "plugins")
+    sgdscope.run(Study.load(study_file), out=folder, workers=1)
+    assert not [r for r in StudyFolder(folder).results() if r.status == "failed"]
+
+
+def test_a_worker_that_died_idle_costs_nothing(finished, study_file, tmp_path, monkeypatch):
+    start, begun = local._start, []
+
+    def stillborn(job, number):
+        worker = start(job, number)
+        if not begun:
+            worker.process.kill()
+            worker.process.join()
+        begun.append(number)
+        return worker
+
+    monkeypatch.setattr(local, "_start", stillborn)
+    sgdscope.run(Study.load(study_file), out=tmp_path / "out", workers=1)
+    assert begun == [0, 0]
+    assert contents(tmp_path / "out") == contents(finished)
 
 
 def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(study_file, tmp_path):

@@ -118,6 +118,45 @@ def test_a_studies_parts_take_a_budget_and_overrides_each():
     assert "resnet18-narrow" in {run.model for run in small.runs}
 
 
+def test_plugins_of_one_name_are_kept_apart(tmp_path):
+    for name, model in (("a", "linear"), ("b", "affine")):
+        (tmp_path / name).mkdir()
+        grid = GRID.replace("stdcnn", model)
+        (tmp_path / name / "study.toml").write_text('plugins = ["parts.py"]\n' + grid)
+        (tmp_path / name / "parts.py").write_text(PLUGIN.replace("linear", model))
+    (tmp_path / "both.toml").write_text('include = ["a/study.toml", "b/study.toml"]\n')
+    folder = StudyFolder(tmp_path / "out")
+    with folder.locked():
+        folder.prepare(Study.load(tmp_path / "both.toml"))
+    assert {file.name for file in folder.path.glob("plugins/*")} == {"0-parts.py", "1-parts.py"}
+    assert len(Study.load(folder.study_file).plugins) == 2
+
+
+def test_plugins_of_an_override_are_looked_for_here(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    study = Study.load("quick", overrides={"plugins": "mine.py"})
+    assert study.plugins == [str(tmp_path / "mine.py")]
+
+
+@pytest.mark.parametrize("key", ["schedule", "momentum"])
+def test_a_list_of_schedules_takes_overrides_and_a_budget(tmp_path, key):
+    value = {"schedule": "fixed", "momentum": 0.5}[key]
+    text = GRID[: GRID.index("[schedule")] + 'schedule = ["fixed"]\nmeasure = ["test_accuracy"]\n'
+    (tmp_path / "listed.toml").write_text(text + "[budget.small]\nfactor = 2\n")
+    study = Study.load(tmp_path / "listed.toml", overrides={key: value}, budget="small")
+    assert {run.schedule for run in study.runs} == {"fixed"}
+
+
+def test_a_budget_divides_the_sizes_it_is_given_too():
+    sizes = {"batch_size": [256, 512], "schedule": "constant-ratio"}
+    full = Study.load("paper/mnist-m1", overrides=sizes)
+    small = Study.load("paper/mnist-m1", overrides=sizes, budget="small")
+    assert small.batch_size == [4, 8]
+    assert {run.rate(1) for run in small.runs} == {run.rate(1) for run in full.runs}
+    assert "batch_size = [256, 512]" in small.description.splitlines()[0]
+
+
 def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
     (tmp_path / "a.toml").write_text('plugins = ["parts.py"]\n' + GRID.replace("stdcnn", "linear"))
     (tmp_path / "b.toml").write_text(GRID)
@@ -127,9 +166,9 @@ def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
     assert len(study.runs) == 60
     folder = StudyFolder(tmp_path / "out")
     with folder.locked():
-        folder.prepare(study, home=tmp_path)
-        folder.prepare(study, home=tmp_path)
-    again = Study.parse(folder.settings(), home=folder.path)
+        folder.prepare(study)
+        folder.prepare(study)
+    again = Study.load(folder.study_file)
     assert again.runs == study.runs
     assert [part.name for part in again.part] == ["a", "b"]
 
@@ -140,6 +179,8 @@ def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
         ('include = ["quick", "quick"]', "have a run in common"),
         ('include = ["quick"]\nmodel = "m1"', "model: a study that includes others"),
         ('include = ["nothing"]', "unknown study 'nothing'"),
+        ('include = ["both.toml"]', "includes itself"),
+        ('include = "quick"', "include = 'quick': expected a list"),
         ('model = "m1"', "data: required, but not there"),
     ],
 )

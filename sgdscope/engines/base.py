@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,8 +10,8 @@ from typing import Protocol
 import torch
 
 from sgdscope.cohorts import group
-from sgdscope.execution import Checkpoint, Event, Outcome, Task
 from sgdscope.measuring import Measure
+from sgdscope.messages import Message, Outcome, Task
 from sgdscope.plugins import Plugin
 from sgdscope.precision import bfloat16_works
 from sgdscope.registry import MEASURES
@@ -22,8 +21,6 @@ from sgdscope.runs import Run
 COHORT = 16  # runs that may train together on a GPU
 ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-
-Message = Event | Checkpoint | Outcome
 
 
 @dataclass(frozen=True)
@@ -86,15 +83,20 @@ def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Ta
 
 
 class Deaths:
-    """How often the worker of each run died."""
+    """How often the worker of each run died at one place.
+
+    A run that got further than at the last death is not to blame for this one.
+    """
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._last: dict[str, tuple[bytes | None, int]] = {}  # checkpoint, deaths since
 
-    def too_many(self, run: Run) -> bool:
-        """Count one more; whether it is time to give up."""
-        self._counts[run.id] += 1
-        return self._counts[run.id] >= ATTEMPTS
+    def too_many(self, task: Task) -> bool:
+        """Count a death since the task's checkpoint; whether it is time to give up."""
+        checkpoint, count = self._last.get(task.run.id, (None, 0))
+        count = count + 1 if task.checkpoint == checkpoint else 1
+        self._last[task.run.id] = task.checkpoint, count
+        return count >= ATTEMPTS
 
 
 def failure(run: Run, why: str) -> Outcome:

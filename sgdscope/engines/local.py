@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
@@ -16,8 +18,9 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Deaths, Job, Message, batches, failure, measures
-from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
+from sgdscope.engines.base import ATTEMPTS, Deaths, Job, batches, failure, measures
+from sgdscope.execution import execute_cohort
+from sgdscope.messages import Checkpoint, Message, Outcome, Task
 
 
 @dataclass
@@ -57,7 +60,7 @@ class LocalEngine:
                         number = workers.index(worker)
                         workers[number] = _start(job, number)
                         for task in reversed(worker.tasks):
-                            if deaths.too_many(task.run):
+                            if deaths.too_many(task):
                                 yield failure(task.run, _obituary(worker.process))
                             else:
                                 queue.appendleft([task])  # alone: one of several may be to blame
@@ -72,7 +75,11 @@ class LocalEngine:
 
 def default_workers(device: str) -> int:
     """One worker a core that this process may use, or one a GPU."""
-    return torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0))
+    if device == "cuda":
+        return torch.cuda.device_count()
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _start(job: Job, number: int) -> _Worker:
@@ -94,7 +101,8 @@ def _hand_out(workers: Sequence[_Worker], queue: deque[list[Task]]) -> list[_Wor
     for worker in workers:
         if not worker.tasks and queue:
             worker.tasks = queue.popleft()
-            worker.pipe.send(worker.tasks)
+            with suppress(OSError):  # a worker that died idle is found so when it is listened to
+                worker.pipe.send(worker.tasks)
     return [worker for worker in workers if worker.tasks]
 
 

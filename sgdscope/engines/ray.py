@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from sgdscope import data
-from sgdscope.engines.base import ATTEMPTS, Deaths, Job, Message, batches, failure, measures
+from sgdscope.engines.base import ATTEMPTS, Deaths, Job, batches, failure, measures
 from sgdscope.errors import RequestError
-from sgdscope.execution import Checkpoint, Outcome, Task, execute_cohort
+from sgdscope.execution import execute_cohort
+from sgdscope.messages import Checkpoint, Message, Outcome, Task
 
 try:
     import ray
@@ -55,6 +56,7 @@ class RayEngine:
         deaths = Deaths()
         under_way: dict[Any, list[Task]] = {}
         checkpoints: dict[str, bytes] = {}
+        done: set[str] = set()
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < (self.workers or len(tasks)):
@@ -64,19 +66,22 @@ class RayEngine:
                 for message in _read(mailbox):
                     if isinstance(message, Checkpoint):
                         checkpoints[message.run_id] = message.state
+                    elif isinstance(message, Outcome):
+                        done.add(message.result.run.id)
                     yield message
                 for reference in finished:
-                    batch = under_way.pop(reference)
+                    batch = [task for task in under_way.pop(reference) if task.run.id not in done]
                     try:
-                        yield from ray.get(reference)
+                        ray.get(reference)
                     except ray.exceptions.RayError as fault:
-                        for task in batch:
-                            run = task.run
-                            if deaths.too_many(run):
-                                yield failure(run, f"its worker died {ATTEMPTS} times: {fault}")
+                        for old in batch:
+                            last = checkpoints.get(old.run.id, old.checkpoint)
+                            task = replace(old, checkpoint=last)
+                            if deaths.too_many(task):
+                                why = f"its worker died {ATTEMPTS} times: {fault}"
+                                yield failure(task.run, why)
                             else:
-                                last = checkpoints.get(run.id, task.checkpoint)
-                                waiting.append([replace(task, checkpoint=last)])
+                                waiting.append([task])
         finally:
             for reference in under_way:
                 ray.cancel(reference, force=True)
@@ -92,18 +97,16 @@ def _read(mailbox: Queue) -> list[Message]:
             return messages
 
 
-def _carry_out(
-    job: Job, tasks: Sequence[Task], store: Mapping[str, Any], mailbox: Queue
-) -> list[Outcome]:
+def _carry_out(job: Job, tasks: Sequence[Task], store: Mapping[str, Any], mailbox: Queue) -> None:
     """What runs on a worker. The device is the one that Ray assigned, not whatever is there."""
     torch.set_num_threads(1)
     device = torch.device(job.device)
     job.prepare()
-    outcomes = execute_cohort(
+    for outcome in execute_cohort(
         tasks,
         measures,
         lambda name: ray.get(store[name]).to(device),
         tell=mailbox.put,
         checkpoint_every=job.checkpoint_every,
-    )
-    return list(outcomes)
+    ):
+        mailbox.put(outcome)
