@@ -126,6 +126,17 @@ def test_smallest_eps_is_the_distance_to_the_boundary_of_a_linear_network(norm, 
     assert (found.holds[near] <= exact[near] + 1e-6).all()
 
 
+@pytest.mark.parametrize(("norm", "distance"), [("linf", 0.3), ("l2", 2.4)])
+def test_the_smallest_eps_may_be_as_far_as_the_image_s_corner(norm, distance):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval()
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[1 / 8], [-1 / 8]]).expand(2, 64))
+        network[1].bias.copy_(torch.tensor([-4.0, 4.0]))
+    inputs, labels = torch.full((3, 1, 8, 8), 0.8), torch.zeros(3, dtype=torch.long)
+    found = smallest_eps(network, inputs, labels, norm=norm, rounds=16, steps=40)
+    assert found.median == pytest.approx(distance, rel=0.01)
+
+
 @pytest.mark.parametrize("errors", [0, 9, 40])
 def test_the_median_alone_comes_out_the_same_for_fewer_passes(errors):
     network, inputs = Counting(curved()).eval(), images(60)

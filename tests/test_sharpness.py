@@ -161,6 +161,13 @@ def test_density_comes_as_arrays(subject: Subject) -> None:
     assert 0 <= reading.value <= 1
 
 
+def test_batch_sharpness_takes_batches_as_large_as_the_run_s(subject: Subject) -> None:
+    size = len(subject.data.train)
+    large = Subject(subject.model, subject.data, seed=0, batch_size=size)
+    (reading,) = MEASURES["batch_sharpness"](batches=2).read(large)
+    assert reading.evidence["examples"] == size
+
+
 def test_batch_sharpness_needs_a_batch_size(subject: Subject) -> None:
     alone = Subject(subject.model, subject.data, seed=0)
     with pytest.raises(RequestError, match="batch_size is not given"):

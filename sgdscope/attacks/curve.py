@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def smallest_eps(
     rounds: int = 10,
     steps: int = 20,
     step_size: float = 1 / 8,
-    largest: float = 1.0,
+    largest: float | None = None,
     loss: Loss = "margin",
     norm: Norm = "linf",
     median_only: bool = False,
@@ -74,12 +75,13 @@ def smallest_eps(
     gradient. Guesses then grow or shrink by a factor of 1.5 until they have enclosed the boundary,
     and halve the bracket, on a log scale, in what is left of ``rounds`` guesses a point. Each is an
     attack of ``steps`` steps of ``step_size`` · eps. A point that stands at ``largest`` counts as
-    never fooled; 1 is the whole cube for ℓ∞.
+    never fooled; by default no image is further away than that.
 
     With ``median_only`` a point is left as soon as it cannot be the median any more: the median
     comes out the same at about a third of the cost, and the other points' brackets stay wide.
     """
     check(model, inputs, labels)
+    largest = largest or (1.0 if norm == "linf" else math.sqrt(inputs[0].numel()))
     victim = Victim(model, inputs.device)
     walk = Walk(steps, step_size, loss, norm)
     with frozen(model):

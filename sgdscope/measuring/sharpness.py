@@ -177,6 +177,7 @@ class KeskarSharpness(_OnTraining):
 class BatchSharpness(_OnTraining):
     """Curvature along batches' gradients, each on its own batch (Andreyev & Beneventano 2024)."""
 
+    examples: Count | None = None  # None: as many as the batches hold
     batch_size: Count | None = None  # None: the run's, to be set against 2/lr
     batches: int = Field(20, ge=2)
 
@@ -188,9 +189,11 @@ class BatchSharpness(_OnTraining):
                 "batch_sharpness: batch_size is not given and there is no run to take it from; "
                 "expected the batch size that the network was trained with"
             )
+        images = subject.data.train[: self.examples or self.batches * batch_size]
         found = curvature.batch_sharpness(
             subject.model,
-            *self.points(subject),
+            images.inputs(),
+            images.labels,
             batch_size=batch_size,
             batches=self.batches,
             seed=subject.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -173,7 +174,7 @@ def marker(line: Line, rows: pd.DataFrame) -> dict[str, Any]:
 
 def numbers(values: pd.Series) -> list[float | int | None]:
     """Five digits of each: more than any screen shows."""
-    return [None if value != value else _short(value) for value in values.tolist()]
+    return [_short(value) if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _short(value: float) -> float | int:
