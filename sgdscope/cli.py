@@ -23,6 +23,7 @@ from rich.table import Table
 from sgdscope.errors import RequestError
 
 if TYPE_CHECKING:
+    from sgdscope.folder import StudyFolder
     from sgdscope.results import Results
     from sgdscope.study import Study
 
@@ -147,8 +148,9 @@ def _show(results: Results, out: Path) -> None:
     from sgdscope.figures import paper
     from sgdscope.folder import StudyFolder
 
-    console.print(summary.table(results, width=console.width))
     folder = StudyFolder(out)
+    _introduce(folder)
+    console.print(summary.table(results, width=console.width))
     page = report.write(folder)
     drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
     for number in drawn:
@@ -157,6 +159,12 @@ def _show(results: Results, out: Path) -> None:
     if drawn:
         console.print(f"the paper's figures drawn: {', '.join(map(str, drawn))}", highlight=False)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _introduce(folder: StudyFolder) -> None:
+    """The first line of a study's description: whether it is a miniature, and of what."""
+    if lines := str(folder.settings().get("description", "")).splitlines():
+        console.print(lines[0], style="dim", markup=False, highlight=False)
 
 
 @app.command("claims")
@@ -182,6 +190,7 @@ def judge(
         if as_json:
             typer.echo(text)
             return
+        _introduce(home)
         console.print(record.table(verdicts))
         console.print(
             f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True

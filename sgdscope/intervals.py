@@ -43,11 +43,20 @@ def uses_extremes(seeds: pd.Series) -> bool:
     return seeds.empty or int(seeds.max()) < FEW
 
 
-def describe(seeds: pd.Series) -> str:
-    """What a band is, in words."""
+def describe(*groups: pd.Series) -> str:
+    """What bands are, in words.
+
+    Args:
+        groups: seeds of each point; a group for each call of :func:`over_seeds`, which had its own
+            kind of band.
+    """
+    seeds = pd.concat(groups) if groups else pd.Series(dtype=int)
     if seeds.empty or seeds.max() == 1:
         return "one seed"
     low, high = int(seeds.min()), int(seeds.max())
     count = f"{high} seeds" if low == high else f"{low}–{high} seeds"
-    kind = "min–max" if uses_extremes(seeds) else "95% t-interval of the mean"
+    extremes = {uses_extremes(group) for group in groups if len(group) and group.max() > 1}
+    kind = "min–max" if True in extremes else "95% t-interval of the mean"
+    if len(extremes) > 1:
+        kind = f"95% t-interval of the mean in panels with {FEW} seeds, else min–max"
     return f"band: {kind}, {count}"

@@ -170,3 +170,8 @@ def _varying(options: Iterable[str]) -> dict[str, str]:
     parts = {text: text.split(", ") for text in options}
     common = set.intersection(*(set(part) for part in parts.values()))
     return {text: ", ".join(p for p in part if p not in common) for text, part in parts.items()}
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's."""
+    return name.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")

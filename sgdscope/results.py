@@ -95,6 +95,7 @@ def _settings(result: Result) -> dict[str, Any]:
         "run": run.id,
         "model": run.model,
         "data": run.data,
+        "train_size": float("nan") if run.train_size is None else run.train_size,
         "schedule": run.schedule,
         "schedule_options": ", ".join(f"{k}={v}" for k, v in run.schedule_options.items()),
         "batch_size": run.batch_size,

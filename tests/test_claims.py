@@ -7,7 +7,7 @@ from known import ALL_LINES, doublings, made, results
 from rich.console import Console
 from typer.testing import CliRunner
 
-from sgdscope import claims
+from sgdscope import claims, figures
 from sgdscope.claims import record
 from sgdscope.cli import app
 from sgdscope.files import write_text
@@ -50,6 +50,14 @@ def test_a_is_supported_where_only_lr_over_bs_is_flat():
     assert slope.low < slope.value < slope.high
     assert (slope.unit, slope.runs, slope.seeds) == ("points per doubling", 12, 2)
     assert slope.figure == "pgd_accuracy-eps0.1"
+
+
+def test_every_figure_that_a_verdict_names_is_drawn():
+    found = results(lines=ALL_LINES, robust=falling, eps=(0.1, 0.3), every=2)
+    named = {verdict.figure for verdict in claims.judge(found) if verdict.figure}
+    assert {"pgd_accuracy-eps0.1-by-top_eigenvalue", "pgd_accuracy-eps0.3"} <= named
+    assert "progress-by-training_loss-stdcnn-mnist" in named
+    assert named <= {name for name, _ in figures.drawings(found)}
 
 
 def test_a_is_contradicted_where_it_is_the_other_way_round():

@@ -23,7 +23,7 @@ def test_every_figure(results: Results) -> None:
     for attack in ("fgsm_accuracy", "pgd_accuracy"):
         wanted.append(f"{attack}-by-eps-stdcnn-mnist")
         wanted += [f"{attack}-eps{eps}" for eps in ("0.05", "0.1", "0.3")]
-        wanted.append(f"{attack}-eps0.05-by-top_eigenvalue")
+        wanted += [f"{attack}-eps{eps}-by-top_eigenvalue" for eps in ("0.05", "0.1", "0.3")]
     assert sorted(name for name, _ in figures.drawings(results)) == sorted(wanted)
 
 

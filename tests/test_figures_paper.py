@@ -1,6 +1,7 @@
 """The paper's figures by number: all 22, and what a study lacks of them."""
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from known import ALL_LINES, results
 
@@ -97,6 +98,21 @@ def test_a_stand_in_is_named_and_a_study_of_something_else_draws_nothing(tmp_pat
     other = results(lines=[("fixed", 0.0)], panels=[("stdcnn", "digits")])
     assert paper.draw(other, tmp_path / "other") == []
     assert not (tmp_path / "other").exists()
+
+
+def test_miniatures_stand_at_the_batch_sizes_that_they_stand_for():
+    made = results(lines=LINES[:1], panels=MNIST, sizes=[4, 8, 16], eps=(0.3,))
+    factors = made.runs["model"].map({"m1": 64, "stdcnn": 16})
+    for rows in (made.runs, made.table, made.history):
+        rows["train_size"] = 55_000 // rows["run"].map(factors.set_axis(made.runs["run"]))
+    with canvas.style():
+        m1, stdcnn = paper.make(made, 3).axes
+    assert "here sizes divided by 64" in m1.get_title(loc="left")
+    assert "here sizes divided by 16" in stdcnn.get_title(loc="left")
+    drawn = [
+        axes.lines[0].get_xdata()[~np.isnan(axes.lines[0].get_ydata())] for axes in (m1, stdcnn)
+    ]
+    assert [list(x) for x in drawn] == [[256, 512, 1024], [64, 128, 256]]
 
 
 def test_lost_runs_keep_their_marks(tmp_path):

@@ -48,3 +48,6 @@ def test_words() -> None:
     assert intervals.describe(pd.Series([1, 1])) == "one seed"
     assert intervals.describe(pd.Series([2, 3])) == "band: min–max, 2–3 seeds"
     assert intervals.describe(pd.Series([5, 5])) == "band: 95% t-interval of the mean, 5 seeds"
+    assert intervals.describe(pd.Series([6, 6]), pd.Series([2])) == (
+        "band: 95% t-interval of the mean in panels with 5 seeds, else min–max, 2–6 seeds"
+    )

@@ -35,7 +35,7 @@ def test_a_verdict_with_all_that_it_rests_on() -> None:
     html = verdicts([FOUND, UNTESTED], drawn={"top_eigenvalue"})
     said = text(html)
     assert "<m1> on mnist under constant-ratio" in said
-    assert "end of training contradicted −1.25 power (−1.5 to −1); margin 0.1" in said
+    assert "end of training figure contradicted −1.25 power (−1.5 to −1); margin 0.1" in said
     assert "Falls. 18 runs, 3 seeds." in said  # the number is not said twice
     assert "equal training loss inconclusive 2 comparable runs. 2 runs, 1 seed." in said
     assert '<a href="figures/top_eigenvalue.svg">' in html

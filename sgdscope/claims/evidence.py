@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from sgdscope import palette
 from sgdscope.claims import progress, quantities
 from sgdscope.claims.quantities import Quantity
-from sgdscope.claims.verdicts import END, Finding, Verdict, lacking
+from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
 from sgdscope.palette import Line
 from sgdscope.results import Results
 from sgdscope.views import View
@@ -80,8 +81,15 @@ class Sample:
             runs=len(self.rows),
             seeds=self.rows["seed"].nunique(),
             left_out=self.left_out,
-            figure=figure or self.quantity.figure,
+            figure=self._curves if self.when == EQUAL else figure or self.quantity.figure,
         )
+
+    @property
+    def _curves(self) -> str | None:
+        """The figure of all runs against their training loss, where there is one."""
+        if self.missing:
+            return None
+        return f"progress-by-{palette.slug(palette.PROGRESS['loss'])}-{'-'.join(self.panel)}"
 
 
 class Evidence:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgdscope import palette, views
+from sgdscope import palette
 from sgdscope.files import write_atomically
 from sgdscope.results import Results
 from sgdscope.spectra import spectra
@@ -56,10 +56,7 @@ def _ours(file: Path) -> bool:
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Every figure of a study: its file name without ending, and what draws it.
-
-    Robustness is set against λ₁ at the eps at which runs differ most; the page has every eps.
-    """
+    """Every figure of a study: its file name without ending, and what draws it."""
     from sgdscope.figures import batches, curves, density, radii, relation
 
     view = View(results)
@@ -69,24 +66,23 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     for attack, all_eps in view.attacks.items():
         for eps in all_eps:
             yield f"{attack}-eps{eps:g}", partial(batches.attack, view, attack, eps=eps)
-        eps = views.telling_eps(view.at_end(attack))
-        if not view.paired(attack, eps=eps).empty:
-            name = f"{attack}-eps{eps:g}-by-top_eigenvalue"
-            yield name, partial(relation.to_curvature, view, attack, eps=eps)
+            if not view.paired(attack, eps=eps).empty:
+                name = f"{attack}-eps{eps:g}-by-top_eigenvalue"
+                yield name, partial(relation.to_curvature, view, attack, eps=eps)
         if len(all_eps) > 1:
             for panel, _ in view.by_panel(view.at_end(attack)):
-                name = f"{attack}-by-eps-{_slug(panel)}"
+                name = f"{attack}-by-eps-{palette.slug(panel)}"
                 yield name, partial(radii.accuracy, view, attack, panel)
     drawn = spectra(view)
     for panel in view.panels:
         if own := [one for one in drawn if one.panel == panel]:
-            name = f"spectral_density-by-eigenvalue-{_slug(panel)}"
+            name = f"spectral_density-by-eigenvalue-{palette.slug(panel)}"
             yield name, partial(density.spectrum, view, panel, own)
     if not view.history.empty:
         yield from _while_training(view)
     for measure in view.along_training:
         for panel, _ in view.by_panel(view.along(measure)):
-            name = f"{measure}-by-epoch-{_slug(panel)}"
+            name = f"{measure}-by-epoch-{palette.slug(panel)}"
             yield name, partial(curves.along, view, measure, panel)
 
 
@@ -95,15 +91,10 @@ def _while_training(view: View) -> Iterator[tuple[str, Callable[[], Figure]]]:
     from sgdscope.figures import batches, curves
 
     for panel in view.panels:
-        slug = _slug(panel)
+        slug = palette.slug(panel)
         yield f"learning-{slug}", partial(curves.learning, view, panel)
         yield f"why-{slug}", partial(batches.why, view, panel)
         if view.followed(panel):
             for column, against in palette.PROGRESS.items():
                 drawing = partial(curves.progress, view, panel, column)
-                yield f"progress-by-{_slug(against)}-{slug}", drawing
-
-
-def _slug(panel: str) -> str:
-    """A name as part of a file's."""
-    return panel.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")
+                yield f"progress-by-{palette.slug(against)}-{slug}", drawing

@@ -70,19 +70,19 @@ def why(view: View, panel: str) -> Figure:
         height=1.5,
         share="none",
     )
-    seeds = pd.Series(dtype=int)
+    seeds = []
     for ax, (name, rows) in zip(axes, shown.items(), strict=True):
         canvas.batch_axis(ax, view.sizes)
         log = palette.on_log_axis(name, views.good(rows))
         if log:
             canvas.log_axis(ax.yaxis)
         spreads = intervals.over_seeds(rows, BY, log=log)
-        seeds = spreads["seeds"]
+        seeds.append(spreads["seeds"])
         _lines(view, ax, spreads)
         _marks(view, ax, rows, floor=views.floor(rows) if log else None)
     rows = next(iter(shown.values()))
     handles = canvas.keys(view, rows) + canvas.extras(view.lost(rows), rows, chance=False)
-    canvas.legend(figure, handles, note=f"line: mean over seeds; {intervals.describe(seeds)}")
+    canvas.legend(figure, handles, note=f"line: mean over seeds; {intervals.describe(*seeds)}")
     return figure
 
 

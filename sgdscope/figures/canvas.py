@@ -236,6 +236,12 @@ def extras(lost: pd.DataFrame, rows: pd.DataFrame, *, chance: bool) -> list[Line
     return entries
 
 
+def left_out(rows: pd.DataFrame) -> str:
+    """How many lost runs a figure does not show, where they have no mark of their own."""
+    lost = rows.loc[rows["status"].isin(views.LOST), "run"].nunique()
+    return f"; {lost} diverged or collapsed left out" if lost else ""
+
+
 def legend(figure: Figure, handles: Sequence[Artist], *, note: str = "") -> None:
     """One legend below all panels, with a note on what the bands are."""
     wide = figure.get_figwidth() > COLUMN

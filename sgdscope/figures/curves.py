@@ -31,11 +31,11 @@ def learning(view: View, panel: str) -> Figure:
     above, below = axes[: len(parts)], axes[len(parts) :]
     above[0].set_ylabel("training loss")
     below[0].set_ylabel("validation accuracy")
-    seeds = pd.Series(dtype=int)
+    seeds = []
     for (_, own), loss, accuracy in zip(parts, above, below, strict=True):
         canvas.log_axis(loss.yaxis)
         canvas.accuracy_axis(accuracy, view.chance(panel))
-        seeds = _by_batch(loss, own.assign(value=own["train_loss"]), colours, log=True)
+        seeds.append(_by_batch(loss, own.assign(value=own["train_loss"]), colours, log=True))
         _by_batch(accuracy, own.assign(value=own["validation_accuracy"]), colours, log=False)
     canvas.legend(figure, _batch_keys(colours), note=_note(seeds, history))
     return figure
@@ -55,9 +55,9 @@ def along(view: View, measure: str, panel: str) -> Figure:
     )
     colours = palette.batch_colours(view.sizes)
     log = palette.on_log_axis(measure, views.good(rows))
-    seeds = pd.Series(dtype=int)
+    seeds = []
     for (line, own), ax in zip(parts, axes, strict=True):
-        seeds = _by_batch(ax, own, colours, log=log)
+        seeds.append(_by_batch(ax, own, colours, log=log))
         if log:
             canvas.log_axis(ax.yaxis)
         if palette.is_accuracy(measure):
@@ -74,7 +74,10 @@ def along(view: View, measure: str, panel: str) -> Figure:
 def progress(view: View, panel: str, against: str) -> Figure:
     """What was measured while runs trained, against how far they had got: one curve a run."""
     followed = view.followed(panel)
-    taken = {name: _finished(view.along(name, eps=eps), panel) for name, eps in followed.items()}
+    found = {name: view.along(name, eps=eps) for name, eps in followed.items()}
+    found = {name: rows[rows["panel"] == panel] for name, rows in found.items()}
+    lost = canvas.left_out(pd.concat(found.values()))
+    taken = {name: rows[rows["status"] == "done"] for name, rows in found.items()}
     lines = [line for line, _ in view.by_line(pd.concat(taken.values()))]
     figure, axes = canvas.sheet(
         [line.label for line in lines] + [""] * (len(lines) * (len(taken) - 1)),
@@ -100,12 +103,8 @@ def progress(view: View, panel: str, against: str) -> Figure:
                 canvas.accuracy_axis(ax, view.chance(panel))
         if palette.on_log_axis(name, rows["along"]):
             canvas.log_axis(row[0].yaxis)
-    canvas.legend(figure, _batch_keys(colours), note="one curve a run")
+    canvas.legend(figure, _batch_keys(colours), note=f"one curve a run{lost}")
     return figure
-
-
-def _finished(rows: pd.DataFrame, panel: str) -> pd.DataFrame:
-    return rows[(rows["panel"] == panel) & (rows["status"] == "done")]
 
 
 def _trajectories(ax: Axes, rows: pd.DataFrame, x: str, colours: dict[int, str]) -> None:
@@ -141,7 +140,5 @@ def _batch_keys(colours: dict[int, str]) -> list[Line2D]:
     ]
 
 
-def _note(seeds: pd.Series, rows: pd.DataFrame) -> str:
-    lost = rows.loc[rows["status"].isin(views.LOST), "run"].nunique()
-    missing = f"; {lost} diverged or collapsed left out" if lost else ""
-    return f"line: mean over seeds; {intervals.describe(seeds)}{missing}"
+def _note(seeds: list[pd.Series], rows: pd.DataFrame) -> str:
+    return f"line: mean over seeds; {intervals.describe(*seeds)}{canvas.left_out(rows)}"

@@ -25,6 +25,7 @@ MAIN: list[Setting] = [("fixed", 0.0), ("constant-ratio", 0.0), ("step-decay", 0
 LR: list[Setting] = [("fixed", m) for m in (0.0, 0.2, 0.5, 0.9)]
 RATIO: list[Setting] = [("constant-ratio", m) for m in (0.0, 0.9)]
 EPS = {"mnist": 0.3, "fashion_mnist": 0.3, "cifar10": 0.02}
+TRAINED_ON = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 40_000}  # images
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 MODELS = {"stdcnn": "StdCNN", "m1": "M1", "c1": "C1", "resnet18": "ResNet18"}
 STANDS_FOR = {"resnet18-narrow": "resnet18"}  # where the model itself was too large
@@ -130,9 +131,13 @@ def missing(results: Results, plate: Plate) -> list[str]:
 
 
 def make(results: Results, number: int) -> Figure:
-    """Draw one figure; panels without a run stay empty."""
+    """Draw one figure; panels without a run stay empty.
+
+    Miniatures stand at the batch sizes that they stand for, so that panels and the paper compare.
+    """
     plate = FIGURES[number]
     titles = [_title(results, panel) for panel in plate.panels]
+    results = Results(_in_full(results.table), _in_full(results.runs), _in_full(results.history))
     figure, axes = canvas.sheet(
         titles, f"Figure {number}", xlabel="batch size", columns=1, share="row"
     )
@@ -145,7 +150,7 @@ def make(results: Results, number: int) -> Figure:
             found, counted = _panel(view, panel, ax, sizes)
             handles |= {str(handle.get_label()): handle for handle in found}
             seeds.append(counted)
-    note = intervals.describe(pd.concat(seeds)) if seeds else ""
+    note = intervals.describe(*seeds) if seeds else ""
     canvas.legend(figure, list(handles.values()), note=note)
     return figure
 
@@ -229,12 +234,24 @@ def _line(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
 
 
 def _title(results: Results, panel: Panel) -> str:
-    """With the network that stands in for the paper's, where one does."""
-    used = _of(results.runs, panel)["model"].unique()
-    name = MODELS[panel.model]
+    """With the network that stands in for the paper's, and the miniature's scale, where so."""
+    runs = _of(results.runs, panel)
+    used, factors = runs["model"].unique(), sorted(set(_factor(runs)) - {1})
+    title = f"{MODELS[panel.model]} on {DATA[panel.data]}, {_measured(panel)}"
+    here = [f"sizes divided by {factor}" for factor in factors]
     if len(used) and panel.model not in used:
-        name += f" (here {used[0]})"
-    return f"{name} on {DATA[panel.data]}, {_measured(panel)}"
+        here.append(used[0])
+    return f"{title}\nhere {', '.join(here)}" if here else title
+
+
+def _factor(rows: pd.DataFrame) -> pd.Series:
+    """How many times larger the paper's training set is than each row's."""
+    whole = rows["data"].map(TRAINED_ON).astype(float)
+    return (whole / rows["train_size"].fillna(whole)).fillna(1).round().astype(int)
+
+
+def _in_full(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows if rows.empty else rows.assign(batch_size=rows["batch_size"] * _factor(rows))
 
 
 def _measured(panel: Panel) -> str:

@@ -28,6 +28,6 @@ def accuracy(view: View, attack: str, panel: str) -> Figure:
             canvas.banded(ax, list(own.index), own, line.colour, marker=palette.MARKERS[line.mark])
     known = view.chance(panel) is not None
     handles = canvas.keys(view, rows) + canvas.extras(rows.iloc[:0], rows.iloc[:0], chance=known)
-    note = f"line: mean over seeds; {intervals.describe(spreads['seeds'])}"
+    note = f"line: mean over seeds; {intervals.describe(spreads['seeds'])}{canvas.left_out(rows)}"
     canvas.legend(figure, handles, note=note)
     return figure

@@ -78,15 +78,15 @@ def _tally(found: Statements) -> str:
 
 
 def _statement(said: str, moments: Sequence[Verdict], drawn: Collection[str]) -> str:
-    figure = moments[0].figure
+    rows = "".join(_moment(verdict, drawn) for verdict in moments)
+    return f'<div class="statement"><p>{escape(_sentence(said))}</p>{rows}</div>'
+
+
+def _moment(verdict: Verdict, drawn: Collection[str]) -> str:
+    figure = verdict.figure
     link = (
         f' <a href="figures/{escape(figure)}.svg">figure</a>' if figure and figure in drawn else ""
     )
-    rows = "".join(map(_moment, moments))
-    return f'<div class="statement"><p>{escape(_sentence(said))}{link}</p>{rows}</div>'
-
-
-def _moment(verdict: Verdict) -> str:
     word = verdict.verdict if verdict.informative else "no information"
     kind = verdict.verdict if _tells(verdict) else "untold"
     counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"
@@ -95,7 +95,7 @@ def _moment(verdict: Verdict) -> str:
     number, reason = _found(verdict)
     said = f"{_sentence(reason)}. {counted}."
     return (
-        f'<div class="moment {kind}"><span>{escape(verdict.when)}</span>'
+        f'<div class="moment {kind}"><span>{escape(verdict.when)}{link}</span>'
         f'<b class="verdict {kind}">{escape(word)}</b>'
         f'<div>{number}<small title="{escape(said)}">{escape(said)}</small></div></div>'
     )
