@@ -23,6 +23,9 @@ def inner(left: Tensor, right: Tensor) -> Tensor:
 
 def orthonormal(block: Tensor) -> tuple[Tensor, Tensor]:
     """An orthonormal basis of a block's columns, (…, n, k), and what QR divided by, (…, k, k)."""
+    if block.shape[-1] == 1:
+        length = inner(block, block).sqrt()
+        return block / length.to(block), length.to(block)
     columns, triangle = torch.linalg.qr(block)
     # QR loses as much as a matrix product does; one Cholesky of what is left repairs it.
     factor = torch.linalg.cholesky(inner(columns, columns))

@@ -216,12 +216,13 @@ class Krylov:
     def extend(self) -> None:
         """Multiply once by every vector of the newest block and orthonormalise what comes out."""
         image = self.operator @ self._next
-        if not image.isfinite().all():
+        lengths = image.norm(dim=(-2, -1))
+        if not lengths.isfinite().all():
             raise RequestError("a product with the matrix is not finite; expected finite numbers")
         self._append(self._next)
         remainder, shares = self._without_basis(image, self.projected.shape[-1] + image.shape[-1])
         self.projected = _bordered(self.projected, shares.cpu())
-        self._next = self._orthonormal(remainder, scale=image.norm(dim=(-2, -1))[..., None])
+        self._next = self._orthonormal(remainder, scale=lengths[..., None])
         self._coupling = inner(self._next, remainder).cpu()
 
     def residuals(self, coefficients: Tensor) -> Tensor:
@@ -243,19 +244,27 @@ class Krylov:
     def _without_basis(self, block: Tensor, columns: int) -> tuple[Tensor, Tensor]:
         """What of a block is orthogonal to the basis's first columns, and its shares of them.
 
-        Taking it away once loses orthogonality to cancellation; twice is enough.
+        Cancellation spoils what is taken away at once. Of a product nearly all lies in the two
+        newest blocks; without these first, what is left to take from it is small.
         """
         basis = self._rows[..., :columns, :].mT
-        first = inner(basis, block)
-        block = block - basis @ first.to(block)
-        second = inner(basis, block)
-        return block - basis @ second.to(block), first + second
+        newest = basis[..., -2 * block.shape[-1] :]
+        most = inner(newest, block)
+        block = block - newest @ most.to(block)
+        shares = inner(basis, block)
+        block = block - basis @ shares.to(block)
+        shares[..., -newest.shape[-1] :, :] += most
+        return block, shares
 
     def _orthonormal(self, block: Tensor, scale: Tensor) -> Tensor:
         """An orthonormal block that holds ``block`` and is orthogonal to the basis.
 
         Directions in which nothing new came out are replaced by random ones: the Krylov space has
         closed, and the rest of the spectrum, repeated eigenvalues among it, lies outside it.
+
+        Args:
+            block: without its shares of the basis.
+            scale: lengths of what it was before.
         """
         block = block[..., : self.operator.size - self.projected.shape[-1]]
         if block.shape[-1] == 0:
@@ -264,6 +273,10 @@ class Krylov:
         lost = triangle.diagonal(dim1=-2, dim2=-1).abs() <= 4 * torch.finfo(block.dtype).eps * scale
         if lost.any():
             columns = torch.where(lost[..., None, :], self._random(block.shape[-1]), columns)
+            columns, _ = self._without_basis(columns, self.projected.shape[-1])
+        elif block.shape[-1] == 1:
+            return columns
+        # Dividing by what is left of a column magnifies its share of the basis.
         return orthonormal(self._without_basis(columns, self.projected.shape[-1])[0])[0]
 
     def _random(self, width: int) -> Tensor:
