@@ -91,20 +91,24 @@ def start(
         from sgdscope.study import Study
 
         loaded = Study.load(study, overrides=overrides, budget=budget)
-        if plan:
-            _plan(loaded, device=device, workers=workers)
-            return
         out = out or _default_out(study, overrides, budget)
+        if plan:
+            if engine is EngineName.ray:
+                raise RequestError("--plan --engine ray: only this machine can be probed")
+            _plan(loaded, out, device=device, workers=workers)
+            return
         results = _run(loaded, out, workers=workers, device=device, engine=engine)
         _show(results, out)
         if (results.runs["status"] == "failed").any():
             raise typer.Exit(1)
 
 
-def _plan(study: Study, **how: Any) -> None:
+def _plan(study: Study, out: Path, **how: Any) -> None:
     from sgdscope import planning
+    from sgdscope.folder import StudyFolder
 
-    made = planning.plan(study, **how)
+    finished = {one.run.id for one in StudyFolder(out).results() if one.status != "failed"}
+    made = planning.plan(study, finished=finished, **how)
     console.print(planning.table(made))
     for line in planning.summary(made):
         console.print(line, highlight=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,36 +12,25 @@ SHAPE = ["model", "data", "train_size", "normalise", "precision", "batch_size"]
 SHAPE += ["epochs", "steps", "until_train_loss"]
 
 
-@dataclass(frozen=True)
-class Cohort:
-    """Runs that differ in schedule, momentum and seed alone."""
-
-    runs: tuple[Run, ...]
-
-    def __len__(self) -> int:
-        return len(self.runs)
+def shape(run: Run) -> tuple[Any, ...]:
+    """What runs that train together have in common: they differ in schedule, momentum and seed."""
+    return tuple(getattr(run, setting) for setting in SHAPE)
 
 
-def group(runs: Sequence[Run], size: int) -> list[Cohort]:
+def group(runs: Sequence[Run], size: int) -> list[list[Run]]:
     """Cohorts of at most ``size`` runs, as even as can be, in the order in which shapes first come.
 
     Args:
         runs: of any shapes.
         size: how many may train together.
     """
-    by_shape: dict[Any, list[Run]] = {}
+    alike: dict[Any, list[Run]] = {}
     for run in runs:
-        by_shape.setdefault(_shape(run), []).append(run)
-    return [
-        Cohort(tuple(part)) for alike in by_shape.values() for part in _evenly(alike, at_most=size)
-    ]
+        alike.setdefault(shape(run), []).append(run)
+    return [part for runs in alike.values() for part in _evenly(runs, at_most=size)]
 
 
-def _shape(run: Run) -> tuple[Any, ...]:
-    return tuple(getattr(run, setting) for setting in SHAPE)
-
-
-def _evenly(runs: Sequence[Run], *, at_most: int) -> list[Sequence[Run]]:
+def _evenly(runs: list[Run], *, at_most: int) -> list[list[Run]]:
     count = -(-len(runs) // at_most)
     bounds = [len(runs) * i // count for i in range(count + 1)]
     return [runs[a:b] for a, b in pairwise(bounds)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import data as datasets
+from sgdscope.cohorts import group
+from sgdscope.curvature.chunked import MEMORY
 from sgdscope.data import Dataset
+from sgdscope.engines.base import COHORT
 from sgdscope.engines.local import default_workers
 from sgdscope.measuring import Measure, Subject
 from sgdscope.running import choose_device, choose_engine
@@ -30,7 +33,7 @@ PRODUCTS = 12  # by which λ₁ of a trained network has converged; an untrained
 
 @dataclass(frozen=True)
 class Cost:
-    """Of all runs of one model, data set and batch size."""
+    """Of all runs of one model, data set, batch size and duration."""
 
     model: str
     data: str
@@ -58,20 +61,34 @@ class Plan:
     study: Study
     device: str
     workers: int
-    costs: list[Cost]
+    costs: list[Cost]  # of the runs that are left
+    left: list[Run]
+    memory: int  # bytes that the probe took at most, on the device
 
     @property
     def seconds(self) -> float:
         """All workers busy to the end, but no less than the longest run."""
-        longest = max(cost.training + cost.measuring for cost in self.costs)
+        longest = max((cost.training + cost.measuring for cost in self.costs), default=0.0)
         return max(longest, sum(cost.seconds for cost in self.costs) / self.workers)
 
 
-def plan(study: Study, *, device: str = "auto", workers: int | None = None) -> Plan:
-    """Probe every model, data set and batch size of a study, each for a few steps.
+def plan(
+    study: Study,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    finished: Collection[str] = (),
+) -> Plan:
+    """Probe every model, data set, batch size and duration of a study, each for a few steps.
 
     On a CPU the probe has one thread, as a worker has; other workers at the same time can slow it
-    down, which the estimate does not know.
+    down, which the estimate does not know, nor what a GPU gains by cohorts.
+
+    Args:
+        study: what to plan.
+        device: as for :func:`sgdscope.run`.
+        workers: likewise.
+        finished: ids of runs that need not be counted any more.
 
     Raises:
         RequestError: the device or the data cannot be used.
@@ -80,23 +97,26 @@ def plan(study: Study, *, device: str = "auto", workers: int | None = None) -> P
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        costs = list(_costs(study, torch.device(device)))
+        left = [run for run in study.runs if run.id not in finished]
+        costs = list(_costs(study, left, torch.device(device)))
     finally:
         torch.set_num_threads(threads)
-    return Plan(study, device, workers or default_workers(device), costs)
+    return Plan(study, device, workers or default_workers(device), costs, left, _memory(device))
 
 
-def _costs(study: Study, device: torch.device) -> Iterator[Cost]:
+def _memory(device: str) -> int:
+    """The most bytes that this process has had, on the device."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[Cost]:
     """One a model, data set, batch size and duration, in the order of the runs."""
-    shapes = Counter((run.model, run.data, run.batch_size) for run in study.runs)
     measuring: dict[tuple[str, str], float] = {}
-    for (model, data, size), count in shapes.items():
-        same = [
-            run
-            for run in study.runs
-            if (run.model, run.data, run.batch_size) == (model, data, size)
-        ]
+    for same in group(runs, len(runs)):
         run = same[0]
+        model, data, size = run.model, run.data, run.batch_size
         whole = datasets.load(data).subset(run.train_size)
         part = replace(
             whole, train=whole.train[: max(IMAGES, size)], test=whole.test[:IMAGES],
@@ -113,7 +133,7 @@ def _costs(study: Study, device: torch.device) -> Iterator[Cost]:
             model=model,
             data=data,
             batch_size=size,
-            runs=count,
+            runs=len(same),
             lines=len({(run.schedule, str(run.schedule_options), run.momentum) for run in same}),
             epochs=epochs,
             steps=steps,
@@ -205,16 +225,26 @@ def table(made: Plan) -> Table:
 
 def summary(made: Plan) -> Iterator[str]:
     """What it comes to, line by line."""
-    costs = made.costs
-    runs = sum(cost.runs for cost in costs)
+    costs, runs = made.costs, len(made.left)
     models = {(cost.model, cost.data): cost.parameters for cost in costs}
     parameters = ", ".join(f"{model} {count:,}" for (model, _), count in models.items())
     kept = sum(cost.runs * cost.bytes_kept for cost in costs)
     flops = sum(cost.runs * cost.flops for cost in costs)
     if made.study.description:
         yield made.study.description.split("\n")[0]
-    yield f"{runs} runs; parameters: {', '.join(dict.fromkeys(parameters.split(', ')))}"
+    if finished := len(made.study.runs) - runs:
+        yield f"{finished} of {len(made.study.runs)} runs are finished; what is left:"
+    how = "each trains alone, one a worker"
+    if made.device == "cuda":
+        how = (
+            f"in {len(group(made.left, COHORT))} cohorts of up to {COHORT}, trained as a probe says"
+        )
+    yield f"{runs} runs, {how}; parameters: {', '.join(dict.fromkeys(parameters.split(', ')))}"
     yield f"training arithmetic: {flops / 1e15:,.3g} PFLOP; weights kept: {kept / 1e9:,.2g} GB"
+    yield (
+        f"memory: {made.memory / 1e9:.2g} GB in this probe, which a worker takes too; curvature of "
+        f"many examples up to {MEMORY / 1e9:.2g} GB more"
+    )
     yield (
         f"about {duration(made.seconds)} with {made.workers} workers on {made.device} "
         f"({os.cpu_count()} cores), if nothing else runs; a probe of a few steps, "

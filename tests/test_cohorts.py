@@ -256,8 +256,8 @@ def test_runs_of_one_shape_are_grouped_evenly(make_run, mixed):
     sizes = [len(cohort) for cohort in group(runs, 5)]
     assert sizes == [3, 3, 3, 4]
     cohorts = group(runs, 5)
-    assert [run for cohort in cohorts for run in cohort.runs] == runs
-    assert all(len({(r.epochs, r.batch_size) for r in cohort.runs}) == 1 for cohort in cohorts)
+    assert [run for cohort in cohorts for run in cohort] == runs
+    assert all(len({(r.epochs, r.batch_size) for r in cohort}) == 1 for cohort in cohorts)
 
 
 class _NoWaiting(TorchDispatchMode):

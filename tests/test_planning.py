@@ -57,6 +57,29 @@ def test_plan_on_the_command_line_runs_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_finished_runs_are_not_counted_and_durations_are_kept_apart(tmp_path):
+    text = 'model = "stdcnn"\ndata = "digits"\nbatch_size = 64\n'
+    text += 'measure = ["test_accuracy"]\nschedule = ["fixed"]\n'
+    for epochs in (1, 3):
+        (tmp_path / f"{epochs}.toml").write_text(f"epochs = {epochs}\n" + text)
+    (tmp_path / "both.toml").write_text('include = ["1.toml", "3.toml"]\n')
+    study = Study.load(tmp_path / "both.toml")
+    short, long = planning.plan(study, device="cpu").costs
+    assert 3 * short.steps == long.steps
+    made = planning.plan(study, device="cpu", finished={study.runs[0].id})
+    assert [cost.epochs for cost in made.costs] == [3]
+    said = "\n".join(planning.summary(made))
+    assert "1 of 2 runs are finished" in said
+    assert "GB in this probe" in said
+    nothing = planning.plan(study, device="cpu", finished={run.id for run in study.runs})
+    assert nothing.seconds == 0
+
+
+def test_a_cluster_is_not_planned_for():
+    done = CliRunner().invoke(app, ["run", "quick", "--plan", "--engine", "ray"])
+    assert done.exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(1.23, "1.2 s"), (200, "3.3 min"), (7200, "2.0 h"), (400_000, "4.6 d")],

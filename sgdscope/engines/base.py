@@ -79,7 +79,7 @@ def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Ta
     by_id = {task.run.id: task for task in tasks}
     size = min(COHORT, -(-len(tasks) // (2 * workers)))
     cohorts = group([task.run for task in tasks], max(1, size))
-    return [[by_id[run.id] for run in cohort.runs] for cohort in cohorts]
+    return [[by_id[run.id] for run in cohort] for cohort in cohorts]
 
 
 class Deaths:
