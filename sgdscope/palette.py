@@ -175,3 +175,11 @@ def _varying(options: Iterable[str]) -> dict[str, str]:
 def slug(name: str) -> str:
     """A name as part of a file's."""
     return name.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")
+
+
+def duration(seconds: float) -> str:
+    """Two figures of a time."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import data as datasets
+from sgdscope import palette
 from sgdscope.cohorts import group
 from sgdscope.curvature.chunked import MEMORY
 from sgdscope.data import Dataset
@@ -217,7 +218,7 @@ def table(made: Plan) -> Table:
         grid.add_row(
             name if name != previous else "", f"{cost.batch_size}", f"{cost.lines}",
             f"{cost.runs}", f"{cost.epochs}", f"{cost.steps:,}", f"{cost.flops / 1e12:,.3g}",
-            duration(cost.training), duration(cost.measuring), duration(cost.seconds),
+            *map(palette.duration, (cost.training, cost.measuring, cost.seconds)),
         )  # fmt: skip
         previous = name
     return grid
@@ -246,15 +247,7 @@ def summary(made: Plan) -> Iterator[str]:
         f"many examples up to {MEMORY / 1e9:.2g} GB more"
     )
     yield (
-        f"about {duration(made.seconds)} with {made.workers} workers on {made.device} "
+        f"about {palette.duration(made.seconds)} with {made.workers} workers on {made.device} "
         f"({os.cpu_count()} cores), if nothing else runs; a probe of a few steps, "
         "right within a factor of two or so"
     )
-
-
-def duration(seconds: float) -> str:
-    """Two figures of a time."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"

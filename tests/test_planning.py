@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from sgdscope import planning
+from sgdscope import palette, planning
 from sgdscope.cli import app
 from sgdscope.study import Study
 
@@ -85,4 +85,4 @@ def test_a_cluster_is_not_planned_for():
     [(1.23, "1.2 s"), (200, "3.3 min"), (7200, "2.0 h"), (400_000, "4.6 d")],
 )
 def test_durations_have_their_unit(seconds, text):
-    assert planning.duration(seconds) == text
+    assert palette.duration(seconds) == text

@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sgdscope import palette
-from sgdscope.views import View
+from sgdscope.views import NO_FLOOR, View
 
-# Measures of robustness that no eps pins to a floor.
-FLOOR_FREE = ("median_eps", "robustness_area")
 FLOOR = 0.01  # accuracies this near to 0, or to chance, tell runs apart by noise
 
 
@@ -88,13 +86,8 @@ def robustness(view: View) -> list[Quantity]:
         for eps in radii
         if eps > 0
     ]
-    others = [Quantity(measure) for measure in view.measures if is_floor_free(measure)]
+    others = [Quantity(measure) for measure in view.measures if measure in NO_FLOOR]
     return attacked + others
-
-
-def is_floor_free(measure: str) -> bool:
-    """Whether a measure of robustness still tells runs apart when every point is fooled."""
-    return measure in FLOOR_FREE
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:

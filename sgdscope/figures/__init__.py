@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgdscope import palette
-from sgdscope.files import write_atomically
 from sgdscope.results import Results
 from sgdscope.spectra import spectra
 from sgdscope.views import View
@@ -24,14 +23,10 @@ def draw(results: Results, folder: Path) -> list[Path]:
     """
     from sgdscope.figures import canvas
 
-    written = []
+    written: list[Path] = []
     for name, make in drawings(results):
         with canvas.style():
-            figure = make()
-            for kind in canvas.KINDS:
-                file = folder / f"{name}.{kind}"
-                write_atomically(file, partial(canvas.save, figure, kind=kind, name=name))
-                written.append(file)
+            written += canvas.write(make(), folder, name)
     return written
 
 

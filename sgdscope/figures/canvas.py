@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from matplotlib.ticker import (
 )
 
 from sgdscope import palette, views
+from sgdscope.files import write_atomically
 from sgdscope.views import View
 
 FloatArray = npt.NDArray[np.float64]
@@ -109,11 +111,14 @@ def sheet(
     return figure, axes[:count]
 
 
-def save(figure: Figure, file: Path, *, kind: str, name: str) -> None:
-    """Write a figure without the date, which would tell one drawing from the next."""
-    metadata = {**KINDS[kind], "Title": TITLE.format(name)}
-    figure.savefig(file, format=kind, metadata=metadata)
-    figure.set_layout_engine("none")  # laid out once, whatever else it is saved as
+def write(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as every kind of file, without the date, which would make each differ."""
+    files = [folder / f"{name}.{kind}" for kind in KINDS]
+    for file, (kind, dates) in zip(files, KINDS.items(), strict=True):
+        metadata = {**dates, "Title": TITLE.format(name)}
+        write_atomically(file, partial(figure.savefig, format=kind, metadata=metadata))
+        figure.set_layout_engine("none")  # laid out once, whatever else it is saved as
+    return files
 
 
 def batch_axis(ax: Axes, sizes: Sequence[int]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from matplotlib.lines import Line2D
 
 from sgdscope import intervals, palette, views
 from sgdscope.figures import canvas
-from sgdscope.files import write_atomically
 from sgdscope.results import Results
 from sgdscope.views import View
 
@@ -97,15 +95,11 @@ def draw(results: Results, folder: Path) -> list[Drawn]:
     """
     drawn = []
     for number, plate in FIGURES.items():
-        files, lacking = [], missing(results, plate)
+        files: list[Path] = []
+        lacking = missing(results, plate)
         if any(not _rows(results, panel, plate.lines).empty for panel in plate.panels):
             with canvas.style():
-                figure = make(results, number)
-                for kind in canvas.KINDS:
-                    name = f"fig{number:02}"
-                    file = folder / f"{name}.{kind}"
-                    write_atomically(file, partial(canvas.save, figure, kind=kind, name=name))
-                    files.append(file)
+                files = canvas.write(make(results, number), folder, f"fig{number:02}")
         drawn.append(Drawn(number, caption(plate), files, lacking))
     return drawn if any(one.files for one in drawn) else []
 

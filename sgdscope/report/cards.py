@@ -11,10 +11,10 @@ import pandas as pd
 from sgdscope import intervals, palette, views
 from sgdscope.causes import LABELS, causes, values
 from sgdscope.report import plots
+from sgdscope.report.tables import MAIN
 from sgdscope.spectra import Spectrum, described, spectra
 from sgdscope.views import View
 
-MAIN = ("test_accuracy", "top_eigenvalue")  # have a card of their own, as attacks have
 LEARNING = {"train_loss": "Training loss", "validation_accuracy": "Validation accuracy"}
 
 

@@ -58,15 +58,6 @@ def sparkline(values: Sequence[float], *, width: int = 72, height: int = 20) -> 
     )
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def number(value: float) -> str:
     """A number in as few characters as it needs."""
     if value != value:

@@ -76,7 +76,7 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
     if not finished:
         return tiles
     spent = sum(sum(result.seconds.values()) for result in finished)
-    tiles.append(markup.tile(markup.duration(spent), "of computing", "summed over runs"))
+    tiles.append(markup.tile(palette.duration(spent), "of computing", "summed over runs"))
     for measure in ("test_accuracy", *view.main_attacks):
         rows = view.at_end(measure)
         eps = None

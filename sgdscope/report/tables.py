@@ -13,7 +13,7 @@ from sgdscope.views import View
 RUN_COLUMNS = ["run", "model", "data", "schedule", "schedule_options", "momentum", "batch_size"]
 RUN_COLUMNS += ["learning_rate", "epochs", "seed", "status", "steps", "lr_steps"]
 RUN_COLUMNS += ["noise_scale", "final_train_loss", "seconds"]
-MAIN = ("test_accuracy", "top_eigenvalue")  # and the attacks: columns shown from the beginning
+MAIN = ("test_accuracy", "top_eigenvalue")  # beside attacks: first columns, cards of their own
 NOT_EVIDENCE = {
     *RUN_COLUMNS,
     "epoch",
