@@ -19,7 +19,6 @@ from sgdscope.lockstep import StackedTraining
 from sgdscope.measuring import Measure, Reading, Subject, fit
 from sgdscope.messages import Checkpoint, Event, Outcome, Task
 from sgdscope.result import Measurement, Result, Status, array_prefix, environment
-from sgdscope.runs import Options
 from sgdscope.training import Training
 
 _log = logging.getLogger(__name__)
@@ -147,12 +146,17 @@ class _Execution:
         """Go on from a checkpoint, if the measures taken along training are still the same."""
         header = int.from_bytes(checkpoint[:8], "little")
         metadata = json.loads(checkpoint[8 : 8 + header])["__metadata__"]
-        then, now = json.loads(metadata.get("measures", "{}")), self._options()
-        if any(then.get(name) != now[name] for name, m in self.measures.items() if m.along):
+        then = json.loads(metadata.get("measures", "{}"))
+        changed = {
+            name
+            for name, measure in self.measures.items()
+            if not measure.taken_with(then.get(name))
+        }
+        if any(self.measures[name].along for name in changed):
             _log.info("run %s starts anew: its measures along training changed", self.run.id)
             return
         result = Result.model_validate_json(metadata["result"])
-        others = [name for name, options in then.items() if options != now.get(name)]
+        others = changed | (then.keys() - self.measures.keys())
         tensors, prefix = read(checkpoint), "arrays."
         arrays = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
         self._restore(result.without(others), tensors, arrays)
@@ -169,9 +173,6 @@ class _Execution:
         self.arrays = {k: v for k, v in arrays.items() if k.split("/")[0] in kept}
         for _ in result.history:
             self.tell(Event(self.run.id, "epoch"))
-
-    def _options(self) -> dict[str, Options]:
-        return {name: measure.model_dump() for name, measure in self.measures.items()}
 
     def train(self) -> None:
         """Train to the end."""
@@ -271,7 +272,7 @@ class _Execution:
         tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.arrays.items()}
         metadata = {
             "result": self._result("unfinished").model_dump_json(),
-            "measures": json.dumps(self._options()),
+            "measures": json.dumps({k: m.model_dump() for k, m in self.measures.items()}),
         }
         self.tell(Checkpoint(self.run.id, save(tensors, metadata=metadata)))
         self._due = time.monotonic() + self._every

@@ -90,7 +90,11 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     result, files = folder.trained(run.id)
     if result is None:
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
-    lacking = {name for name in options if result.measured.get(name) != options[name]}
+    lacking = {
+        name
+        for name, measure in measures.items()
+        if not measure.taken_with(result.measured.get(name))
+    }
     if not lacking and result.status != "failed":
         return None
     if WEIGHTS not in files or any(measures[name].along for name in lacking):

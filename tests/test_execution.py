@@ -189,6 +189,14 @@ def test_a_checkpoint_does_not_count_where_other_epochs_are_asked_for(make_run):
     assert last.arrays is None
 
 
+def test_options_of_an_earlier_version_are_the_same_at_their_defaults():
+    measure = Fragile(at=[2])
+    assert measure.taken_with({"at": [2]})
+    assert not measure.taken_with({"at": [2], "early": True})
+    assert not measure.taken_with({"at": [2], "gone": 1})
+    assert not measure.taken_with(None)
+
+
 def test_a_diverged_runs_end_is_not_what_was_measured_before(make_run):
     run = make_run(schedule_options={"learning_rate": 1.0}, epochs=2)
     before = Measurement(epoch=1, measure="fgsm_accuracy", eps=0.1, value=0.7)

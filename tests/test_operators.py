@@ -1,6 +1,7 @@
 """Products with curvature matrices against dense ones in float64."""
 
 import gc
+from functools import partial
 
 import pytest
 import torch
@@ -82,6 +83,9 @@ def test_bad_requests() -> None:
         Hessian(model, inputs[:0], labels[:0])
     with pytest.raises(RequestError, match="11 inputs and 3 labels"):
         Hessian(model, inputs, labels[:3])
+    each = partial(F.cross_entropy, reduction="none")
+    with pytest.raises(RequestError, match=r"the loss has shape \(11,\); expected one number"):
+        Hessian(model, inputs, labels, loss=each)
     model[7].train()
     with pytest.raises(RequestError, match=r"training mode \(7: Dropout\).*model.eval\(\)"):
         Hessian(model, inputs, labels)

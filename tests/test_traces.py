@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 from matrices import with_spectrum
+from test_operators import dense_hessian, examples, network
 
-from sgdscope.curvature import spectral_density, trace
+from sgdscope.curvature import Hessian, InputHessian, spectral_density, trace
 from sgdscope.errors import RequestError
 
 OUTLIERS = [50.0, 30.0, 20.0, *torch.linspace(-1, 2, 197).tolist()]
@@ -46,6 +47,31 @@ def test_trace_of_a_small_matrix_is_exact(spectrum: list[float]) -> None:
     assert found.converged
     assert found.standard_error == 0
     assert found.value == pytest.approx(sum(spectrum), abs=1e-12)
+
+
+def test_a_network_s_trace_and_density_are_those_of_its_dense_hessian() -> None:
+    model, (inputs, labels) = network(), examples(600)
+    exact = torch.linalg.eigvalsh(dense_hessian(model, inputs, labels))
+    hessian = Hessian(model, inputs, labels)
+    assert hessian.part() is not None
+    found = trace(hessian, tolerance=0.02, max_products=200)
+    assert found.converged
+    assert abs(found.value - exact.sum().item()) < 4 * found.standard_error
+    seen = spectral_density(hessian, probes=40, steps=30)
+    assert seen.converged
+    for power in (1, 2):
+        moments = (seen.weights * seen.nodes**power).sum(1)
+        error = moments.std().item() / math.sqrt(len(moments))
+        assert abs(moments.mean().item() - exact.pow(power).mean().item()) < 4 * error
+    assert not spectral_density(hessian, probes=2, steps=5, tolerance=1e-3).converged
+
+
+def test_a_batch_of_matrices_has_no_one_trace_or_density() -> None:
+    many = InputHessian(network(), *examples())
+    with pytest.raises(RequestError, match="trace of a InputHessian, which is 11 matrices"):
+        trace(many)
+    with pytest.raises(RequestError, match="spectral density of a InputHessian"):
+        spectral_density(many)
 
 
 def test_trace_without_room_for_probes() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdscope import streams
 from sgdscope.curvature.lanczos import Krylov
-from sgdscope.curvature.operators import Operator
+from sgdscope.curvature.operators import Operator, require_one_matrix
 from sgdscope.errors import RequestError
 
 
@@ -21,6 +21,7 @@ class SpectralDensity:
     grid: Tensor  # (points,) float64, eigenvalues at which the density is given
     density: Tensor  # (points,) smoothed by a Gaussian of standard deviation ``width``
     standard_error: Tensor  # (points,) over probes
+    tolerance: float
     width: float
     nodes: Tensor  # (probes, steps) Ritz values: the unsmoothed density of each probe …
     weights: Tensor  # … and what share of the eigenvalues stands at each
@@ -32,6 +33,11 @@ class SpectralDensity:
         """The standard error as a share of the density, both integrated over the grid."""
         return (self.standard_error.sum() / self.density.sum()).item()
 
+    @property
+    def converged(self) -> bool:
+        """Whether that is within the tolerance; if not, ask for more probes."""
+        return self.relative_error <= self.tolerance
+
 
 def spectral_density(
     operator: Operator,
@@ -40,6 +46,7 @@ def spectral_density(
     steps: int = 30,
     width: float | None = None,
     points: int = 1000,
+    tolerance: float = 0.25,
     seed: int = 0,
 ) -> SpectralDensity:
     """The density of eigenvalues by stochastic Lanczos quadrature.
@@ -55,11 +62,13 @@ def spectral_density(
         steps: length of a run; more resolve the bulk finer.
         width: of the smoothing; a hundredth of the spectrum's range if not given.
         points: in the grid.
+        tolerance: largest standard error accepted, as a share of the density.
         seed: of the starts.
 
     Raises:
-        RequestError: fewer than 2 probes or 1 step.
+        RequestError: fewer than 2 probes or 1 step, or more than one matrix.
     """
+    require_one_matrix(operator, "spectral density")
     if probes < 2 or steps < 1:
         raise RequestError(f"probes={probes}, steps={steps}; expected at least 2 probes and 1 step")
     before = operator.products
@@ -76,7 +85,7 @@ def spectral_density(
     kernel = torch.exp(-distance.square() / 2) / (width * math.sqrt(2 * math.pi))
     each = (kernel * weights).sum(2)  # (points, probes)
     return SpectralDensity(
-        grid, each.mean(1), each.std(1) / math.sqrt(probes), width,
+        grid, each.mean(1), each.std(1) / math.sqrt(probes), tolerance, width,
         nodes, weights, operator.products - before, operator.examples,
     )  # fmt: skip
 

@@ -54,8 +54,21 @@ def require_examples(inputs: Tensor, labels: Tensor) -> None:
         )
 
 
+def require_one_matrix(operator: Operator, what: str) -> None:
+    """Raise RequestError if the operator is a batch of matrices."""
+    if operator.batch:
+        raise RequestError(
+            f"{what} of a {type(operator).__name__}, which is {operator.batch[0]} matrices; "
+            "expected one matrix"
+        )
+
+
 def finite(loss: Tensor) -> Tensor:
     """The loss, or RequestError if it is not a finite number."""
+    if loss.numel() != 1:
+        raise RequestError(
+            f"the loss has shape {tuple(loss.shape)}; expected one number, the mean over examples"
+        )
     if not loss.isfinite():
         raise RequestError(
             f"the loss is {loss.item()}; expected a finite number: "

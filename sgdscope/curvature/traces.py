@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdscope import streams
 from sgdscope.curvature.bases import inner, orthonormal
-from sgdscope.curvature.operators import Operator
+from sgdscope.curvature.operators import Operator, require_one_matrix
 from sgdscope.errors import RequestError
 
 FEWEST_PROBES = 5  # a standard error from fewer says little
@@ -50,8 +50,9 @@ def trace(
         seed: of the random vectors.
 
     Raises:
-        RequestError: ``max_products`` leaves no room for the probes.
+        RequestError: ``max_products`` leaves no room for the probes, or more than one matrix.
     """
+    require_one_matrix(operator, "trace")
     sketch = min(sketch, operator.size)
     part = operator.part()
     caught_by = sketch if part is not None else 2 * sketch

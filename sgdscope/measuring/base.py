@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
@@ -48,6 +49,13 @@ class Measure(BaseModel, ABC):
     def along(self) -> bool:
         """Whether it is taken along training."""
         return self.every is not None or bool(self.at)
+
+    def taken_with(self, options: Mapping[str, Any] | None) -> bool:
+        """Whether these options, kept from an earlier time, are its own; new ones at defaults."""
+        try:
+            return options is not None and type(self)(**options) == self
+        except ValidationError:
+            return False
 
     def due(self, epoch: int) -> bool:
         """Whether it is taken after an epoch on the way."""

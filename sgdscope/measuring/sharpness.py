@@ -115,17 +115,23 @@ class SpectralDensity(_OnTraining):
 
     probes: int = Field(4, ge=2)
     steps: Count = 30
+    tolerance: float = Field(0.25, gt=0)  # largest standard error accepted, of the whole density
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the density as arrays."""
         hessian = Hessian(subject.model, *self.points(subject))
         found = curvature.spectral_density(
-            hessian, probes=self.probes, steps=self.steps, seed=subject.seed
+            hessian,
+            probes=self.probes,
+            steps=self.steps,
+            tolerance=self.tolerance,
+            seed=subject.seed,
         )
         magnitude = found.nodes.abs() * found.weights
         below = magnitude[found.nodes < 0].sum() / magnitude.sum().clamp(min=1e-300)
         evidence = {
             "relative_error": found.relative_error,
+            "converged": found.converged,
             "products": found.products,
             "examples": found.examples,
         }
@@ -134,7 +140,14 @@ class SpectralDensity(_OnTraining):
             "density": found.density,
             "standard_error": found.standard_error,
         }
-        return [Reading("spectral_density", below.item(), evidence=evidence, arrays=arrays)]
+        flags = []
+        if not found.converged:
+            flags.append(
+                f"The density did not converge with {self.probes} probes: standard error "
+                f"{found.relative_error:.0%} of it."
+            )
+        value = below.item()
+        return [Reading("spectral_density", value, evidence=evidence, flags=flags, arrays=arrays)]
 
 
 @MEASURES.add("sam_sharpness")
