@@ -1,4 +1,4 @@
-"""Networks that benchmarks attack: trained by sgdscope itself, kept between calls where asked."""
+"""Networks that benchmarks work on: trained by sgdscope itself, kept between calls where asked."""
 
 from __future__ import annotations
 
@@ -24,20 +24,25 @@ class Case:
     momentum: float
     epochs: int
     seed: int = 0
+    train_size: int | None = None
 
     def __str__(self) -> str:
         return f"{self.model} {self.data} B={self.batch} lr={self.rate} m={self.momentum}"
 
+    @property
+    def run(self) -> Run:
+        """What sgdscope calls it."""
+        return Run(
+            model=self.model, data=self.data, train_size=self.train_size, schedule="fixed",
+            schedule_options={"learning_rate": self.rate}, batch_size=self.batch,
+            momentum=self.momentum, epochs=self.epochs, seed=self.seed,
+        )  # fmt: skip
+
     def trained(self, keep: Path | None) -> tuple[nn.Module, Dataset]:
         """The network in evaluation mode and its data; weights lie in ``keep``, if given."""
         data = load(self.data)
-        run = Run(
-            model=self.model, data=self.data, schedule="fixed", batch_size=self.batch,
-            schedule_options={"learning_rate": self.rate}, momentum=self.momentum,
-            epochs=self.epochs, seed=self.seed,
-        )  # fmt: skip
-        training = Training(run, data)
-        kept = keep / f"{run.id}.safetensors" if keep else None
+        training = Training(self.run, data)
+        kept = keep / f"{self.run.id}.safetensors" if keep else None
         if kept and kept.exists():
             load_model(training.model, kept)
             return training.model.eval(), data

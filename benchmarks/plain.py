@@ -1,7 +1,7 @@
 """The script that a researcher writes without sgdscope, kept short and honest.
 
-One process with all cores, torch's defaults, a DataLoader, one run after another; FGSM and PGD by
-torchattacks, the top Hessian eigenvalue by PyHessian. The network, its normalisation and the
+One process with all cores or a GPU, torch's defaults, a DataLoader, one run after another; FGSM and
+PGD by torchattacks, the top Hessian eigenvalue by PyHessian. The network, its normalisation and the
 settings are the same as sgdscope's.
 """
 
@@ -15,12 +15,12 @@ from sgdscope.data import Dataset
 from sgdscope.runs import Run
 
 
-def train(run: Run, data: Dataset) -> nn.Module:
+def train(run: Run, data: Dataset, device: str) -> nn.Module:
     torch.manual_seed(run.seed)
     model = models.build(
         run.model, shape=data.shape, classes=data.classes, seed=run.seed,
         mean=data.mean, std=data.std,
-    )  # fmt: skip
+    ).to(device)  # fmt: skip
     images = TensorDataset(data.train.pixels / 255, data.train.labels)
     loader = DataLoader(images, run.batch_size, shuffle=True, drop_last=True)
     sgd = torch.optim.SGD(model.parameters(), lr=run.rate(1), momentum=run.momentum)
@@ -30,7 +30,7 @@ def train(run: Run, data: Dataset) -> nn.Module:
         model.train()
         for inputs, labels in loader:
             sgd.zero_grad()
-            F.cross_entropy(model(inputs), labels).backward()
+            F.cross_entropy(model(inputs.to(device)), labels.to(device)).backward()
             sgd.step()
         model.eval()
         accuracy(model, data.validation.pixels / 255, data.validation.labels)
@@ -39,8 +39,9 @@ def train(run: Run, data: Dataset) -> nn.Module:
 
 @torch.no_grad()
 def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    device = next(model.parameters()).device
     hits = [
-        (model(x).argmax(1) == y).sum().item()
+        (model(x.to(device)).argmax(1) == y.to(device)).sum().item()
         for x, y in DataLoader(TensorDataset(inputs, labels), 500)
     ]
     return sum(hits) / len(labels)
@@ -53,16 +54,20 @@ def measure(
     inputs, labels = data.test.pixels / 255, data.test.labels
     readings = {"test_accuracy": accuracy(model, inputs, labels)}
     loader = DataLoader(TensorDataset(inputs, labels), 500)
+    device = next(model.parameters()).device
     for radius in eps:
         attacks = {
             "fgsm_accuracy": torchattacks.FGSM(model, eps=radius),
             "pgd_accuracy": torchattacks.PGD(model, radius, alpha=radius / 15, steps=steps),
         }
         for name, attack in attacks.items():
-            adversarial = torch.cat([attack(x, y) for x, y in loader])
+            adversarial = torch.cat([attack(x.to(device), y.to(device)).cpu() for x, y in loader])
             readings[f"{name} {radius:g}"] = accuracy(model, adversarial, labels)
     train = data.train[:examples]
-    computer = hessian(model, nn.CrossEntropyLoss(), (train.pixels / 255, train.labels), cuda=False)
+    computer = hessian(
+        model, nn.CrossEntropyLoss(), (train.pixels / 255, train.labels),
+        cuda=device.type == "cuda",
+    )  # fmt: skip
     readings["top_eigenvalue"] = computer.eigenvalues(maxIter=100, tol=1e-3)[0][0]
     return readings
 

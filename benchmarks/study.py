@@ -1,6 +1,6 @@
 """A whole study, trained and measured, beside the plain script that does the same.
 
-    python benchmarks/study.py [--runs 4] [--epochs 2]
+    python benchmarks/study.py [--runs 4] [--epochs 2] [--device cpu]
 
 The plain script uses torchattacks and PyHessian (benchmarks/requirements.txt). Both do the same
 runs at the same eps; accuracies and λ₁ stand side by side. The start of sgdscope's workers counts.
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--train-size", type=int, default=10_000)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     measures = ["test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"]
     study = Study.load(
@@ -49,17 +50,17 @@ def main() -> None:
     )
     dataset = data.load("mnist").subset(options.train_size)
     start = time.perf_counter()
-    theirs = [by_plain(run, dataset) for run in study.runs]
+    theirs = [by_plain(run, dataset, options.device) for run in study.runs]
     plain_seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        results = sgdscope.run(study, out=out)
+        results = sgdscope.run(study, out=out, device=options.device)
         our_seconds = time.perf_counter() - start
     show(pd.DataFrame(theirs).mean(), ours(results), plain_seconds, our_seconds, len(study.runs))
 
 
-def by_plain(run, dataset) -> dict[str, float]:
-    model = plain.train(run, dataset)
+def by_plain(run, dataset, device) -> dict[str, float]:
+    model = plain.train(run, dataset, device)
     return plain.measure(model, dataset, eps=EPS, steps=STEPS, examples=EXAMPLES)
 
 

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import data, models
 from sgdscope.engines import Job, LocalEngine
+from sgdscope.engines.local import default_workers
 from sgdscope.messages import Outcome, Task
 from sgdscope.runs import Run
 
@@ -43,19 +44,20 @@ def main() -> None:
         for seed in range(options.runs)
     ]  # fmt: skip
     dataset = data.load(options.data).subset(options.train_size)
+    device = torch.device(options.device)
     images = options.epochs * options.batch_size * (options.train_size // options.batch_size)
     rows = [
-        ("plain script", *by_plain(runs, dataset, images)),
-        ("torch.func ensemble", by_vmap(runs, dataset), float("nan")),
+        ("plain script", *by_plain(runs, dataset, images, options.device)),
+        ("torch.func ensemble", by_vmap(runs, dataset.to(device)), float("nan")),
         *by_sgdscope(runs, images, options.device),
-        ("arithmetic limit", limit(runs[0], dataset), float("nan")),
+        ("arithmetic limit", limit(runs[0], dataset, device), float("nan")),
     ]
     show(rows, runs)
 
 
-def by_plain(runs, dataset, images) -> tuple[float, float]:
+def by_plain(runs, dataset, images, device) -> tuple[float, float]:
     start = time.perf_counter()
-    trained = [plain.train(run, dataset) for run in runs]
+    trained = [plain.train(run, dataset, device) for run in runs]
     seconds = time.perf_counter() - start
     inputs, labels = dataset.validation.pixels / 255, dataset.validation.labels
     accuracies = [plain.accuracy(model, inputs, labels) for model in trained]
@@ -66,7 +68,7 @@ def by_vmap(runs, dataset, steps: int = 20) -> float:
     """Images a second of all runs as one vmapped computation; a few steps tell."""
     networks = [
         models.build(r.model, shape=dataset.shape, classes=10, seed=r.seed, mean=dataset.mean,
-                     std=dataset.std)
+                     std=dataset.std).to(dataset.train.pixels.device)
         for r in runs
     ]  # fmt: skip
     parameters, buffers = stack_module_state(networks)
@@ -76,15 +78,16 @@ def by_vmap(runs, dataset, steps: int = 20) -> float:
         return F.cross_entropy(functional_call(networks[0], (parameters, buffers), inputs), labels)
 
     gradients = vmap(grad(loss), randomness="different")
-    batch = runs[0].batch_size
+    batch, images = runs[0].batch_size, dataset.train.pixels
     elapsed = []
     for _ in range(steps):
         start = time.perf_counter()
-        index = torch.randint(len(dataset.train), (len(runs), batch))
-        inputs, labels = dataset.train.pixels[index] / 255, dataset.train.labels[index]
+        index = torch.randint(len(dataset.train), (len(runs), batch), device=images.device)
+        inputs, labels = images[index] / 255, dataset.train.labels[index]
         for name, g in gradients(parameters, buffers, inputs, labels).items():
             velocity[name].mul_(0.5).add_(g)
             parameters[name].detach().sub_(0.05 * velocity[name])
+        wait(images.device)
         elapsed.append(time.perf_counter() - start)
     return len(runs) * batch / sorted(elapsed)[steps // 2]
 
@@ -101,24 +104,30 @@ def by_sgdscope(runs, images, device) -> list[tuple[str, float, float]]:
     end = time.perf_counter()
     accuracy = sum(r.history[-1].validation_accuracy for r in outcomes) / len(runs)
     busy = sum(epoch.seconds for result in outcomes for epoch in result.history)
-    workers = min(len(runs), os.cpu_count() or 1) if device == "cpu" else 1
+    workers = min(len(runs), default_workers(device))
     return [
         ("sgdscope", len(runs) * images * workers / busy, accuracy),
         ("sgdscope, start included", len(runs) * images / (end - start), accuracy),
     ]
 
 
-def limit(run, dataset) -> float:
-    """Images a second if every core only multiplied matrices."""
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def limit(run, dataset, device) -> float:
+    """Images a second if every core, or the GPU, only multiplied matrices in float32."""
     model = models.build(run.model, shape=dataset.shape, classes=10, seed=0)
     inputs, labels = dataset.train[:8].inputs(), dataset.train.labels[:8]
     with FlopCounterMode(display=False) as counter:
         F.cross_entropy(model(inputs), labels).backward()
-    a = torch.randn(2048, 2048)
+    a = torch.randn(2048, 2048, device=device)
     times = []
     for _ in range(5):
         start = time.perf_counter()
         a @ a
+        wait(device)
         times.append(time.perf_counter() - start)
     return 8 * (2 * 2048**3 / min(times)) / counter.get_total_flops()
 

@@ -59,6 +59,7 @@ class Kind(StrEnum):
     data = "data"
     schedules = "schedules"
     measures = "measures"
+    attacks = "attacks"
     claims = "claims"
     studies = "studies"
 
@@ -203,7 +204,7 @@ def judge(
 
 @app.command("list")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = None) -> None:
-    """List the models, data sets, schedules, measures, claims and studies there are."""
+    """List the models, data sets, schedules, measures, attacks, claims and studies there are."""
     for wanted in [kind] if kind else list(Kind):
         table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
         for name, summary in _parts(wanted):
@@ -217,6 +218,12 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
     if kind is Kind.studies:
         for name, file in studyfile.shipped().items():
             yield name, studyfile.read(file).get("description", "")
+        return
+    if kind is Kind.attacks:
+        from sgdscope import attacks
+
+        for attack in attacks.ATTACKS:
+            yield attack.__name__, (attack.__doc__ or "").split("\n")[0]
         return
     parts: dict[Kind, registry.Registry[Any]] = {
         Kind.models: registry.MODELS,

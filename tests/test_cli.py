@@ -92,6 +92,7 @@ def test_a_wrong_request_is_one_message_and_exit_code_2(invoke, tmp_path, words,
         ("data", ["digits", "mnist", "fashion_mnist", "cifar10"]),
         ("schedules", ["fixed", "constant-ratio", "step-decay"]),
         ("measures", ["test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"]),
+        ("attacks", ["fgsm", "pgd", "apgd_targeted"]),
         ("studies", ["quick", "paper/mnist-stdcnn"]),
     ],
 )

@@ -24,7 +24,10 @@ from sgdscope.attacks.points import Attacked
 from sgdscope.attacks.square import square
 from sgdscope.attacks.strong import strong
 
+ATTACKS = (fgsm, bim, pgd, apgd, apgd_targeted, square, strong)
+
 __all__ = [
+    "ATTACKS",
     "Attacked",
     "Evidence",
     "SmallestEps",
