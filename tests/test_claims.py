@@ -271,6 +271,35 @@ def test_what_follows_from_progress_alone_vanishes_at_equal_loss():
     assert judged(found, "a-ratio", says="PGD")[0].low > 0.1
 
 
+LASTING = {
+    "a-ratio": {"lines": THREE, "robust": falling, "curvature": lambda run, loss: 10.0},
+    "b-curvature": {"lines": [LR], "robust": lambda run, loss: 0.3 + 0.02 * doublings(run)},
+    "c-momentum-curvature": {"curvature": lambda run, loss: 10 * (1 - run.momentum / 2)},
+    "d-momentum-robustness": {
+        "robust": lambda run, loss: 0.4 + 0.1 * run.momentum * (run.schedule == "fixed")
+    },
+    "yao-2018": {"lines": [BENCHMARK], "robust": falling},
+    "kaur-2022": {"lines": [RATIO], "curvature": lambda run, loss: 200 / 2 ** doublings(run)},
+}
+
+
+@pytest.mark.parametrize("claim", LASTING)
+def test_what_does_not_follow_from_progress_stands_at_equal_loss_too(claim):
+    settings = {"lines": ALL_LINES, "curvature": sharper, "loss": slower, "every": 1, "epochs": 12}
+    found = results(**(settings | LASTING[claim]), noise=0.0005)
+    for when in ("end of training", "equal training loss"):
+        assert answers(found, claim, when=when) == {"supported"}
+
+
+def test_b_may_hold_at_the_end_and_not_at_equal_loss():
+    found = results(
+        lines=[LR], loss=slower, robust=by_progress, every=1, noise=0.0005, epochs=12,
+        curvature=lambda run, loss: 5 + 20 * loss,
+    )  # fmt: skip
+    assert answers(found, "b-curvature") == {"supported"}
+    assert answers(found, "b-curvature", when="equal training loss") == {"contradicted"}
+
+
 def test_without_measurements_along_training_equal_loss_says_what_to_ask_for():
     (verdict,) = judged(results(lines=[BENCHMARK]), "a-ratio", when="equal training loss")
     assert verdict.verdict == "inconclusive"
