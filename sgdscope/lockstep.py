@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgdscope.attacks.victim import chunk_size
 from sgdscope.capture import WARM_UP, captured
+from sgdscope.chunks import chunk_size
 from sgdscope.data import augmentation_key, crop_and_flip
 from sgdscope.layouts import Variant
 from sgdscope.stacking import stack, unstack

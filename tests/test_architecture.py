@@ -8,7 +8,7 @@ import sgdscope
 PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
-    {"registry", "plugins", "streams", "capture", "precision"},
+    {"registry", "plugins", "streams", "capture", "precision", "chunks"},
     {"schedules"},
     {"runs"},
     {"cohorts"},

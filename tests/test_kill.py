@@ -90,7 +90,7 @@ def test_killed_studies_end_with_the_same_bits(tmp_path):
         for target in moments.sample(["all", "driver", "worker"], KILLS_A_STUDY):
             process = start(tmp_path, out)
             try:
-                process.wait(timeout=moments.uniform(0.3, 0.8) * usual)
+                process.wait(timeout=moments.uniform(0.05, 1.0) * usual)
             except subprocess.TimeoutExpired:
                 tried += kill(process, target, moments)
         finish(tmp_path, out)

@@ -12,20 +12,13 @@ from torch import Tensor, nn
 from sgdscope.attacks.losses import LossFunction
 from sgdscope.attacks.points import Points
 from sgdscope.attacks.thin import ThinConvolutions
+from sgdscope.chunks import chunk_size
 
 Answer = TypeVar("Answer")
 
-# Points a pass. On a CPU what a chunk's activations take stays near the cache of one core.
-CHUNK = {"cpu": 100}
-CHUNK_ELSEWHERE = 4096
 # A pass has a multiple of so many points. On a CPU each other number of them is another kernel to
 # compile and to keep, some 6 ms and 1 MiB for a small network.
 MULTIPLE = 10
-
-
-def chunk_size(device: torch.device) -> int:
-    """Points a pass."""
-    return CHUNK.get(device.type, CHUNK_ELSEWHERE)
 
 
 class Victim:

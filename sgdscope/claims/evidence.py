@@ -17,7 +17,6 @@ from sgdscope.palette import Line
 from sgdscope.results import Results
 from sgdscope.views import View
 
-
 @dataclass(frozen=True)
 class Sample:
     """One quantity of comparable runs: one line of a panel, or one schedule at several momenta."""
@@ -54,6 +53,8 @@ class Sample:
     @property
     def _aside(self) -> str:
         lost = "diverged, collapsed or failed"
+        if not self.quantity.is_accuracy:
+            lost += ", or with a value not above 0"
         return f" ({self.left_out} more {lost})" if self.left_out else ""
 
     def verdict(self, statement: str, finding: Finding, *, figure: str | None = None) -> Verdict:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgdscope.attacks.victim import chunk_size
+from sgdscope.chunks import chunk_size
 from sgdscope.data import Images
 from sgdscope.measuring.base import Measure, Reading, Subject
 from sgdscope.registry import MEASURES
