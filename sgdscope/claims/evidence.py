@@ -17,6 +17,7 @@ from sgdscope.palette import Line
 from sgdscope.results import Results
 from sgdscope.views import View
 
+
 @dataclass(frozen=True)
 class Sample:
     """One quantity of comparable runs: one line of a panel, or one schedule at several momenta."""
