@@ -37,7 +37,7 @@ def test_a_verdict_with_all_that_it_rests_on() -> None:
     assert "<m1> on mnist under constant-ratio" in said
     assert "end of training figure contradicted −1.25 power (−1.5 to −1); margin 0.1" in said
     assert "Falls. 18 runs, 3 seeds." in said  # the number is not said twice
-    assert "equal training loss inconclusive 2 comparable runs. 2 runs, 1 seed." in said
+    assert "equal training loss figure inconclusive 2 comparable runs. 2 runs, 1 seed." in said
     assert '<a href="figures/top_eigenvalue.svg">' in html
     assert "1 contradicted" in said
     assert "<m1>" not in html

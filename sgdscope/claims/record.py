@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 
 from rich.markup import escape
 from rich.table import Table
@@ -25,22 +26,28 @@ def as_json(verdicts: Sequence[Verdict]) -> str:
 def table(verdicts: Sequence[Verdict]) -> Table:
     """One row a claim, panel, line and measure, both moments side by side.
 
-    Of an attack's eps, the row shows the largest at which most runs are not at a floor.
+    Of an attack's eps, the row shows the largest at which most runs are not at a floor. What could
+    not be tested at either moment is counted.
     """
     grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     grid.add_column("claim", overflow="fold", ratio=1)
     grid.add_column("found at the end", justify="right", max_width=22)
     grid.add_column("so at the end", no_wrap=True)
     grid.add_column("at equal loss", no_wrap=True)
-    previous = None
-    for end, equal in telling(verdicts):
-        if end.claim != previous:
-            grid.add_row(f"[bold]{end.claim}[/] {escape(CLAIMS.summary(end.claim))}")
-            previous = end.claim
-        statement = f"  {escape(end.statement)}"
-        if end.verdict == "inconclusive":
-            statement += f"\n  [dim]{escape(end.reason)}[/]"
-        grid.add_row(statement, _number(end), _answer(end), _answer(equal))
+    for claim, group in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
+        grid.add_row(f"[bold]{claim}[/] {escape(CLAIMS.summary(claim))}")
+        untested = []
+        for end, equal in group:
+            if not (end.tells or (equal is not None and equal.tells)):
+                untested.append(end)
+                continue
+            statement = f"  {escape(end.statement)}"
+            if end.verdict == "inconclusive":
+                statement += f"\n  [dim]{escape(end.reason)}[/]"
+            grid.add_row(statement, _number(end), _answer(end), _answer(equal))
+        if untested:
+            example = f"{untested[0].statement}: {untested[0].reason}"
+            grid.add_row(f"  [dim]{len(untested)} not told by these runs, as {escape(example)}[/]")
     return grid
 
 

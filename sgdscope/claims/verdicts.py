@@ -52,6 +52,12 @@ class Verdict:
     left_out: int  # runs that diverged, collapsed or failed
     figure: str | None  # name of the figure that shows it, without ending
 
+    @property
+    def tells(self) -> bool:
+        """Whether there is more to it than that nothing could be tested."""
+        tested = self.value is not None or self.verdict != "inconclusive"
+        return self.informative and tested
+
 
 def lacking(reason: str, *, informative: bool = True) -> Finding:
     """Nothing can be concluded."""

@@ -31,7 +31,9 @@ def verdicts(found: Sequence[Verdict], *, drawn: Collection[str]) -> str:
     cards, untold = [], []
     for name, own in claims.items():
         first = {
-            said: some for said, some in own.items() if said in shown and any(map(_tells, some))
+            said: some
+            for said, some in own.items()
+            if said in shown and any(one.tells for one in some)
         }
         rest = {said: some for said, some in own.items() if said not in first}
         if first:
@@ -61,12 +63,6 @@ def _folded(summary: str, found: Statements, drawn: Collection[str]) -> str:
     return markup.fold(f"{escape(summary)} ({count})", html, kind="panel")
 
 
-def _tells(verdict: Verdict) -> bool:
-    """Whether there is more to a verdict than that nothing could be tested."""
-    tested = verdict.value is not None or verdict.verdict != "inconclusive"
-    return verdict.informative and tested
-
-
 def _tally(found: Statements) -> str:
     counts: Counter[str] = Counter(own[0].verdict for own in found.values())
     words = ("supported", "contradicted", "inconclusive")
@@ -88,7 +84,7 @@ def _moment(verdict: Verdict, drawn: Collection[str]) -> str:
         f' <a href="figures/{escape(figure)}.svg">figure</a>' if figure and figure in drawn else ""
     )
     word = verdict.verdict if verdict.informative else "no information"
-    kind = verdict.verdict if _tells(verdict) else "untold"
+    kind = verdict.verdict if verdict.tells else "untold"
     counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"
     if verdict.runs:
         counted += f", {verdict.seeds} seed{'s' * (verdict.seeds != 1)}"
