@@ -1,4 +1,4 @@
-"""A user's own parts: Python files that register models, data sets, schedules, measures."""
+"""A user's own parts: Python files that register models, data sets, schedules, measures, claims."""
 
 import hashlib
 import sys
