@@ -33,7 +33,7 @@ class Run(BaseModel):
     momentum: Momentum
     epochs: Whole | None  # how long to train; exactly one of epochs and steps
     steps: Whole | None = None
-    until_train_loss: Positive | None = None  # stop after the first epoch whose mean loss is no higher
+    until_train_loss: Positive | None = None  # stop after an epoch whose mean loss is no higher
     seed: Seed
 
     @cached_property
