@@ -42,7 +42,7 @@ from rich.table import Table
 from torch.nn import functional as F
 
 from sgdscope.curvature import Hessian, top_eigenvalues
-from sgdscope.curvature.lanczos import Krylov
+from sgdscope.curvature.krylov import Krylov
 
 warnings.filterwarnings("ignore")
 console = Console(width=110)

@@ -40,8 +40,10 @@ class Problem:
     truth: float  # λ₁
     doubt: float  # the truth is within this of an eigenvalue, relative
 
-    def batches(self, size: int = 200) -> list[tuple[Tensor, Tensor]]:
-        """The examples in chunks."""
+    def batches(self, most: int = 250) -> list[tuple[Tensor, Tensor]]:
+        """The examples in equal chunks: hessian-eigenthings gives each the same weight."""
+        count = len(self.inputs)
+        size = max(size for size in range(1, most + 1) if count % size == 0)
         return list(zip(self.inputs.split(size), self.labels.split(size), strict=True))
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdscope import streams
-from sgdscope.curvature.lanczos import Krylov
+from sgdscope.curvature.krylov import Krylov
 from sgdscope.curvature.operators import Operator, require_one_matrix
 from sgdscope.errors import RequestError
 
