@@ -24,8 +24,9 @@ MEMORY = 2 * 2**30  # bytes of graphs kept between products, on the CPU …
 CHUNKS = 4  # … in at least so many chunks, where fewer do not hold all examples
 LARGEST_CHUNK = 500  # on the CPU nothing is gained beyond
 SAMPLE = 16  # examples on which a graph's bytes are counted
-KEPT = 0.97  # share of the slope in the outputs that a part() keeps, where …
-MOST = 0.75  # … no more than this share of the examples holds it; otherwise …
+KEPT = 0.97  # share of the slope in the outputs that a part() keeps, …
+WEIGHTIEST = 0.25  # … or as much as this share of the examples holds, where …
+MOST = 0.75  # … no more than this share holds the whole of it; otherwise …
 PART = 10  # … it has one example in so many, …
 SMALLEST_PART = 50  # … and at least so many
 
@@ -101,16 +102,18 @@ class Chunked(ABC):
     def part(self) -> Self | None:
         """Nearly the same matrix at a fraction of the cost; None if the examples are too few.
 
-        It leaves out the examples that the network is so sure of that they hardly count; if these
-        are few, it has one example in ten instead, from the least sure to the surest.
+        It has the examples that the network is least sure of, which count most. Where nearly all
+        count, it has one example in ten instead, from the least sure to the surest.
         """
         if MOST * self.examples < SMALLEST_PART:
             return None
         slopes, chosen = self._slopes().sort(descending=True)
         counting = int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1
-        counting = SMALLEST_PART * math.ceil(counting / SMALLEST_PART)  # few sizes: few kernels
-        every = min(PART, self.examples // SMALLEST_PART)
-        chosen = chosen[:counting] if counting <= MOST * self.examples else chosen[::every]
+        if counting <= MOST * self.examples:
+            weightiest = min(counting, WEIGHTIEST * self.examples)
+            chosen = chosen[: SMALLEST_PART * math.ceil(weightiest / SMALLEST_PART)]  # few kernels
+        else:
+            chosen = chosen[:: min(PART, self.examples // SMALLEST_PART)]
         return type(self)(
             self.model, self.inputs[chosen], self.labels[chosen],
             loss=self.loss, memory=self.memory // 2, chunk=self.chunk,
