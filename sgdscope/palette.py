@@ -172,6 +172,11 @@ def _varying(options: Iterable[str]) -> dict[str, str]:
     return {text: ", ".join(p for p in part if p not in common) for text, part in parts.items()}
 
 
+def progress_figure(against: str, panel: str) -> str:
+    """The name of the figure of a panel's runs against one of ``PROGRESS``."""
+    return f"progress-by-{slug(PROGRESS[against])}-{slug(panel)}"
+
+
 def slug(name: str) -> str:
     """A name as part of a file's."""
     return name.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")

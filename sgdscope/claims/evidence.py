@@ -91,7 +91,7 @@ class Sample:
         """The figure of all runs against their training loss, where there is one."""
         if self.missing:
             return None
-        return f"progress-by-{palette.slug(palette.PROGRESS['loss'])}-{'-'.join(self.panel)}"
+        return palette.progress_figure("loss", " on ".join(self.panel))
 
 
 class Evidence:

@@ -90,6 +90,6 @@ def _while_training(view: View) -> Iterator[tuple[str, Callable[[], Figure]]]:
         yield f"learning-{slug}", partial(curves.learning, view, panel)
         yield f"why-{slug}", partial(batches.why, view, panel)
         if view.followed(panel):
-            for column, against in palette.PROGRESS.items():
-                drawing = partial(curves.progress, view, panel, column)
-                yield f"progress-by-{palette.slug(against)}-{slug}", drawing
+            for against in palette.PROGRESS:
+                drawing = partial(curves.progress, view, panel, against)
+                yield palette.progress_figure(against, panel), drawing
