@@ -28,7 +28,8 @@ KEPT = 0.97  # share of the slope in the outputs that a part() keeps, …
 WEIGHTIEST = 0.25  # … or as much as this share of the examples holds, where …
 MOST = 0.75  # … no more than this share holds the whole of it; otherwise …
 PART = 10  # … it has one example in so many, …
-SMALLEST_PART = 50  # … and at least so many
+SMALLEST_PART = 10  # … and at least so many
+PART_SIZES = 40  # steps between none and all, for a library compiles kernels for every size
 
 
 class Chunked(ABC):
@@ -110,8 +111,9 @@ class Chunked(ABC):
         slopes, chosen = self._slopes().sort(descending=True)
         counting = int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1
         if counting <= MOST * self.examples:
-            weightiest = min(counting, WEIGHTIEST * self.examples)
-            chosen = chosen[: SMALLEST_PART * math.ceil(weightiest / SMALLEST_PART)]  # few kernels
+            weightiest = max(SMALLEST_PART, min(counting, WEIGHTIEST * self.examples))
+            step = math.ceil(self.examples / PART_SIZES)
+            chosen = chosen[: step * math.ceil(weightiest / step)]
         else:
             chosen = chosen[:: min(PART, self.examples // SMALLEST_PART)]
         return type(self)(
