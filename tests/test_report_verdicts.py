@@ -79,3 +79,22 @@ def test_many_statements_are_folded_and_counted() -> None:
     html = verdicts(many, drawn=set())
     assert "9 contradicted" in html
     assert "<summary>9 statements</summary>" in html
+
+
+def test_many_statements_are_a_matrix_of_lines_and_measures() -> None:
+    lines = [f"fixed, m = {i}" for i in range(5)]
+    curved = [replace(FOUND, statement=f"λ₁ falls: {line}", line=line) for line in lines]
+    robust = [
+        replace(ATTACKED, statement=f"PGD accuracy at eps 0.3 falls: {line}", line=line, value=2.5,
+                verdict="supported", unit="points")
+        for line in lines[1:]
+    ]  # fmt: skip
+    equal = [replace(UNTESTED, statement=one.statement, line=one.line) for one in curved]
+    html = verdicts([*curved, *equal, *robust], drawn={"top_eigenvalue"})
+    matrix, *_ = html.split("</table>")
+    rows = [" ".join(text(row).split()) for row in matrix.split("<tr>")[2:]]
+    assert rows[0] == "… falls power points"
+    assert rows[1] == "<m1> on mnist fixed, m = 0 ✗ −1.2 ?"
+    assert rows[2] == "<m1> on mnist fixed, m = 1 ✗ −1.2 ? ✓ +2.5 eps 0.3"
+    assert len(rows) == 6
+    assert 'href="figures/top_eigenvalue.svg" title="end of training: contradicted' in matrix

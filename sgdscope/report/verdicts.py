@@ -12,8 +12,9 @@ from sgdscope.claims.record import telling
 from sgdscope.claims.trends import Estimate
 from sgdscope.registry import CLAIMS
 from sgdscope.report import markup
+from sgdscope.report.matrix import matrix
 
-SHORT = 8  # statements of a claim that are shown at once
+SHORT = 4  # statements of a claim that are spelt out; more are a matrix first
 Statements = dict[str, list[Verdict]]  # each with its verdicts at both moments
 
 
@@ -50,7 +51,9 @@ def _claim(name: str, first: Statements, rest: Statements, drawn: Collection[str
     """A claim that something can be said of."""
     html = "".join(_statement(said, own, drawn) for said, own in first.items())
     if len(first) > SHORT:
-        html = markup.fold(f"{len(first)} statements", html, kind="panel")
+        html = matrix(first, drawn=drawn) + markup.fold(
+            f"{len(first)} statements", html, kind="panel"
+        )
     if rest:
         html += _folded("At other eps, or nothing to tell", rest, drawn)
     title = f"<h3>{escape(CLAIMS.summary(name))}</h3>{_tally(first)}"
