@@ -197,6 +197,8 @@ def judge(
             return
         _introduce(home)
         console.print(record.table(verdicts))
+        if any(verdict.doubtful for verdict in verdicts):
+            console.print("! most readings it rests on are flagged: see the page, Read first")
         console.print(
             f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True
         )

@@ -1,5 +1,6 @@
 """Claims on results with a known answer come out right: both ways, and undecided where they are."""
 
+import io
 import json
 
 import pytest
@@ -228,7 +229,7 @@ def test_a_floor_that_most_runs_sit_at_hides_a_trend():
 
     (verdict,) = judged(results(lines=[BENCHMARK], robust=steep), "a-ratio")
     assert not verdict.informative
-    assert "8 of 12 runs are at the floor" in verdict.reason
+    assert "10 of 12 runs are at the floor (0%) or chance level (10%), ± 1%" in verdict.reason
 
 
 def test_lost_runs_are_left_out_of_trends_unless_asked_for():
@@ -246,6 +247,34 @@ def test_lost_runs_are_left_out_of_trends_unless_asked_for():
     (with_them,) = judged(found, "a-ratio", lost_too=True)
     assert (with_them.runs, with_them.left_out) == (10, 2)
     assert with_them.value < -2.1
+
+
+def test_sameness_is_not_shown_where_every_run_of_a_batch_size_is_lost():
+    def status(run):
+        return "collapsed" if run.batch_size == 2048 else "done"
+
+    flat = {"lines": [RATIO], "accuracy": lambda run, loss: 0.9, "noise": 0.0005}
+    whole, part = results(**flat), results(**flat, status=status)
+    (kept,) = judged(whole, "a-ratio", says="Test accuracy")
+    (gone,) = judged(part, "a-ratio", says="Test accuracy")
+    assert kept.verdict == "supported"
+    assert gone.verdict == "inconclusive"
+    assert "every run of 2048 is lost" in gone.reason
+
+
+def test_flagged_readings_are_counted_and_said():
+    found = results(lines=[BENCHMARK], robust=falling)
+    attacked = found.table["measure"] == "pgd_accuracy"
+    (before,) = judged(found, "a-ratio")
+    assert (before.flagged, before.doubtful) == (0, False)
+    found.table.loc[attacked & (found.table["batch_size"] < 1024), "flags"] = "weak"
+    (after,) = judged(found, "a-ratio")
+    assert (after.flagged, after.runs, after.doubtful) == (8, 12, True)
+    assert after.value == before.value
+    assert "8 of 12 readings flagged" in after.reason
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(record.table([after]))
+    assert f"{after.verdict} !" in console.export_text()
 
 
 # Equal progress

@@ -14,7 +14,7 @@ FOUND = Verdict(
     claim="a-ratio", statement=SAID, model="<m1>", data="mnist", line="constant-ratio, m = 0",
     measure="top_eigenvalue", eps=None, when=END, statistic="slope", unit="power",
     value=-1.25, low=-1.5, high=-1.0, margin=0.1, verdict="contradicted",
-    reason=f"falls: {NUMBER}", informative=True, runs=18, seeds=3, left_out=0,
+    reason=f"falls: {NUMBER}", informative=True, runs=18, seeds=3, left_out=0, flagged=0,
     figure="top_eigenvalue",
 )  # fmt: skip
 UNTESTED = replace(

@@ -75,6 +75,16 @@ def test_a_collapsed_network_is_robust_at_chance_and_says_that_gradients_are_zer
     assert any("no gradient at all" in flag for flag in reading.flags)
 
 
+def test_an_area_has_the_flags_of_its_accuracies(digits):
+    network = models.build("stdcnn", shape=digits.shape, classes=10, seed=0)
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    (reading,) = MEASURES["robustness_area"](eps=[0.1, 0.3]).read(
+        Subject(network.eval(), digits, 0)
+    )
+    assert any(flag.startswith("eps 0.3: ") and "no gradient" in flag for flag in reading.flags)
+
+
 def test_area_lies_between_the_accuracies_and_median_eps_where_half_are_fooled(subject):
     (whole,) = MEASURES["robustness_area"](eps=[0.05, 0.1, 0.2], examples=60).read(subject)
     levels = [value for name, value in whole.evidence.items() if name.startswith("eps")]

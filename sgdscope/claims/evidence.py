@@ -15,7 +15,7 @@ from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
 from sgdscope.palette import Line
 from sgdscope.results import Results
-from sgdscope.views import View
+from sgdscope.views import View, doubtful
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Sample:
     when: str
     rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), rate
     left_out: int  # runs that diverged, collapsed or failed, or whose value cannot be scaled
+    lost_sizes: tuple[int, ...]  # batch sizes of which no run trained properly
+    flagged: int  # rows whose value carries a flag or did not converge
     missing: str = ""  # why there are no rows
     floor: str = ""  # why the rows carry no information
 
@@ -56,7 +58,10 @@ class Sample:
         lost = "diverged, collapsed or failed"
         if not self.quantity.is_accuracy:
             lost += ", or with a value not above 0"
-        return f" ({self.left_out} more {lost})" if self.left_out else ""
+        notes = [f"{self.left_out} more {lost}"] if self.left_out else []
+        if self.flagged:
+            notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
+        return f" ({'; '.join(notes)})" if notes else ""
 
     def verdict(self, statement: str, finding: Finding, *, figure: str | None = None) -> Verdict:
         """The finding, with what it is about."""
@@ -83,6 +88,7 @@ class Sample:
             runs=len(self.rows),
             seeds=self.rows["seed"].nunique(),
             left_out=self.left_out,
+            flagged=self.flagged,
             figure=self._curves if self.when == EQUAL else figure or self.quantity.figure,
         )
 
@@ -181,9 +187,20 @@ class Evidence:
         floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
         sound = scaled[np.isfinite(scaled["value"])]
-        left_out = int((~runs["status"].isin(kept)).sum()) + len(scaled) - len(sound)
-        place = str(runs["model"].iloc[0]), str(runs["data"].iloc[0])
-        return Sample(quantity, place, name, self.when, sound, left_out, missing, floor)
+        lost = ~runs["status"].isin(kept)
+        gone = lost.groupby(runs["batch_size"]).all()
+        return Sample(
+            quantity=quantity,
+            panel=(str(runs["model"].iloc[0]), str(runs["data"].iloc[0])),
+            line=name,
+            when=self.when,
+            rows=sound,
+            left_out=int(lost.sum()) + len(scaled) - len(sound),
+            lost_sizes=tuple(int(size) for size in gone.index[gone]),
+            flagged=int(doubtful(sound).sum()),
+            missing=missing,
+            floor=floor,
+        )
 
     def _taken(self, quantity: Quantity) -> pd.DataFrame:
         """Every measurement of a quantity, with the training loss beside it."""

@@ -37,6 +37,7 @@ def existence(made: Sequence[Verdict]) -> Iterator[Verdict]:
             informative=any(verdict.informative for verdict in own),
             runs=sum(verdict.runs for verdict in own),
             left_out=sum(verdict.left_out for verdict in own),
+            flagged=sum(verdict.flagged for verdict in own),
         )
 
 
@@ -63,4 +64,5 @@ def in_most_cases(
         runs=sum(len(sample.rows) for sample in usable),
         seeds=max(sample.rows["seed"].nunique() for sample in usable),
         left_out=sum(sample.left_out for sample in usable),
+        flagged=sum(sample.flagged for sample in usable),
     )

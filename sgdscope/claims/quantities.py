@@ -94,7 +94,10 @@ def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str
     """Why the values carry no information, where they do not: most are where none can be told."""
     if quantity.eps is None or values.empty:
         return ""
-    for level, name in ((0.0, "the floor"), (chance, "chance level")):
-        if level is not None and (near := (values - level).abs() <= FLOOR).mean() > 0.5:
-            return f"{near.sum()} of {len(values)} runs are at {name} ({level:.0%}, ± {FLOOR:.0%})"
-    return ""
+    levels = {"the floor": 0.0} | ({} if chance is None else {"chance level": chance})
+    near = pd.DataFrame({name: (values - x).abs() <= FLOOR for name, x in levels.items()})
+    count = int(near.any(axis=1).sum())
+    if count <= len(values) / 2:
+        return ""
+    where = " or ".join(f"{name} ({x:.0%})" for name, x in levels.items() if near[name].any())
+    return f"{count} of {len(values)} runs are at {where}, ± {FLOOR:.0%}"

@@ -50,7 +50,13 @@ class Verdict:
     runs: int
     seeds: int
     left_out: int  # runs that diverged, collapsed or failed
+    flagged: int  # readings that carry a flag or did not converge
     figure: str | None  # name of the figure that shows it, without ending
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether most of the readings that it rests on are flagged."""
+        return 2 * self.flagged > self.runs
 
     @property
     def tells(self) -> bool:

@@ -169,10 +169,20 @@ class RobustnessArea(PgdAccuracy):
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the accuracy at every eps as evidence."""
         images = subject.data.test[: self.examples]
-        results = self.attack(subject.model, images.inputs(), images.labels, subject.seed)
+        inputs, labels = images.inputs(), images.labels
+        results = self.attack(subject.model, inputs, labels, subject.seed)
         evidence: dict[str, float | int | bool] = {f"eps {r.eps:g}": r.accuracy for r in results}
         evidence |= self._along(attacks.area([self._first(result) for result in results]))
-        return [Reading(self.name, attacks.area(results), evidence=evidence)]
+        signs = attacks.gather(
+            subject.model, inputs, labels, results,
+            loss=self.loss, norm=self.norm, seed=subject.seed,
+        )  # fmt: skip
+        flags = [
+            f"eps {result.eps:g}: {flag}"
+            for result, seen in zip(results, signs, strict=True)
+            for flag in seen.flags()
+        ]
+        return [Reading(self.name, attacks.area(results), evidence=evidence, flags=flags)]
 
 
 @MEASURES.add("median_eps")

@@ -11,7 +11,8 @@ from sgdscope.claims.quantities import Quantity
 SIGNS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
 LEGEND = (
     "✓ supported, ✗ contradicted, ? inconclusive, – no information. Above at the end of training, "
-    "below at equal training loss. Point at one for what it rests on; it leads to its figure."
+    "below at equal training loss; ! most of its readings are flagged. Point at one for what it "
+    "rests on; it leads to its figure."
 )
 
 
@@ -72,7 +73,7 @@ def _chip(verdict: Verdict, drawn: Collection[str]) -> str:
     word = verdict.verdict if verdict.informative else "no information"
     text = SIGNS[verdict.verdict] if verdict.informative else "–"
     if verdict.value is not None and verdict.informative:
-        text += f" {verdict.value:+.2g}".replace("-", "−")
+        text += f" {verdict.value:+.2g}".replace("-", "−") + " !" * verdict.doubtful
     title = escape(f"{verdict.when}: {word}; {verdict.reason}")
     kind = verdict.verdict if verdict.tells else "untold"
     tag, link = "span", ""

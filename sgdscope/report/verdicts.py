@@ -86,11 +86,13 @@ def _moment(verdict: Verdict, drawn: Collection[str]) -> str:
     link = (
         f' <a href="figures/{escape(figure)}.svg">figure</a>' if figure and figure in drawn else ""
     )
-    word = verdict.verdict if verdict.informative else "no information"
+    word = str(verdict.verdict) if verdict.informative else "no information"
     kind = verdict.verdict if verdict.tells else "untold"
     counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"
     if verdict.runs:
         counted += f", {verdict.seeds} seed{'s' * (verdict.seeds != 1)}"
+    if verdict.informative and verdict.doubtful:
+        word += " !"
     number, reason = _found(verdict)
     said = f"{_sentence(reason)}. {counted}."
     return (
