@@ -140,3 +140,14 @@ def test_the_network_learns(digits, make_run):
     run = make_run(batch_size=16, schedule_options={"learning_rate": 0.1}, epochs=8)
     history = train(run, digits).history
     assert history[-1].validation_accuracy > 0.9
+
+
+def test_velocities_that_fade_become_zero_in_training_alone(small, make_run):
+    training = Training(make_run(momentum=0.25, epochs=1), small)
+    for parameter in training.model.parameters():
+        parameter.data.zero_()  # no gradient but that of the last bias
+    training.set_velocities([torch.full_like(v, 2e-38) for v in training.velocities])
+    training.advance()
+    first, *_ = training.velocities
+    assert (first == 0).all()
+    assert (torch.tensor([4e-38]) / 8).item() > 0

@@ -34,9 +34,6 @@ class Job:
     def prepare(self) -> None:
         """Load the user's parts, in the worker, and have the device compute what is asked."""
         _keep_freed_memory()
-        # Velocities of units that died fade into numbers below 1e-38, which a CPU computes with so
-        # slowly that a step took five times as long.
-        torch.set_flush_denormal(True)
         bfloat16_works()  # settled before oneDNN is first used
         torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
         torch.backends.cudnn.deterministic = True  # the same bits when a run is repeated
