@@ -142,7 +142,7 @@ def test_warnings_name_every_mishap(page: Page) -> None:
         "1 run diverged",
         "1 run collapsed",
         "λ₁, top Hessian eigenvalue: 6 values not converged",
-        "PGD accuracy: 3 values flagged",
+        "PGD accuracy: 3 of 66 values flagged",
         "the input gradient is exactly zero at 512 of 10,000 points",
     ):
         assert said in page.text

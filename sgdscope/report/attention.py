@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 
@@ -27,9 +26,11 @@ def warnings(view: View, *, missing: int) -> list[str]:
     for status, meaning in MEANING.items():
         runs = view.runs[view.runs["status"] == status]
         if len(runs):
-            found.append(_warning(status, f"{_runs(len(runs))} {status}", meaning, _names(runs)))
+            found.append(
+                _warning(status, f"{_runs(len(runs))} {status}", meaning, _list(_names(runs)))
+            )
     if missing > 0:
-        found.append(_warning("missing", f"{_runs(missing)} missing", "not trained yet", []))
+        found.append(_warning("missing", f"{_runs(missing)} missing", "not trained yet", ""))
     if not view.table.empty:
         found += _unconverged(view) + _flagged(view)
     return found
@@ -44,37 +45,50 @@ def _unconverged(view: View) -> list[str]:
             "flagged",
             f"{palette.label(str(measure))}: {_values(len(own))} not converged",
             f"largest residual {own['residual'].max():.3g}" if "residual" in own else "",
-            _names(own),
+            _list(_names(own)),
         )
         for measure, own in rows.groupby("measure")
     ]
 
 
 def _flagged(view: View) -> list[str]:
-    """One warning for each measure and kind of flag; kinds differ in more than their numbers."""
+    """One warning for each measure, with its kinds of flags; these differ in more than numbers."""
     rows = view.table[view.table["flags"].fillna("") != ""]
     rows = rows[~views.unconverged(rows)]
     each = rows.assign(flag=rows["flags"].str.split(" | ", regex=False)).explode("flag")
-    if each.empty:
-        return []
-    each["kind"] = each["flag"].map(lambda flag: re.sub(r"[\d.,]+(e-?\d+)?", "…", flag))
-    return [
-        _warning(
-            "flagged",
-            f"{palette.label(str(measure))}: {_values(len(own))} flagged",
-            ("" if own["flag"].nunique() == 1 else "for example: ") + str(own["flag"].iloc[0]),
-            [f"{name}: {flag}" for name, flag in zip(_names(own), own["flag"], strict=True)],
-        )
-        for (measure, _), own in each.groupby(["measure", "kind"], sort=False)
-    ]
+    each["kind"] = each["flag"].str.replace(r"[\d.,]+(e-?\d+)?", "…", regex=True)
+    taken = view.table["measure"].value_counts()
+    found = []
+    for measure, own in each.groupby("measure", sort=False):
+        what = f"{palette.label(str(measure))}: {own['reading'].nunique()} of "
+        what += f"{_values(int(taken[measure]))} flagged"
+        kinds = sorted((part for _, part in own.groupby("kind")), key=len, reverse=True)
+        folds = [markup.fold(*_kind(part), kind="panel") for part in kinds]
+        found.append(_warning("flagged", what, _example(kinds[0]), "".join(folds)))
+    return found
 
 
-def _warning(kind: str, what: str, meaning: str, names: list[str]) -> str:
+def _kind(rows: pd.DataFrame) -> tuple[str, str]:
+    """Flags of one kind: what they say, and whom."""
+    names = [f"{name}: {flag}" for name, flag in zip(_names(rows), rows["flag"], strict=True)]
+    return f"{len(rows)}, {escape(_example(rows))}", _list(names)
+
+
+def _example(rows: pd.DataFrame) -> str:
+    flags = rows["flag"]
+    return ("" if flags.nunique() == 1 else "for example: ") + str(flags.iloc[0])
+
+
+def _warning(kind: str, what: str, meaning: str, html: str) -> str:
+    """What is wrong and what that means, with particulars as HTML to be unfolded."""
     text = f"<b>{escape(what)}</b> <span>{escape(meaning)}</span>"
-    if not names:
+    if not html:
         return f'<div class="warning {kind}">{text}</div>'
-    items = "".join(f"<li>{escape(name)}</li>" for name in names)
-    return markup.fold(text, f"<ul>{items}</ul>", kind=f"warning {kind}")
+    return markup.fold(text, html, kind=f"warning {kind}")
+
+
+def _list(items: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
