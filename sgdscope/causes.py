@@ -9,7 +9,7 @@ from sgdscope.views import View
 
 # Progress, noise and confidence: each a column of ``causes``.
 LABELS = {
-    "final_train_loss": "Training loss at the end",
+    "final_train_loss": "Loss while training, last epoch",
     "steps": "Updates",
     "lr_steps": "lr · updates",
     "noise_scale": "Noise scale, lr·N/(B(1 − m))",

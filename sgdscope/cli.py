@@ -88,7 +88,7 @@ def start(
 ) -> None:
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
-        overrides = dict(_assignment(text) for text in settings or [])
+        overrides = _overrides(settings or [])
         from sgdscope.study import Study
 
         loaded = Study.load(study, overrides=overrides, budget=budget)
@@ -138,13 +138,29 @@ def redraw(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
 ) -> None:
     """Redraw the tables, figures and page of a study from its results alone."""
-    from sgdscope.folder import StudyFolder
     from sgdscope.results import Results
 
     with _complaints():
+        home = _opened(folder)
         results = Results.load(folder)
-        results.save(StudyFolder(folder))
+        results.save(home)
         _show(results, folder)
+
+
+def _opened(path: Path) -> StudyFolder:
+    """A study's folder of which everything can be read.
+
+    Raises:
+        RequestError: there is none, or something in it cannot be read.
+    """
+    from sgdscope.folder import StudyFolder
+    from sgdscope.study import Study
+
+    folder = StudyFolder(path)
+    folder.load_plugins()
+    Study.parse(folder.settings() | {"plugins": []}, where=str(folder.study_file))
+    folder.require_readable()
+    return folder
 
 
 def _show(results: Results, out: Path) -> None:
@@ -155,6 +171,8 @@ def _show(results: Results, out: Path) -> None:
 
     folder = StudyFolder(out)
     _introduce(folder)
+    if results.runs.empty:
+        console.print("no run has finished yet")
     console.print(summary.table(results, width=console.width))
     page = report.write(folder)
     drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
@@ -184,11 +202,10 @@ def judge(
     from sgdscope import claims
     from sgdscope.claims import record
     from sgdscope.files import write_text
-    from sgdscope.folder import StudyFolder
     from sgdscope.results import Results
 
     with _complaints():
-        home = StudyFolder(folder)
+        home = _opened(folder)
         verdicts = claims.judge(Results.load(folder), lost_too=lost_too)
         text = record.as_json(verdicts)
         write_text(home.claims, text + "\n")
@@ -196,6 +213,8 @@ def judge(
             typer.echo(text)
             return
         _introduce(home)
+        if not verdicts:
+            console.print("no claim can be tested: no finished run measured what one is about")
         console.print(record.table(verdicts))
         if any(verdict.doubtful for verdict in verdicts):
             console.print("! most readings it rests on are flagged: see the page, Read first")
@@ -236,6 +255,16 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
     }
     for name in parts[kind]:
         yield name, parts[kind].summary(name)
+
+
+def _overrides(settings: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in settings:
+        key, value = _assignment(text)
+        if key in found:
+            raise RequestError(f"--set {key}: given twice; several values are --set {key}=V,V")
+        found[key] = value
+    return found
 
 
 def _assignment(text: str) -> tuple[str, Any]:

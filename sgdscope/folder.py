@@ -235,7 +235,9 @@ class StudyFolder:
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            _log.warning("%s cannot be read: %s", file, error.errors()[0]["msg"])
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            _log.warning("%s cannot be read: %s: %s", file, where, first["msg"])
             return None
 
     def arrays(self, run_id: str, prefix: str) -> dict[str, Array]:
@@ -252,9 +254,23 @@ class StudyFolder:
             return {}
 
     def results(self) -> list[Result]:
-        """Every finished run, in the order of their ids."""
-        ids = sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
-        return [result for run_id in ids if (result := self.result(run_id)) is not None]
+        """Every finished run that can be read, in the order of their ids."""
+        return [result for run_id in self._ids() if (result := self.result(run_id)) is not None]
+
+    def require_readable(self) -> None:
+        """Find out whether every result can be read, before something is made of them.
+
+        Raises:
+            RequestError: one cannot; the log says why.
+        """
+        if unread := [run_id for run_id in self._ids() if self.result(run_id) is None]:
+            raise RequestError(
+                f"{self.path}: {len(unread)} results cannot be read ({unread[0]}); expected files "
+                "of this version of sgdscope. Nothing was changed; move them away to go on without"
+            )
+
+    def _ids(self) -> list[str]:
+        return sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
 
 
 def _digest(content: bytes) -> str:

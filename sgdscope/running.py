@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -50,8 +51,14 @@ def run(
         checkpoint_every: seconds of training that a crash may cost, rounded up to an epoch.
 
     Raises:
-        RequestError: the folder, the data or the device cannot be used.
+        RequestError: the folder, the data or the device cannot be used, or this is a process that
+            another one started: a script's own call belongs under ``if __name__ == "__main__"``.
     """
+    if multiprocessing.current_process().name != "MainProcess":
+        raise RequestError(
+            "a study was started while a worker process was reading the script that started it; "
+            'put what starts it under: if __name__ == "__main__":'
+        )
     chosen = choose_engine(engine, workers=workers)
     device = choose_device(device, chosen)
     for name in dict.fromkeys(run.data for run in study.runs):

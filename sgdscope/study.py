@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
@@ -148,7 +148,9 @@ class Study(BaseModel):
             for values in itertools.product(*choices):
                 options = dict(zip(axes, values, strict=True))
                 momentum = options.pop("momentum")
-                schedule = _checked(SCHEDULES[name], options, where=f"schedule.{name}")
+                schedule = _checked(
+                    SCHEDULES[name], options, where=f"schedule.{name}", beside=["momentum"]
+                )
                 yield {
                     "schedule": name,
                     "schedule_options": schedule.model_dump(),
@@ -278,15 +280,26 @@ def _find_plugins(settings: dict[str, Any], home: Path) -> None:
         settings["plugins"] = [str((home / file).resolve()) for file in _axis(settings["plugins"])]
 
 
-def _checked(model: type[Model], settings: Options, *, where: str) -> Model:
-    """Build a pydantic model; its first complaint becomes one clear message."""
+def _checked(
+    model: type[Model], settings: Options, *, where: str, beside: Sequence[str] = ()
+) -> Model:
+    """Build a pydantic model; its first complaint becomes one clear message.
+
+    Args:
+        model: the class.
+        settings: its fields.
+        where: the table they stand in.
+        beside: keys that may stand there too.
+    """
     try:
         return model(**settings)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
         if first["type"] == "extra_forbidden":
-            raise unknown("key", key, [*map(str, model.model_fields)]) from None
+            raise _unknown_key(
+                str(first["loc"][0]), where, [*model.model_fields, *beside]
+            ) from None
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
         if first["type"] == "missing":
@@ -294,3 +307,12 @@ def _checked(model: type[Model], settings: Options, *, where: str) -> Model:
         if not first["loc"]:
             raise RequestError(f"{where}: {message}" if where else message) from None
         raise RequestError(f"{key} = {first['input']!r}: {message}") from None
+
+
+def _unknown_key(key: str, where: str, known: Sequence[str]) -> RequestError:
+    """An error for a key that is none, with what it may have been meant to be."""
+    error = unknown("key", key, known, where=where)
+    owners = [] if where else [name for name in SCHEDULES if key in SCHEDULES[name].model_fields]
+    if not owners:
+        return error
+    return RequestError(f"{error}; it is one of a schedule: schedule.{owners[0]}.{key}")

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from sgdscope import intervals, palette
 from sgdscope.results import Results
-from sgdscope.views import View
+from sgdscope.views import View, telling_eps
 
 LOSS = "loss"
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
@@ -46,9 +46,9 @@ def _columns(view: View) -> dict[str, pd.DataFrame]:
     """Headers, and the rows of the measures worth a column."""
     columns = {"test": view.at_end("test_accuracy")}
     for attack in view.main_attacks[:ATTACKS]:
-        radii = view.attacks[attack]
-        name = f"{palette.short(attack)} {radii[-1]:g}"
-        columns[name] = view.at_end(attack, eps=radii[-1])
+        rows = view.at_end(attack)
+        eps = telling_eps(rows)
+        columns[f"{palette.short(attack)} {eps:g}"] = rows[rows["eps"] == eps]
     columns["λ₁"] = view.at_end("top_eigenvalue")
     columns = {name: rows for name, rows in columns.items() if not rows.empty}
     if not view.runs.empty:

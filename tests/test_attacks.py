@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
@@ -434,6 +435,17 @@ def test_bad_networks_are_refused_in_one_sentence(network, message):
 def test_bad_eps_is_refused(eps):
     with pytest.raises(RequestError, match="eps"):
         fgsm(linear(), images(2), torch.tensor([0, 0]), eps=eps)
+
+
+@pytest.mark.parametrize("attack", [fgsm, pgd, apgd])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"norm": "l1"}, "norm = 'l1'; expected one of linf, l2"), ({"loss": "ce"}, "loss = 'ce'"),
+     ({"eps": 0.1}, "expected a list of radii")],
+)  # fmt: skip
+def test_words_and_numbers_that_mean_nothing_are_refused(attack, wrong, message):
+    with pytest.raises(RequestError, match=re.escape(message)):
+        attack(linear(), images(2), torch.tensor([0, 0]), **({"eps": [0.1]} | wrong))
 
 
 class Scaled(nn.Module):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import synthetic
 from typer.testing import CliRunner
 
 from sgdscope import cli
@@ -70,6 +71,11 @@ def test_a_failed_run_is_exit_code_1(invoke, tmp_path):
         (["run", "quick", "--set", "epochs"], "--set epochs: expected KEY=VALUE"),
         (["run", "quick", "--set", "epochs=x"], "epochs = 'x'"),
         (["run", "quick", "--set", "seed=0,0"], "0 stands there twice"),
+        (["run", "quick", "--set", "seed=0", "--set", "seed=1"], "--set seed: given twice"),
+        (["run", "quick", "--set", "learning_rate=1"], "schedule.fixed.learning_rate"),
+        (["run", "quick", "--set", "schedule.fixed.momentm=1"], "did you mean 'momentum'"),
+        (["run", "quick", "--set", "measure.pgd_accuracy.eps=8"], "expected at most 1"),
+        (["run", "quick", "--set", "measure.pgd_accuracy.eps=0.1,0.1"], "stands there twice"),
         (["run", "nowhere.toml"], "study file nowhere.toml: no such file"),
         (["report", "nowhere"], "nowhere: no study there"),
         (["run", "quick", "--workers", "0"], "--workers"),
@@ -83,6 +89,40 @@ def test_a_wrong_request_is_one_message_and_exit_code_2(invoke, tmp_path, words,
     assert message in done.output
     assert "Traceback" not in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_results_of_another_format_are_refused_and_nothing_is_overwritten(invoke, tmp_path):
+    folder = synthetic.study(tmp_path / "here")
+    assert invoke("report", "here").exit_code == 0
+    before = folder.csv.read_bytes()
+    first = min(tmp_path.glob("here/runs/*/result.json"))
+    first.write_text(first.read_text().replace('"status"', '"state"', 1))
+    for command in ("report", "claims"):
+        done = invoke(command, "here")
+        assert done.exit_code == 2
+        assert f"1 results cannot be read ({first.parent.name})" in " ".join(done.output.split())
+    assert folder.csv.read_bytes() == before
+
+
+def test_a_folder_with_nothing_in_it_yet_says_so(invoke, tmp_path):
+    synthetic.study(tmp_path / "here", finished=False)
+    assert "no run has finished yet" in invoke("report", "here").output
+    assert "no claim can be tested" in invoke("claims", "here").output
+
+
+def test_a_script_that_starts_a_study_in_its_workers_too_is_told(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import sgdscope\n"
+        "study = sgdscope.Study.load('quick', overrides={'batch_size': 32, 'epochs': 1, 'seed': 0,"
+        " 'schedule': 'fixed', 'measure': 'test_accuracy', 'train_size': 64})\n"
+        "print(sgdscope.run(study, out='here').runs['error'][0])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert 'if __name__ == "__main__"' in done.stderr
+    assert "died (exit code 1), 2 times" in done.stdout
+    assert "memory" not in done.stdout
 
 
 @pytest.mark.parametrize(

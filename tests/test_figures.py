@@ -123,5 +123,14 @@ def test_stretched_axis_and_back() -> None:
         assert canvas._shrink(canvas._stretch(accuracy)) == pytest.approx(accuracy)
 
 
+def test_a_panel_of_which_every_run_failed_is_left_out(tmp_path: Path) -> None:
+    synthetic.study(tmp_path, models=["stdcnn"], mishaps=False)
+    synthetic.study(tmp_path, models=["m1"], mishaps=False, fail=True)
+    names = {name for name, _ in figures.drawings(Results.load(tmp_path))}
+    assert "learning-stdcnn-mnist" in names
+    assert "learning-m1-mnist" not in names
+    figures.draw(Results.load(tmp_path), tmp_path / "figures")
+
+
 def test_nothing_measured(tmp_path: Path) -> None:
     assert figures.draw(Results.collect([]), tmp_path) == []

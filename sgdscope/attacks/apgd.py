@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.checks import check_choice
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Tries, spread
+from sgdscope.attacks.points import NORMS, Attacked, Norm, Points, Tries, spread
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
@@ -51,6 +52,9 @@ class Adaptive:
     seed: int = 0
     start: int = 0  # number of the random start
     give_up: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("norm", self.norm, NORMS)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack (Algorithm 1 of the paper, all points at once)."""
@@ -136,6 +140,9 @@ class Targeted:
     seed: int = 0
     classes: int = 9
     give_up: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("norm", self.norm, NORMS)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack; any wrong answer counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,13 +39,25 @@ def check(
             )
 
 
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """A word is one of those that mean something.
+
+    Raises:
+        RequestError: it is not.
+    """
+    if value not in (known := list(choices)):
+        raise RequestError(f"{name} = {value!r}; expected one of {', '.join(known)}")
+
+
 def check_eps(eps: Sequence[float]) -> None:
     """Every eps is a radius.
 
     Raises:
         RequestError: there is none, or one is negative or not finite.
     """
-    if not eps:
+    if isinstance(eps, (int, float)):
+        raise RequestError(f"eps = {eps}; expected a list of radii, such as [{eps}]")
+    if not len(eps):
         raise RequestError("eps is empty; expected at least one radius, in pixels of [0, 1]")
     for radius in eps:
         if not (math.isfinite(radius) and radius >= 0):

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.checks import check_choice
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Tries
+from sgdscope.attacks.points import NORMS, Attacked, Norm, Points, Tries
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
@@ -22,6 +23,9 @@ class Leap:
     """One step of the whole eps from the point itself, whose gradient is known already."""
 
     norm: Norm = "linf"
+
+    def __post_init__(self) -> None:
+        check_choice("norm", self.norm, NORMS)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack."""
@@ -41,6 +45,10 @@ class Walk:
     seed: int = 0
     start: int | None = None  # number of the random start; none begins at the point
     give_up: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("norm", self.norm, NORMS)
+        check_choice("loss", self.loss, LOSSES)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack; the logits of each gradient tell whom the step before has fooled."""

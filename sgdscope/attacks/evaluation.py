@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from sgdscope.attacks.checks import check, check_eps
+from sgdscope.attacks.checks import check, check_choice, check_eps
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Points, Tries
 from sgdscope.attacks.victim import Victim, frozen
@@ -52,6 +52,7 @@ def evaluate(
     """
     check(model, inputs, labels, targets=targets)
     check_eps(eps)
+    check_choice("loss", loss, LOSSES)
     victim = Victim(model, inputs.device)
     found: dict[float, Attacked] = {}
     with frozen(model):

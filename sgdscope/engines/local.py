@@ -124,7 +124,8 @@ def _obituary(process: BaseProcess) -> str:
     process.join()
     code = process.exitcode or 0
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"the worker process died ({how}), {ATTEMPTS} times; out of memory is a common cause"
+    why = "; out of memory is a common cause" if code == -signal.SIGKILL else ""
+    return f"the worker process died ({how}), {ATTEMPTS} times{why}"
 
 
 def _work(pipe: Connection, job: Job, number: int) -> None:

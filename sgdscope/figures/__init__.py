@@ -85,9 +85,11 @@ def _while_training(view: View) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """How far runs got, what that goes with, and what was measured on the way."""
     from sgdscope.figures import batches, curves
 
+    trained = set(view.history["panel"])
     for panel in view.panels:
         slug = palette.slug(panel)
-        yield f"learning-{slug}", partial(curves.learning, view, panel)
+        if panel in trained:
+            yield f"learning-{slug}", partial(curves.learning, view, panel)
         yield f"why-{slug}", partial(batches.why, view, panel)
         if view.followed(panel):
             for against in palette.PROGRESS:

@@ -7,12 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
 
 Count = Annotated[int, Field(ge=1)]
+
+
+def _several(value: Any) -> Any:
+    """One value, or a list of different ones, as a list."""
+    values = value if isinstance(value, list) else [value]
+    if repeated := [v for i, v in enumerate(values) if v in values[:i]]:
+        raise ValueError(f"{repeated[0]!r} stands there twice")
+    return values
+
+
+Several = BeforeValidator(_several)
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Measure(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     every: Count | None = None  # taken after every so many epochs too, not only at the end
-    at: list[Count] = []  # taken after these epochs too
+    at: Annotated[list[Count], Several] = []  # taken after these epochs too
 
     @property
     def along(self) -> bool:

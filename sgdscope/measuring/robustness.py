@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sgdscope import attacks
@@ -15,7 +15,7 @@ from sgdscope.attacks import Attacked
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Images
-from sgdscope.measuring.base import Count, Measure, Reading, Subject
+from sgdscope.measuring.base import Count, Measure, Reading, Several, Subject
 from sgdscope.registry import MEASURES
 
 Radius = Annotated[float, Field(ge=0)]
@@ -31,11 +31,20 @@ class AttackAccuracy(Measure):
 
     name: ClassVar[str]
 
-    eps: Annotated[list[Radius], Field(min_length=1)]
+    eps: Annotated[list[Radius], Field(min_length=1), Several]
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
     examples: Count | None = None  # so many test points, the first ones; all of them by default
     along_examples: Count | None = None  # so many of them on the way; as many by default
+
+    @model_validator(mode="after")
+    def _in_pixels(self) -> Self:
+        if self.norm == "linf" and max(self.eps) > 1:
+            raise ValueError(
+                f"eps = {max(self.eps):g}: expected at most 1, for pixels lie in [0, 1]; "
+                "of 256 levels, 8 are 8/255 = 0.0314"
+            )
+        return self
 
     def on_the_way(self) -> Self:
         """The same attack on ``along_examples`` points."""
@@ -164,7 +173,7 @@ class RobustnessArea(PgdAccuracy):
 
     name = "robustness_area"
 
-    eps: Annotated[list[Positive], Field(min_length=1)]
+    eps: Annotated[list[Positive], Field(min_length=1), Several]
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the accuracy at every eps as evidence."""

@@ -15,7 +15,10 @@ from sgdscope.report.tables import MAIN
 from sgdscope.spectra import Spectrum, described, spectra
 from sgdscope.views import View
 
-LEARNING = {"train_loss": "Training loss", "validation_accuracy": "Validation accuracy"}
+LEARNING = {
+    "train_loss": "Loss while training, mean of each epoch",
+    "validation_accuracy": "Validation accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def _attack(view: View, name: str, radii: list[float]) -> Card:
         id=name,
         section="batch",
         title=palette.label(name),
-        note=f"{_means(view)} Dashed: test accuracy without attack. Dotted: chance.",
+        note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance.",
         controls={"eps": Control([*named], f"{views.telling_eps(view.at_end(name)):g}")},
         axis="accuracy",
         scale="0 to 1",
@@ -98,9 +101,11 @@ def _measure(view: View, name: str) -> Card:
     )
 
 
-def _means(view: View, *, log: bool = False) -> str:
-    """What lines and bands are."""
-    middle = "geometric mean" if log else "mean"
+def _means(view: View, *, log: bool | None = None) -> str:
+    """What lines and bands are; without ``log``, on axes of both kinds."""
+    middle = (
+        "mean (geometric on a log axis)" if log is None else "geometric mean" if log else "mean"
+    )
     return f"Line: {middle} over seeds; {intervals.describe(view.seeds)}."
 
 
@@ -124,7 +129,7 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
             section="batch",
             title=title if len(own) > 1 else first,
             controls={"measure": Control([*own], first)},
-            note=_means(view),
+            note=_means(view) + " Dotted: chance." * (kind == "accuracy"),
             axis=kind,
             scale="as drawn" if kind == "positive" else axes[name][1],
             plots=[
@@ -180,7 +185,7 @@ def _progress(view: View) -> Iterator[Card]:
             "against": Control([*palette.PROGRESS.values()], first["against"]),
             "show": Control(lines, first["show"]),
         },
-        note="One curve a run, a point each time it was measured. Dotted: chance.",
+        note="One curve a run, a point each time it was measured. Of an accuracy, dotted: chance.",
         scale="as drawn",
         plots=drawn,
     )

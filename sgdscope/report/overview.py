@@ -205,7 +205,7 @@ def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
             columns[f"{palette.label(name)}, eps {eps:g}"] = own(view.at_end(name, eps=eps))
     columns["λ₁"] = own(view.at_end("top_eigenvalue"))
     runs = own(view.runs)
-    columns["training loss"] = runs.assign(value=runs["final_train_loss"])
+    columns["loss while training"] = runs.assign(value=runs["final_train_loss"])
     columns["lr · steps"] = runs.assign(value=runs["lr_steps"])
     return {name: rows for name, rows in columns.items() if not rows.empty}
 
