@@ -17,7 +17,7 @@ def printed(results: Results, *, width: int = 100) -> str:
 def test_a_row_for_each_line_and_batch_size(tmp_path: Path) -> None:
     text = printed(Results.load(synthetic.study(tmp_path).path))
     header, *rows = text.splitlines()
-    said = ["schedule", "batch", "test", "FGSM", "0.3", "PGD", "0.3", "λ₁", "loss", "runs"]
+    said = ["schedule", "batch", "test", "FGSM", "0.05", "PGD", "0.05", "λ₁", "loss", "runs"]
     assert header.split() == said
     assert len(rows) == 4 * 3
     assert rows[0].startswith("fixed, m = 0 ")
