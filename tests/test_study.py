@@ -225,7 +225,10 @@ def test_the_papers_stdcnn_on_mnist_has_seven_lines_of_six_batch_sizes():
         ({"data": "digit"}, "unknown data set 'digit'; did you mean 'digits'"),
         ({"schedule": "fixd"}, "unknown schedule 'fixd'; did you mean 'fixed'"),
         ({"measure": "test_acc"}, "unknown measure 'test_acc'; did you mean 'test_accuracy'"),
-        ({"schedule.fixed.lr": 1}, "schedule.fixed: unknown key 'lr'; valid: learning_rate, momentum"),
+        (
+            {"schedule.fixed.lr": 1},
+            "schedule.fixed: unknown key 'lr'; valid: learning_rate, momentum",
+        ),
         ({"schedule.fixed.learning_rate": -1}, "learning_rate = -1: .*greater than 0"),
         ({"schedule.fixed.momentum": 1.0}, "momentum = 1.0: .*less than 1"),
         ({"momentum": 1.0}, r"momentum.* = 1.0: .*less than 1"),
