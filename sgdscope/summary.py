@@ -66,7 +66,7 @@ def _cell(name: str, rows: pd.DataFrame, runs: pd.DataFrame, *, bands: bool) -> 
     middle, low, high = (float(spread[column].iloc[0]) for column in ("middle", "low", "high"))
     if name == LOSS:
         return f"{middle:.2g}"
-    digits = max(0, 2 - _magnitude(middle)) if name == "λ₁" else 3
+    digits = max(0, 1 - _magnitude(middle)) if name == "λ₁" else 3
     return f"{middle:.{digits}f}" + (
         f"±{(high - low) / 2:.{digits}f}" if high > low and bands else ""
     )
