@@ -392,7 +392,11 @@ def mine(evidence):
 def test_claims_from_the_command_line_with_one_of_the_users_own(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     folder = StudyFolder(tmp_path)
-    write_text(folder.study_file, 'name = "made up"\nplugins = ["mine.py"]\n')
+    write_text(
+        folder.study_file,
+        'name = "made up"\nplugins = ["mine.py"]\nmodel = "stdcnn"\ndata = "mnist"\nepochs = 1\n'
+        'batch_size = [64, 128]\nschedule = ["fixed"]\nmeasure = ["test_accuracy"]\n',
+    )
     for result in made(lines=[LR], sizes=[64, 128]):
         write_text(folder.run_file(result.run.id, "result.json"), result.model_dump_json())
     out = str(tmp_path)
