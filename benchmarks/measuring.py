@@ -103,20 +103,20 @@ def one_by_one(
     return {"logits": logits, "gradient": gradient, "product": product}
 
 
-def stacked(stack: Stack, images: Tensor, labels: Tensor, vectors: list[Tensor]) -> Work:
+def stacked(whole: Stack, images: Tensor, labels: Tensor, vectors: list[Tensor]) -> Work:
     """All networks as one."""
-    count = stack.layout.count
+    count = whole.layout.count
     leaf = images.expand(count, *images.shape).clone().requires_grad_()
-    parameters = list(stack.parameters())
-    slopes = torch.autograd.grad(total(stack(leaf), labels), parameters, create_graph=True)
+    parameters = list(whole.parameters())
+    slopes = torch.autograd.grad(total(whole(leaf), labels), parameters, create_graph=True)
     directions = [v.expand(count, *v.shape) for v in vectors]
 
     def logits() -> Tensor:
         with torch.no_grad():
-            return stack(leaf)
+            return whole(leaf)
 
     def gradient() -> Tensor:
-        return torch.autograd.grad(total(stack(leaf), labels), leaf)[0]
+        return torch.autograd.grad(total(whole(leaf), labels), leaf)[0]
 
     def product() -> Tensor:
         parts = torch.autograd.grad(slopes, parameters, directions, retain_graph=True)

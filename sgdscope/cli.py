@@ -138,29 +138,26 @@ def redraw(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
 ) -> None:
     """Redraw the tables, figures and page of a study from its results alone."""
-    from sgdscope.results import Results
-
     with _complaints():
-        home = _opened(folder)
-        results = Results.load(folder)
+        home, results = _opened(folder)
         results.save(home)
         _show(results, folder)
 
 
-def _opened(path: Path) -> StudyFolder:
-    """A study's folder of which everything can be read.
+def _opened(path: Path) -> tuple[StudyFolder, Results]:
+    """A study's folder and its results, all of them.
 
     Raises:
         RequestError: there is none, or something in it cannot be read.
     """
     from sgdscope.folder import StudyFolder
+    from sgdscope.results import Results
     from sgdscope.study import Study
 
     folder = StudyFolder(path)
     folder.load_plugins()
     Study.parse(folder.settings() | {"plugins": []}, where=str(folder.study_file))
-    folder.require_readable()
-    return folder
+    return folder, Results.collect(folder.every_result(), folder=folder)
 
 
 def _show(results: Results, out: Path) -> None:
@@ -202,11 +199,10 @@ def judge(
     from sgdscope import claims
     from sgdscope.claims import record
     from sgdscope.files import write_text
-    from sgdscope.results import Results
 
     with _complaints():
-        home = _opened(folder)
-        verdicts = claims.judge(Results.load(folder), lost_too=lost_too)
+        home, results = _opened(folder)
+        verdicts = claims.judge(results, lost_too=lost_too)
         text = record.as_json(verdicts)
         write_text(home.claims, text + "\n")
         if as_json:

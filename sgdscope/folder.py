@@ -257,17 +257,19 @@ class StudyFolder:
         """Every finished run that can be read, in the order of their ids."""
         return [result for run_id in self._ids() if (result := self.result(run_id)) is not None]
 
-    def require_readable(self) -> None:
-        """Find out whether every result can be read, before something is made of them.
+    def every_result(self) -> list[Result]:
+        """Every finished run, before something is made of them.
 
         Raises:
-            RequestError: one cannot; the log says why.
+            RequestError: one cannot be read; the log says why.
         """
-        if unread := [run_id for run_id in self._ids() if self.result(run_id) is None]:
+        found = {run_id: self.result(run_id) for run_id in self._ids()}
+        if unread := [run_id for run_id, result in found.items() if result is None]:
             raise RequestError(
                 f"{self.path}: {len(unread)} results cannot be read ({unread[0]}); expected files "
                 "of this version of sgdscope. Nothing was changed; move them away to go on without"
             )
+        return [result for result in found.values() if result is not None]
 
     def _ids(self) -> list[str]:
         return sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))

@@ -17,6 +17,18 @@ Options = dict[str, Any]
 Precision = Literal["float32", "bf16"]
 
 
+def several(value: Any) -> list[Any]:
+    """One value or a list of different ones, as a list.
+
+    Raises:
+        ValueError: one of them stands there twice.
+    """
+    values = value if isinstance(value, list) else [value]
+    if repeated := [v for i, v in enumerate(values) if v in values[:i]]:
+        raise ValueError(f"{repeated[0]!r} stands there twice")
+    return values
+
+
 class Run(BaseModel):
     """One network trained once. Two runs with equal settings are the same run."""
 

@@ -14,7 +14,7 @@ from sgdscope import budgets, studyfile
 from sgdscope.errors import RequestError, unknown
 from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
-from sgdscope.runs import Momentum, Options, Positive, Precision, Run, Seed, Whole
+from sgdscope.runs import Momentum, Options, Positive, Precision, Run, Seed, Whole, several
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
@@ -23,14 +23,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def _axis(value: Any) -> list[Any]:
-    """One value or a list of different ones, as a list."""
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise ValueError("expected at least one value")
-    repeated = [v for i, v in enumerate(values) if v in values[:i]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} stands there twice")
-    return values
+    """As ``several``, at least one."""
+    if values := several(value):
+        return values
+    raise ValueError("expected at least one value")
 
 
 def _tables(value: Any) -> dict[str, Any]:

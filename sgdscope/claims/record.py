@@ -79,6 +79,5 @@ def _number(verdict: Verdict) -> str:
 def _answer(verdict: Verdict | None) -> str:
     if verdict is None:
         return "–"
-    word = verdict.verdict if verdict.informative else "no information"
     doubt = " [bold]![/]" if verdict.informative and verdict.doubtful else ""
-    return f"[{COLOURS[verdict.verdict]}]{word}[/]{doubt}"
+    return f"[{COLOURS[verdict.verdict]}]{verdict.word}[/]{doubt}"

@@ -54,6 +54,11 @@ class Verdict:
     figure: str | None  # name of the figure that shows it, without ending
 
     @property
+    def word(self) -> str:
+        """In print."""
+        return self.verdict if self.informative else "no information"
+
+    @property
     def doubtful(self) -> bool:
         """Whether most of the readings that it rests on are flagged."""
         return 2 * self.flagged > self.runs

@@ -11,19 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
+from sgdscope.runs import several
 
 Count = Annotated[int, Field(ge=1)]
-
-
-def _several(value: Any) -> Any:
-    """One value, or a list of different ones, as a list."""
-    values = value if isinstance(value, list) else [value]
-    if repeated := [v for i, v in enumerate(values) if v in values[:i]]:
-        raise ValueError(f"{repeated[0]!r} stands there twice")
-    return values
-
-
-Several = BeforeValidator(_several)
+Several = BeforeValidator(several)
 
 
 @dataclass(frozen=True)

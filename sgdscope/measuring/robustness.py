@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sgdscope import attacks
-from sgdscope.attacks import Attacked
+from sgdscope.attacks import Attacked, Evidence
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Images
@@ -57,12 +57,6 @@ class AttackAccuracy(Measure):
     def read(self, subject: Subject) -> list[Reading]:
         """One reading an eps, with who survived and a few adversarial examples."""
         images = subject.data.test[: self.examples]
-        inputs, labels = images.inputs(), images.labels
-        results = self.attack(subject.model, inputs, labels, subject.seed)
-        evidence = attacks.gather(
-            subject.model, inputs, labels, results,
-            loss=self.loss, norm=self.norm, seed=subject.seed,
-        )  # fmt: skip
         return [
             Reading(
                 self.name,
@@ -72,8 +66,18 @@ class AttackAccuracy(Measure):
                 flags=seen.flags(),
                 arrays={"robust": ~result.fooled, **_gallery(subject.model, images, result)},
             )
-            for result, seen in zip(results, evidence, strict=True)
+            for result, seen in self._attacked(subject, images)
         ]
+
+    def _attacked(self, subject: Subject, images: Images) -> list[tuple[Attacked, Evidence]]:
+        """What came of the attack at each eps, and whether it can be trusted."""
+        inputs, labels = images.inputs(), images.labels
+        results = self.attack(subject.model, inputs, labels, subject.seed)
+        evidence = attacks.gather(
+            subject.model, inputs, labels, results,
+            loss=self.loss, norm=self.norm, seed=subject.seed,
+        )  # fmt: skip
+        return list(zip(results, evidence, strict=True))
 
     def _first(self, result: Attacked) -> Attacked:
         """The result at the points that are attacked on the way."""
@@ -177,19 +181,12 @@ class RobustnessArea(PgdAccuracy):
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the accuracy at every eps as evidence."""
-        images = subject.data.test[: self.examples]
-        inputs, labels = images.inputs(), images.labels
-        results = self.attack(subject.model, inputs, labels, subject.seed)
+        attacked = self._attacked(subject, subject.data.test[: self.examples])
+        results = [result for result, _ in attacked]
         evidence: dict[str, float | int | bool] = {f"eps {r.eps:g}": r.accuracy for r in results}
         evidence |= self._along(attacks.area([self._first(result) for result in results]))
-        signs = attacks.gather(
-            subject.model, inputs, labels, results,
-            loss=self.loss, norm=self.norm, seed=subject.seed,
-        )  # fmt: skip
         flags = [
-            f"eps {result.eps:g}: {flag}"
-            for result, seen in zip(results, signs, strict=True)
-            for flag in seen.flags()
+            f"eps {result.eps:g}: {flag}" for result, seen in attacked for flag in seen.flags()
         ]
         return [Reading(self.name, attacks.area(results), evidence=evidence, flags=flags)]
 

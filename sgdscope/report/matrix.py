@@ -15,7 +15,6 @@ LEGEND = (
     "rests on; it leads to its figure."
 )
 
-
 Cells = dict[str, Sequence[Verdict]]  # by measure; verdicts at both moments
 
 
@@ -70,11 +69,10 @@ def _cell(moments: Sequence[Verdict], drawn: Collection[str]) -> str:
 
 
 def _chip(verdict: Verdict, drawn: Collection[str]) -> str:
-    word = verdict.verdict if verdict.informative else "no information"
     text = SIGNS[verdict.verdict] if verdict.informative else "–"
     if verdict.value is not None and verdict.informative:
         text += f" {verdict.value:+.2g}".replace("-", "−") + " !" * verdict.doubtful
-    title = escape(f"{verdict.when}: {word}; {verdict.reason}")
+    title = escape(f"{verdict.when}: {verdict.word}; {verdict.reason}")
     kind = verdict.verdict if verdict.tells else "untold"
     tag, link = "span", ""
     if verdict.figure is not None and verdict.figure in drawn:

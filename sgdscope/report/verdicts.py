@@ -86,7 +86,7 @@ def _moment(verdict: Verdict, drawn: Collection[str]) -> str:
     link = (
         f' <a href="figures/{escape(figure)}.svg">figure</a>' if figure and figure in drawn else ""
     )
-    word = str(verdict.verdict) if verdict.informative else "no information"
+    word = verdict.word
     kind = verdict.verdict if verdict.tells else "untold"
     counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"
     if verdict.runs:
