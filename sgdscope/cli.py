@@ -182,9 +182,13 @@ def _show(results: Results, out: Path) -> None:
 
 
 def _introduce(folder: StudyFolder) -> None:
-    """The first line of a study's description: whether it is a miniature, and of what."""
-    if lines := str(folder.settings().get("description", "")).splitlines():
-        console.print(lines[0], style="dim", markup=False, highlight=False)
+    if line := _first_line(folder):
+        console.print(line, style="dim", markup=False, highlight=False)
+
+
+def _first_line(folder: StudyFolder) -> str:
+    """Of a study's description: whether it is a miniature, and of what."""
+    return next(iter(str(folder.settings().get("description", "")).splitlines()), "")
 
 
 @app.command("claims")
@@ -195,9 +199,10 @@ def judge(
         bool, typer.Option("--all", help="Count collapsed runs in trends too.")
     ] = False,
 ) -> None:
-    """Test the claims on a study's results; every verdict also goes to its claims.json."""
+    """Test the claims on a study's results; the verdicts also go to its claims.json and .md."""
     from sgdscope import claims
     from sgdscope.claims import record
+    from sgdscope.claims.markdown import markdown
     from sgdscope.files import write_text
 
     with _complaints():
@@ -205,6 +210,8 @@ def judge(
         verdicts = claims.judge(results, lost_too=lost_too)
         text = record.as_json(verdicts)
         write_text(home.claims, text + "\n")
+        title = str(home.settings().get("name", "study"))
+        write_text(home.verdicts, markdown(verdicts, title=title, note=_first_line(home)))
         if as_json:
             typer.echo(text)
             return

@@ -49,6 +49,7 @@ class StudyFolder:
         self.figures = self.path / "figures"
         self.report = self.path / "report.html"
         self.claims = self.path / "claims.json"
+        self.verdicts = self.path / "claims.md"
 
     def run_file(self, run_id: str, name: str) -> Path:
         """One of a run's files."""

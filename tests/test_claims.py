@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from known import ALL_LINES, doublings, made, results
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from sgdscope import claims, figures
 from sgdscope.claims import record
+from sgdscope.claims.markdown import markdown
 from sgdscope.cli import app
 from sgdscope.files import write_text
 from sgdscope.folder import StudyFolder
@@ -373,6 +375,27 @@ def test_the_table_fits_and_shows_the_largest_eps_that_tells_something():
     assert "eps 0.3" not in text
 
 
+def test_the_page_of_verdicts_has_a_row_for_each_line_and_both_moments():
+    found = results(lines=THREE, eps=(0.1, 0.3), every=1, robust=falling)
+    found.table.loc[found.table["eps"] == 0.3, "value"] = 0.0
+    page = markdown(claims.judge(found), title="made up", note="A miniature.")
+    assert page.startswith("# made up: verdicts\n\nA miniature.\n\n✓ supported")
+    tables = {part.split("\n")[0]: part for part in page.split("\n## ")}
+    table = tables[CLAIMS.summary("a-ratio")].split("\n")
+    said, benchmark = (row.split(" | ") for row in table if "… falls" in row or "step-decay" in row)
+    column = table[2].split(" | ").index("PGD accuracy")
+    assert said[column] == "*points per doubling*"
+    assert re.fullmatch(
+        r"(✓ −(2\.9|3|3\.1) \(−\S+ to −\S+\)<br>){2}eps 0\.1", benchmark[column].rstrip(" |")
+    )
+
+
+def test_what_could_not_be_tested_is_counted_on_the_page_of_verdicts():
+    page = markdown(claims.judge(results(lines=[LR], sizes=[64, 128])), title="made up")
+    assert "1 statement could not be tested." in page
+    assert "|" not in page
+
+
 MINE = '''
 from sgdscope.claims import judging
 from sgdscope.claims.quantities import TEST_ACCURACY
@@ -407,6 +430,7 @@ def test_claims_from_the_command_line_with_one_of_the_users_own(tmp_path):
     assert "mine" in invoke(app, ["list", "claims"]).output
     printed = json.loads(invoke(app, ["claims", out, "--json"]).output)
     assert printed == json.loads(folder.claims.read_text())
+    assert "Test accuracy falls with batch size under LR." in folder.verdicts.read_text()
     (verdict,) = [one for one in printed if one["claim"] == "mine" and "end" in one["when"]]
     assert verdict["verdict"] == "inconclusive"
     del CLAIMS._parts["mine"]

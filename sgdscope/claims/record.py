@@ -10,7 +10,6 @@ from itertools import groupby
 from rich.markup import escape
 from rich.table import Table
 
-from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
 from sgdscope.registry import CLAIMS
 
@@ -55,9 +54,8 @@ def telling(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Verdict | None]]
     """Of each claim, panel, line and measure, the verdict at the end and that at equal loss."""
     groups: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in verdicts:
-        label = Quantity(verdict.measure, verdict.eps).label
-        kind = verdict.statement.replace(label, "")  # what is said, whatever the eps
-        key = (verdict.claim, verdict.model, verdict.data, verdict.line, verdict.measure, kind)
+        place = verdict.model, verdict.data, verdict.line
+        key = (verdict.claim, *place, verdict.measure, verdict.said)
         groups.setdefault(key, []).append(verdict)
     return [_pair(group) for group in groups.values()]
 

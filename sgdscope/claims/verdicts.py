@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.trends import Estimate
 
 Answer = Literal["supported", "contradicted", "inconclusive"]
 END = "end of training"
 EQUAL = "equal training loss"
 MOMENTS = (END, EQUAL)
+SIGNS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
+LEGEND = (
+    "✓ supported, ✗ contradicted, ? inconclusive, – no information. Above at the end of training, "
+    "below at equal training loss; ! most of its readings are flagged."
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,17 @@ class Verdict:
     left_out: int  # runs that diverged, collapsed or failed
     flagged: int  # readings that carry a flag or did not converge
     figure: str | None  # name of the figure that shows it, without ending
+
+    @property
+    def said(self) -> str:
+        """The statement, whatever its measure and place."""
+        statement, *_ = self.statement.split(":")
+        return statement.replace(Quantity(self.measure, self.eps).label, "…")
+
+    @property
+    def sign(self) -> str:
+        """In a table, as the legend has it."""
+        return SIGNS[self.verdict] if self.informative else "–"
 
     @property
     def word(self) -> str:

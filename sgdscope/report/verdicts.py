@@ -51,7 +51,7 @@ def _claim(name: str, first: Statements, rest: Statements, drawn: Collection[str
     """A claim that something can be said of."""
     html = "".join(_statement(said, own, drawn) for said, own in first.items())
     if len(first) > SHORT:
-        html = matrix(first, drawn=drawn) + markup.fold(
+        html = matrix(first.values(), drawn=drawn) + markup.fold(
             f"{len(first)} statements", html, kind="panel"
         )
     if rest:

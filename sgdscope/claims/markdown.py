@@ -1,0 +1,66 @@
+"""The telling verdicts as a page of Markdown, to be read where results are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from sgdscope.claims.grid import Moments, grid
+from sgdscope.claims.record import telling
+from sgdscope.claims.verdicts import LEGEND, Verdict
+from sgdscope.registry import CLAIMS
+
+READING = (
+    "In brackets the 95 % interval; ? without a number was not tested. An attack is shown at its "
+    "largest eps that tells runs apart; `claims.json` has every eps and every reason."
+)
+
+
+def markdown(verdicts: Sequence[Verdict], *, title: str, note: str = "") -> str:
+    """One table a claim; lines of which nothing could be tested are counted.
+
+    Args:
+        verdicts: as judged.
+        title: of the page.
+        note: what a reader must know first, such as that the study is a miniature.
+    """
+    parts = [f"# {title}: verdicts", note, f"{LEGEND} {READING}"]
+    for claim, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
+        parts += [f"## {CLAIMS.summary(claim)}", _table([_moments(*pair) for pair in pairs])]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _moments(end: Verdict, equal: Verdict | None) -> Moments:
+    return [end] if equal is None else [end, equal]
+
+
+def _table(statements: Sequence[Moments]) -> str:
+    told = [moments for moments in statements if any(one.tells for one in moments)]
+    untold = len(statements) - len(told)
+    counted = f"{untold} statement{'s' * (untold != 1)} could not be tested." if untold else ""
+    if not told:
+        return counted
+    arranged = grid(told)
+    rows = [["", *arranged.heads], ["---"] * (len(arranged.measures) + 1)]
+    for block in arranged.blocks:
+        units = [block.unit(measure) for measure in arranged.measures]
+        rows.append([f"**{block.said}**", *(f"*{unit}*" if unit else "" for unit in units)])
+        for (panel, line), row in block.rows.items():
+            cells = [_cell(row.get(measure, [])) for measure in arranged.measures]
+            rows.append([f"{panel}<br>{line}", *cells])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{table}\n\n{counted}" if counted else table
+
+
+def _cell(moments: Moments) -> str:
+    lines = [_answer(verdict) for verdict in moments]
+    if moments and moments[0].eps is not None:
+        lines.append(f"eps {moments[0].eps:g}")
+    return "<br>".join(lines)
+
+
+def _answer(verdict: Verdict) -> str:
+    if not verdict.informative or verdict.value is None:
+        return verdict.sign
+    number = f"{verdict.value:+.2g} ({verdict.low:+.2g} to {verdict.high:+.2g})".replace("-", "−")
+    return f"{verdict.sign} {number}{' !' * verdict.doubtful}"
