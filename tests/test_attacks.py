@@ -440,8 +440,8 @@ def test_bad_eps_is_refused(eps):
 @pytest.mark.parametrize("attack", [fgsm, pgd, apgd])
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"norm": "l1"}, "norm = 'l1'; expected one of linf, l2"), ({"loss": "ce"}, "loss = 'ce'"),
-     ({"eps": 0.1}, "expected a list of radii")],
+    [({"norm": "l1"}, "unknown norm 'l1'; did you mean 'l2'? valid: l2, linf"),
+     ({"loss": "ce"}, "unknown loss 'ce'"), ({"eps": 0.1}, "expected a list of radii")],
 )  # fmt: skip
 def test_words_and_numbers_that_mean_nothing_are_refused(attack, wrong, message):
     with pytest.raises(RequestError, match=re.escape(message)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,16 +37,6 @@ def check(
                 f"{name} lie in {int(chosen.min())} … {int(chosen.max())}; expected "
                 f"0 … {classes - 1}, the model's {classes} classes"
             )
-
-
-def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    """A word is one of those that mean something.
-
-    Raises:
-        RequestError: it is not.
-    """
-    if value not in (known := list(choices)):
-        raise RequestError(f"{name} = {value!r}; expected one of {', '.join(known)}")
 
 
 def check_eps(eps: Sequence[float]) -> None:

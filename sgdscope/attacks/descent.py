@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
-from sgdscope.attacks.checks import check_choice
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import NORMS, Attacked, Norm, Points, Tries
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
+from sgdscope.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Leap:
     norm: Norm = "linf"
 
     def __post_init__(self) -> None:
-        check_choice("norm", self.norm, NORMS)
+        if self.norm not in NORMS:
+            raise unknown("norm", self.norm, NORMS)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack."""
@@ -47,8 +48,10 @@ class Walk:
     give_up: bool = True
 
     def __post_init__(self) -> None:
-        check_choice("norm", self.norm, NORMS)
-        check_choice("loss", self.loss, LOSSES)
+        if self.norm not in NORMS:
+            raise unknown("norm", self.norm, NORMS)
+        if self.loss not in LOSSES:
+            raise unknown("loss", self.loss, LOSSES)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack; the logits of each gradient tell whom the step before has fooled."""

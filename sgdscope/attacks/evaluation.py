@@ -8,10 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from sgdscope.attacks.checks import check, check_choice, check_eps
+from sgdscope.attacks.checks import check, check_eps
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Points, Tries
 from sgdscope.attacks.victim import Victim, frozen
+from sgdscope.errors import unknown
 
 
 class Tactic(Protocol):
@@ -52,7 +53,8 @@ def evaluate(
     """
     check(model, inputs, labels, targets=targets)
     check_eps(eps)
-    check_choice("loss", loss, LOSSES)
+    if loss not in LOSSES:
+        raise unknown("loss", loss, LOSSES)
     victim = Victim(model, inputs.device)
     found: dict[float, Attacked] = {}
     with frozen(model):
