@@ -234,6 +234,16 @@ def test_a_floor_that_most_runs_sit_at_hides_a_trend():
     assert "10 of 12 runs are at the floor (0%) or chance level (10%), ± 1%" in verdict.reason
 
 
+def test_a_value_on_no_logarithmic_scale_leaves_no_trend():
+    def curvature(run, loss):
+        return 0.0 if (run.batch_size, run.seed) == (2048, 1) else 5 * 1.4 ** doublings(run)
+
+    found = results(lines=[BENCHMARK], curvature=curvature, noise=0.0)
+    (verdict,) = judged(found, "yao-2018", says="λ₁ rises")
+    assert not verdict.informative
+    assert "1 of 12 values are 0 or infinite, on no logarithmic scale" in verdict.reason
+
+
 def test_lost_runs_are_left_out_of_trends_unless_asked_for():
     def status(run):
         return {1024: "collapsed", 2048: "diverged"}.get(run.batch_size, "done")

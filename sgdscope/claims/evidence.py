@@ -27,7 +27,7 @@ class Sample:
     line: str
     when: str
     rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), rate
-    left_out: int  # runs that diverged, collapsed or failed, or whose value cannot be scaled
+    left_out: int  # runs that diverged, collapsed or failed
     lost_sizes: tuple[int, ...]  # batch sizes of which no run trained properly
     flagged: int  # rows whose value carries a flag or did not converge
     missing: str = ""  # why there are no rows
@@ -55,10 +55,8 @@ class Sample:
 
     @property
     def _aside(self) -> str:
-        lost = "diverged, collapsed or failed"
-        if not self.quantity.is_accuracy:
-            lost += ", or with a value not above 0"
-        notes = [f"{self.left_out} more {lost}"] if self.left_out else []
+        lost = "more diverged, collapsed or failed"
+        notes = [f"{self.left_out} {lost}"] if self.left_out else []
         if self.flagged:
             notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
         return f" ({'; '.join(notes)})" if notes else ""
@@ -195,7 +193,7 @@ class Evidence:
             line=name,
             when=self.when,
             rows=sound,
-            left_out=int(lost.sum()) + len(scaled) - len(sound),
+            left_out=int(lost.sum() + chosen["value"].isna().sum()),
             lost_sizes=tuple(int(size) for size in gone.index[gone]),
             flagged=int(doubtful(sound).sum()),
             missing=missing,

@@ -91,7 +91,15 @@ def robustness(view: View) -> list[Quantity]:
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:
-    """Why the values carry no information, where they do not: most are where none can be told."""
+    """Why the values carry no information, where they do not.
+
+    Most accuracies are where runs cannot be told apart; or a value is none on a logarithmic scale,
+    and a trend of the others alone would not be that of all.
+    """
+    if not quantity.is_accuracy:
+        outside = int(((values <= 0) | np.isinf(values)).sum())
+        reason = f"{outside} of {len(values)} values are 0 or infinite, on no logarithmic scale"
+        return reason if outside else ""
     if quantity.eps is None or values.empty:
         return ""
     levels = {"the floor": 0.0} | ({} if chance is None else {"chance level": chance})
