@@ -35,20 +35,30 @@ def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, An
     factor = cuts.pop("factor", 1)
     if not isinstance(factor, int) or factor < 1:
         raise RequestError(f"budget.{name}.factor = {factor!r}: expected a whole number from 1")
-    cuts |= overrides
-    for key, value in cuts.items():
+    for key, value in {**cuts, **overrides}.items():
         studyfile.override(settings, key, value)
     if name is None:
         return
     _divide(settings, factor)
-    further = [f"; {key} = {v}" for key, v in cuts.items() if not key.startswith("measure.")]
-    if len(further) < len(cuts):
-        further.append("; measured on fewer points")
     settings["name"] = f"{settings['name']}-{name}"
-    settings["description"] = (
-        f"A MINIATURE, 1/{factor}: training images and batch sizes divided by {factor}; updates, "
-        f"learning rates, lr·steps and lr·N/B as in full{''.join(further)}.\n"
-        + settings.get("description", "")
+    settings["description"] = "\n".join(
+        (_miniature(factor, cuts, overrides), settings.get("description", ""))
+    )
+
+
+def _miniature(factor: int, cuts: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
+    """What was divided and cut, in a line."""
+    shorter = {"epochs", "steps"} & {*cuts, *overrides}
+    kept = "learning rates" if shorter else "updates, learning rates, lr·steps"
+    sampled = [key for key in cuts if key.startswith("measure.")]
+    named = {key: value for key, value in cuts.items() if key not in sampled}
+    further = [f"; {key} = {value}" for key, value in {**named, **overrides}.items()]
+    if sampled:
+        further.append("; measured on fewer points")
+        further.append(" and less often" * any(key.endswith(".at") for key in sampled))
+    return (
+        f"A MINIATURE, 1/{factor}: training images and batch sizes divided by {factor}; "
+        f"{kept} and lr·N/B as in full{''.join(further)}."
     )
 
 
@@ -63,12 +73,15 @@ def _named(name: str, budgets: Mapping[str, Options]) -> Options:
 def _divide(settings: dict[str, Any], factor: int) -> None:
     """Divide training set and batch sizes; what multiplies a batch size grows by as much."""
     sizes = _listed(settings.get("batch_size", []))
-    odd = [size for size in sizes if size % factor]
+    odd = [size for size in sizes if not isinstance(size, int) or size % factor]
     if odd:
         raise RequestError(f"batch_size = {odd[0]}: expected a multiple of the factor {factor}")
     settings["batch_size"] = [size // factor for size in sizes]
     settings["train_size"] = _train_size(settings) // factor
-    for name, table in settings.get("schedule", {}).items():
+    schedules = settings.get("schedule", {})
+    if isinstance(schedules, list):
+        schedules = settings["schedule"] = {name: {} for name in schedules}
+    for name, table in schedules.items():
         for option in SCHEDULES[name].per_batch:
             ratio = table.get(option, SCHEDULES[name].model_fields[option].default)
             table[option] = (
@@ -78,7 +91,9 @@ def _divide(settings: dict[str, Any], factor: int) -> None:
 
 def _train_size(settings: dict[str, Any]) -> int:
     if "train_size" in settings:
-        return int(settings["train_size"])
+        if not isinstance(size := settings["train_size"], int):
+            raise RequestError(f"train_size = {size}: expected one whole number, to be divided")
+        return size
     available = {DATA[name].train_size for name in _listed(settings.get("data", []))}
     if len(available) != 1:
         raise RequestError("train_size: required where data sets of different sizes are divided")

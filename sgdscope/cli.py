@@ -107,12 +107,17 @@ def start(
 def _plan(study: Study, out: Path, **how: Any) -> None:
     from sgdscope import planning
     from sgdscope.folder import StudyFolder
+    from sgdscope.running import lacking
 
-    finished = {one.run.id for one in StudyFolder(out).results() if one.status != "failed"}
+    kept = {one.run.id: one for one in StudyFolder(out).results() if one.status != "failed"}
+    trained = [run for run in study.runs if run.id in kept]
+    finished = [run.id for run in trained if not lacking(kept[run.id], study.measures_of(run))]
     made = planning.plan(study, finished=finished, **how)
     console.print(planning.table(made))
     for line in planning.summary(made):
         console.print(line, highlight=False)
+    if unmeasured := len(trained) - len(finished):
+        console.print(f"{unmeasured} of them lack measures alone and are counted as if untrained")
 
 
 def _run(study: Study, out: Path, **how: Any) -> Results:

@@ -132,7 +132,7 @@ class _Execution:
         self.measurements: list[Measurement] = []
         self.seconds: dict[str, float] = {}
         self.arrays: dict[str, Tensor] = {}
-        self.error: str | None = None
+        self.errors: list[str] = []  # of measures that failed
         self.method = "one by one"
         self._every, self._due = checkpoint_every, time.monotonic() + checkpoint_every
         if task.checkpoint is not None:
@@ -197,6 +197,7 @@ class _Execution:
         """Take the measures that are missing. One that fails spares the others."""
         for name, measure in self.measures.items():
             if name in self.measured:
+                self.tell(Event(self.run.id, name))
                 continue
             try:
                 if self.training.diverged:
@@ -204,7 +205,7 @@ class _Execution:
                 else:
                     self._take(name, measure)
             except Exception:
-                self.error = traceback.format_exc()
+                self.errors.append(f"{name}: {traceback.format_exc()}")
             else:
                 self.measured[name] = measure.model_dump()
             self.tell(Event(self.run.id, name))
@@ -217,7 +218,7 @@ class _Execution:
             for key, value in self.training.state().items()
             if key.startswith("model.")
         }
-        status = "failed" if self.error else self._status()
+        status = "failed" if self.errors else self._status()
         arrays = save(self.arrays) if self.arrays else None
         return Outcome(self._result(status), save(weights), arrays)
 
@@ -255,7 +256,7 @@ class _Execution:
         return Result(
             run=self.run,
             status=status,
-            error=self.error,
+            error="\n".join(self.errors) or None,
             history=self.training.history,
             measured=self.measured,
             measurements=self.measurements,

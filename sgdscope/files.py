@@ -24,9 +24,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a process that was killed while it wrote in ``folder``."""
+    """Remove the temporary files of processes that were killed while they wrote in ``folder``."""
     for aside in folder.rglob(".*.tmp"):
-        aside.unlink(missing_ok=True)
+        *_, process, _ = aside.name.split(".")
+        if not _running(process):
+            aside.unlink(missing_ok=True)
+
+
+def _running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _flush(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"  # the network as trained
 ARRAYS = "arrays.safetensors"  # what measures keep beside their numbers
+REPLACED = "replaced.safetensors"  # the arrays of before, until the result is written
 CHECKPOINT = "checkpoint"  # a digest, then the state of a run in progress
 DIGEST_SIZE = 32
 
@@ -104,9 +104,8 @@ class StudyFolder:
         ]
         for file, name in zip(files, kept, strict=True):
             copy = self.path / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
             if not (copy.exists() and copy.samefile(file)):
-                shutil.copyfile(file, copy)
+                write_bytes(copy, file.read_bytes())
         return kept
 
     def _must_belong_to(self, study: Study) -> None:
@@ -166,10 +165,13 @@ class StudyFolder:
         files = {WEIGHTS: outcome.weights, ARRAYS: outcome.arrays}
         there = {name: content for name, content in files.items() if content is not None}
         digests = {name: _digest(content) for name, content in there.items()}
+        arrays, replaced = self.run_file(run_id, ARRAYS), self.run_file(run_id, REPLACED)
+        if arrays.is_file():  # until the result is there, it is the old arrays that belong to it
+            arrays.replace(replaced)
         for name, content in there.items():
             self._write(run_id, name, content)
         self._write_result(outcome.result.model_copy(update={"digests": digests}))
-        self.run_file(run_id, CHECKPOINT).unlink(missing_ok=True)
+        self._forget(run_id, REPLACED, CHECKPOINT)
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep the state of a run in progress, in place of the one before.
@@ -217,6 +219,7 @@ class StudyFolder:
         if result is None:
             _set_aside(file, "it cannot be read")
             return None, {}
+        self._settle_arrays(run_id, result)
         there = {
             name: beside.read_bytes()
             for name in result.digests
@@ -227,6 +230,18 @@ class StudyFolder:
                 _set_aside(file, f"{name} was changed")
                 return None, {}
         return result, there
+
+    def _forget(self, run_id: str, *names: str) -> None:
+        for name in names:
+            self.run_file(run_id, name).unlink(missing_ok=True)
+
+    def _settle_arrays(self, run_id: str, result: Result) -> None:
+        """Where a save was cut off before its result was written, go back to the old arrays."""
+        replaced = self.run_file(run_id, REPLACED)
+        if replaced.is_file():
+            if _digest(replaced.read_bytes()) == result.digests.get(ARRAYS):
+                replaced.replace(self.run_file(run_id, ARRAYS))
+            self._forget(run_id, REPLACED)
 
     def result(self, run_id: str) -> Result | None:
         """A finished run's result; none where there is none, or where it cannot be read."""

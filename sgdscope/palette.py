@@ -63,7 +63,8 @@ class Line:
     schedule: str
     options: str  # as in the column schedule_options
     momentum: float
-    label: str
+    name: str  # the schedule, with those options that tell it from another of the study
+    label: str  # the name and the momentum
     colour: str  # on a light ground
     dark: str  # on a dark ground
     mark: int  # index into MARKERS and SYMBOLS
@@ -83,14 +84,15 @@ def lines(runs: pd.DataFrame) -> list[Line]:
         varying = _varying(own["schedule_options"].unique())
         for i, row in enumerate(own.itertuples(index=False)):
             light, dark = (mix(*ends, i / max(len(own) - 1, 1)) for ends in shades)
-            extra = varying[str(row.schedule_options)]
+            title = ", ".join(filter(None, [name, varying[str(row.schedule_options)]]))
             made.append(
                 Line(
                     key=f"line{len(made)}",
                     schedule=name,
                     options=str(row.schedule_options),
                     momentum=float(row.momentum),
-                    label=", ".join(filter(None, [name, extra, f"m = {row.momentum:g}"])),
+                    name=title,
+                    label=f"{title}, m = {row.momentum:g}",
                     colour=light,
                     dark=dark,
                     mark=momenta.index(row.momentum) % len(MARKERS),

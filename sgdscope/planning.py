@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sgdscope import data as datasets
 from sgdscope import palette
 from sgdscope.cohorts import group
-from sgdscope.curvature.chunked import MEMORY
+from sgdscope.curvature.chunked import default_memory
 from sgdscope.data import Dataset
 from sgdscope.engines.base import COHORT
 from sgdscope.engines.local import default_workers
@@ -29,7 +29,6 @@ from sgdscope.training import Training, initialise
 WARM, STEPS = 3, 8  # steps made before the clock starts, and timed
 EXAMPLES = 128  # on which a measure is probed
 IMAGES = 1_000  # of a data set, for the probe
-PRODUCTS = 12  # by which λ₁ of a trained network has converged; an untrained one takes more
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def _memory(device: str) -> int:
 
 def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[Cost]:
     """One a model, data set, batch size and duration, in the order of the runs."""
-    measuring: dict[tuple[str, str], float] = {}
+    measuring: dict[tuple[str, str, int, str], float] = {}
     for same in group(runs, len(runs)):
         run = same[0]
         model, data, size = run.model, run.data, run.batch_size
@@ -126,9 +125,10 @@ def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[
         per_epoch = len(whole.train) // size
         steps = run.steps or (run.epochs or 0) * per_epoch
         epochs = -(-steps // per_epoch)
-        if (model, data) not in measuring:
-            measures = study.measures_of(run)
-            measuring[model, data] = _measuring(run, measures, part, whole, epochs)
+        measures = study.measures_of(run)
+        key = model, data, epochs, repr(measures)
+        if key not in measuring:
+            measuring[key] = _measuring(run, measures, part, whole, epochs)
         parameters, flops = _arithmetic(run, part)
         yield Cost(
             model=model,
@@ -141,7 +141,7 @@ def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[
             parameters=parameters,
             flops=flops * steps * size,
             training=_step_seconds(run, part) * steps,
-            measuring=measuring[model, data],
+            measuring=measuring[key],
             bytes_kept=4 * parameters,
         )
 
@@ -182,17 +182,13 @@ def _times(measure: Measure, epochs: int) -> int:
 
 def _reading_seconds(measure: Measure, training: Training, part: Dataset, whole: Dataset) -> float:
     """Of one reading."""
-    subject = Subject(training.model, part, training.run.seed)
-    sized = "examples" in type(measure).model_fields
+    run = training.run
+    subject = Subject(training.model, part, run.seed, run.batch_size)
+    brief = measure.brief(EXAMPLES)
     start = time.perf_counter()
-    limits = {"examples": EXAMPLES, "max_products": PRODUCTS}
-    known = {key: value for key, value in limits.items() if key in type(measure).model_fields}
-    measure.model_copy(update=known).read(subject)
+    brief.read(subject)
     spent = time.perf_counter() - start
-    if sized:
-        return spent * (getattr(measure, "examples", None) or len(whole.test)) / EXAMPLES
-    # Whether it looks at training or at test images is not known; over several it evens out.
-    return spent * (len(whole.train) + len(whole.test)) / (len(part.train) + len(part.test))
+    return spent * measure.work(whole) / brief.work(part)
 
 
 def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:
@@ -244,7 +240,7 @@ def summary(made: Plan) -> Iterator[str]:
     yield f"training arithmetic: {flops / 1e15:,.3g} PFLOP; weights kept: {kept / 1e9:,.2g} GB"
     yield (
         f"memory: {made.memory / 1e9:.2g} GB in this probe, which a worker takes too; curvature of "
-        f"many examples up to {MEMORY / 1e9:.2g} GB more"
+        f"many examples up to {default_memory(torch.device(made.device)) / 1e9:.2g} GB more"
     )
     yield (
         f"about {palette.duration(made.seconds)} with {made.workers} workers on {made.device} "

@@ -50,11 +50,11 @@ class RunProgress:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, tasks: Sequence[Task], *, measures: int) -> None:
+    def begin(self, tasks: Sequence[Task]) -> None:
         """Told once, what there is to do."""
         self._tasks = {task.run.id: task for task in tasks}
-        epochs = sum(task.run.epochs or 1 for task in tasks)
-        self._bar.update(self._id, total=epochs + measures * len(tasks))
+        total = sum((task.run.epochs or 1) + len(task.measures) for task in tasks)
+        self._bar.update(self._id, total=total)
         self._describe()
 
     def tell(self, message: Message) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from sgdscope.registry import DATA
 from sgdscope.runs import Run
 
 Status = Literal["done", "diverged", "collapsed", "failed", "unfinished"]
@@ -89,8 +90,11 @@ class Result(_Record):
         """
         if not self.history:
             return float("nan")
-        first = self.history[0]
-        return first.learning_rate * first.steps / (1 - self.run.momentum)
+        run, first = self.run, self.history[0]
+        per_epoch = first.steps
+        if first.steps == run.steps:  # perhaps a part of an epoch
+            per_epoch = (run.train_size or DATA[run.data].train_size) // run.batch_size
+        return first.learning_rate * per_epoch / (1 - run.momentum)
 
     @property
     def lr_steps(self) -> float:

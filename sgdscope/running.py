@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +12,10 @@ from sgdscope import data
 from sgdscope.engines import Engine, Job, LocalEngine
 from sgdscope.errors import RequestError, unknown
 from sgdscope.folder import ARRAYS, WEIGHTS, StudyFolder
+from sgdscope.measuring import Measure
 from sgdscope.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.plugins import Plugin
+from sgdscope.result import Result
 from sgdscope.results import Results
 from sgdscope.runs import Run
 from sgdscope.study import Study
@@ -22,7 +24,7 @@ from sgdscope.study import Study
 class Watcher(Protocol):
     """Someone who wants to know how a study is coming along."""
 
-    def begin(self, tasks: Sequence[Task], *, measures: int) -> None:
+    def begin(self, tasks: Sequence[Task]) -> None:
         """Told once, what there is to do."""
 
     def tell(self, message: Message) -> None:
@@ -68,7 +70,7 @@ def run(
         folder.prepare(study)
         tasks = missing(study, folder)
         if watcher is not None:
-            watcher.begin(tasks, measures=len(study.measures))
+            watcher.begin(tasks)
         plugins = tuple(Plugin.read(Path(file)) for file in study.plugins)
         job = Job(plugins, device, checkpoint_every)
         with closing(chosen.execute(job, tasks)) as messages:
@@ -97,17 +99,19 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     result, files = folder.trained(run.id)
     if result is None:
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
-    lacking = {
-        name
-        for name, measure in measures.items()
-        if not measure.taken_with(result.measured.get(name))
-    }
-    if not lacking and result.status != "failed":
+    wanted = lacking(result, measures)
+    if not wanted and result.status != "failed":
         return None
-    if WEIGHTS not in files or any(measures[name].along for name in lacking):
+    if WEIGHTS not in files or any(measures[name].along for name in wanted):
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
-    prior = result.without(lacking)
+    prior = result.without(wanted)
     return Task(run, options, prior=prior, weights=files[WEIGHTS], arrays=files.get(ARRAYS))
+
+
+def lacking(result: Result, measures: Mapping[str, Measure]) -> set[str]:
+    """The measures that were not taken of a run, or with other options."""
+    taken = result.measured
+    return {name for name, one in measures.items() if not one.taken_with(taken.get(name))}
 
 
 def choose_engine(name: str, *, workers: int | None) -> Engine:

@@ -33,7 +33,10 @@ def _tables(value: Any) -> dict[str, Any]:
     """Tables of options by name; a plain list of names means default options."""
     if isinstance(value, dict):
         return value
-    return {name: {} for name in _axis(value)}
+    names = _axis(value)
+    if any(not isinstance(name, str) for name in names):
+        raise ValueError("expected names, or a table for each")
+    return {name: {} for name in names}
 
 
 Axis = BeforeValidator(_axis)

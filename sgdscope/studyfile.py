@@ -48,14 +48,19 @@ def read(file: Path) -> dict[str, Any]:
 def override(settings: dict[str, Any], key: str, value: Any) -> None:
     """Replace one key, dotted for a table within a table.
 
-    ``schedule`` and ``measure`` choose among the study's own tables; ``momentum`` replaces that of
-    every schedule; ``epochs`` and ``steps`` replace each other.
+    Names for ``schedule`` and ``measure`` choose among the study's own tables; ``momentum``
+    replaces that of every schedule; ``epochs`` and ``steps`` replace each other.
+
+    Raises:
+        RequestError: a table is a value, or the other way round.
     """
-    if key in ("schedule", "measure"):
+    if key in ("schedule", "measure") and not isinstance(value, dict):
+        names = value if isinstance(value, list) else [value]
+        if any(not isinstance(name, str) for name in names):
+            raise RequestError(f"--set {key} = {value}: expected names")
         tables = settings.get(key, {})
-        value = {
-            name: tables.get(name, {}) for name in (value if isinstance(value, list) else [value])
-        }
+        tables = tables if isinstance(tables, dict) else {}
+        value = {name: tables.get(name, {}) for name in names}
     if key in ("epochs", "steps"):
         for duration in ("epochs", "steps"):
             settings.pop(duration, None)

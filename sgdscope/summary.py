@@ -8,11 +8,13 @@ from rich.table import Table
 
 from sgdscope import intervals, palette
 from sgdscope.results import Results
-from sgdscope.views import View, telling_eps
+from sgdscope.views import View
 
 LOSS = "loss"
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
 WIDE = 100  # characters that the table takes at most with bands; without them about 80
+
+Column = tuple[float | None, pd.DataFrame]  # of an attack its eps, and the rows
 
 
 def table(results: Results, *, width: int = WIDE) -> Table:
@@ -23,40 +25,43 @@ def table(results: Results, *, width: int = WIDE) -> Table:
         width: characters there are; the bands are left out where ``WIDE`` would not fit.
     """
     view = View(results)
-    columns = _columns(view)
+    panels = {panel: _columns(view, panel) for panel in view.panels}
+    names = dict.fromkeys(name for columns in panels.values() for name in columns if name != LOSS)
+    names |= {LOSS: None} if panels else {}
+    alone = next(iter(panels.values())) if len(panels) == 1 else {}
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("schedule", overflow="ellipsis", no_wrap=True)
-    for name in ["batch", *columns]:
-        grid.add_column(name, justify="right", no_wrap=True)
+    for name in ["batch", *names]:
+        grid.add_column(f"{name} {_eps(alone, name)}".rstrip(), justify="right", no_wrap=True)
     grid.add_column("runs", no_wrap=True)
-    for panel, within in view.by_panel(view.runs) if view.panels else []:
-        if len(view.panels) > 1:
-            grid.add_row(f"[bold]{escape(panel)}[/]")
-        for line, own in view.by_line(within):
+    for panel, columns in panels.items():
+        if not alone:
+            said = [f"eps {eps}" if (eps := _eps(columns, name)) else "" for name in names]
+            grid.add_row(f"[bold]{escape(panel)}[/]", "", *said)
+        for line, own in view.by_line(view.runs[view.runs["panel"] == panel]):
             for i, (size, runs) in enumerate(own.groupby("batch_size")):
-                cells = [
-                    _cell(name, rows, runs, bands=width >= WIDE) for name, rows in columns.items()
-                ]
-                said = "" if i else escape(line.label)
-                grid.add_row(said, str(size), *cells, _statuses(runs))
+                cells = [_cell(columns, name, runs, bands=width >= WIDE) for name in names]
+                grid.add_row("" if i else escape(line.label), str(size), *cells, _statuses(runs))
     return grid
 
 
-def _columns(view: View) -> dict[str, pd.DataFrame]:
-    """Headers, and the rows of the measures worth a column."""
-    columns = {"test": view.at_end("test_accuracy")}
-    for attack in view.main_attacks[:ATTACKS]:
-        rows = view.at_end(attack)
-        eps = telling_eps(rows)
-        columns[f"{palette.short(attack)} {eps:g}"] = rows[rows["eps"] == eps]
-    columns["λ₁"] = view.at_end("top_eigenvalue")
-    columns = {name: rows for name, rows in columns.items() if not rows.empty}
-    if not view.runs.empty:
-        columns[LOSS] = view.runs.assign(value=view.runs["final_train_loss"])
-    return columns
+def _columns(view: View, panel: str) -> dict[str, Column]:
+    """By header: the measures of a panel that are worth a column."""
+    columns: dict[str, Column] = {
+        "test" if measure == "test_accuracy" else palette.short(measure): (eps, rows)
+        for measure, eps, rows in view.headline(panel)
+        if measure not in view.main_attacks[ATTACKS:]
+    }
+    return columns | {LOSS: (None, view.runs.assign(value=view.runs["final_train_loss"]))}
 
 
-def _cell(name: str, rows: pd.DataFrame, runs: pd.DataFrame, *, bands: bool) -> str:
+def _eps(columns: dict[str, Column], name: str) -> str:
+    eps = columns[name][0] if name in columns else None
+    return "" if eps is None else f"{eps:g}"
+
+
+def _cell(columns: dict[str, Column], name: str, runs: pd.DataFrame, *, bands: bool) -> str:
+    rows = columns[name][1] if name in columns else runs.iloc[:0]
     own = rows[rows["run"].isin(runs["run"])]
     if own.empty:
         return "–"

@@ -31,7 +31,7 @@ class View:
         self.lines = palette.lines(results.runs)
         runs = results.runs
         if runs.empty:
-            self.runs = self.table = self.history = pd.DataFrame()
+            self.runs, self.history, self.table = pd.DataFrame(), pd.DataFrame(), NO_ROWS
             return
         keys = {(line.schedule, line.options, line.momentum): line.key for line in self.lines}
         settings = zip(runs["schedule"], runs["schedule_options"], runs["momentum"], strict=True)
@@ -40,7 +40,9 @@ class View:
             panel=runs["model"] + " on " + runs["data"],
             reading=range(-1, -1 - len(runs), -1),
         )
-        self.table = self._joined(results.table, ["line", "panel"])
+        self.table = NO_ROWS
+        if not results.table.empty:
+            self.table = self._joined(results.table, ["line", "panel"])
         self.history = self._joined(results.history, ["line", "panel", "status"])
 
     def _joined(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -79,13 +81,13 @@ class View:
 
     @cached_property
     def along_training(self) -> list[str]:
-        """The measures that were taken at more than one epoch of some run."""
+        """The measures, but for attacks, that were taken at more than one epoch of some run."""
         if self.table.empty:
             return []
         single = self.table[self.table["eps"].isna()]
         times = single.groupby(["measure", "run"])["epoch"].nunique()
         several = set(times[times > 1].index.get_level_values("measure"))
-        return [measure for measure in self.measures if measure in several]
+        return [name for name in self.measures if name in several and name not in self.attacks]
 
     def followed(self, panel: str) -> dict[str, float | None]:
         """What was asked of a panel's runs while they trained; of an attack the telling eps."""
@@ -124,8 +126,19 @@ class View:
         """A measure's rows at the end of training (at one eps, where it has several)."""
         rows = self._ends.get(measure)
         if rows is None:
-            return self.table.iloc[:0] if "eps" in self.table else NO_ROWS
+            return self.table.iloc[:0]
         return rows if eps is None else rows[rows["eps"] == eps]
+
+    def headline(self, panel: str) -> Iterator[tuple[str, float | None, pd.DataFrame]]:
+        """What a summary shows of a panel: measures, of attacks the telling eps, and their rows."""
+        for measure in ("test_accuracy", *self.main_attacks, "top_eigenvalue"):
+            rows = self.at_end(measure)
+            rows, eps = rows[rows["panel"] == panel], None
+            if measure in self.attacks and not rows.empty:
+                eps = telling_eps(rows)
+                rows = rows[rows["eps"] == eps]
+            if not rows.empty:
+                yield measure, eps, rows
 
     def chance(self, panel: str) -> float | None:
         """The accuracy of guessing, where some run reported it."""

@@ -161,6 +161,21 @@ def test_c_and_d_are_contradicted_the_other_way():
     assert answers(found, "d-momentum-robustness") == {"contradicted"}
 
 
+def test_each_learning_rate_has_a_verdict_of_its_own():
+    momenta = [("fixed", 0.0), ("fixed", 0.9)]
+    slow = made(lines=momenta, curvature=lambda run, loss: 10 * (1 - run.momentum / 2))
+    fast = [
+        one.model_copy(update={"run": one.run.model_copy(
+            update={"schedule_options": {"learning_rate": 0.1}})})
+        for one in made(lines=momenta, curvature=lambda run, loss: 10 * (1 + run.momentum))
+    ]  # fmt: skip
+    found = judged(Results.collect([*slow, *fast]), "c-momentum-curvature", says="at most")
+    assert {verdict.line: verdict.verdict for verdict in found} == {
+        "fixed, learning_rate=0.01, m = 0, 0.9": "supported",
+        "fixed, learning_rate=0.1, m = 0, 0.9": "contradicted",
+    }
+
+
 def test_c_and_d_are_inconclusive_at_two_batch_sizes():
     found = results(lines=ALL_LINES, sizes=[64, 128], noise=0.05)
     assert answers(found, "c-momentum-curvature", says="at most batch sizes") == {"inconclusive"}

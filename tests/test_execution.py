@@ -127,7 +127,7 @@ def test_a_failing_measure_spares_the_others_and_is_redone(make_run):
         measures("train_loss") | {"constant": Constant()},
     )
     assert mended.result.status == "done"
-    assert heard == ["epoch", "epoch", "train_loss"]
+    assert heard == ["epoch", "epoch", "train_loss", "constant"]
     assert mended.weights == first.weights
     assert mended.result.history == first.result.history
     straight, _ = carry_out(Task(run), measures("train_loss"))

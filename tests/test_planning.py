@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from sgdscope import palette, planning
 from sgdscope.cli import app
+from sgdscope.registry import MEASURES
 from sgdscope.study import Study
 
 
@@ -55,6 +56,26 @@ def test_plan_on_the_command_line_runs_nothing(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "about" in done.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", list(MEASURES))
+def test_every_measure_can_be_planned_for(name):
+    options = {"eps": [0.1]} if "eps" in MEASURES[name].model_fields else {}
+    options |= {"steps": 2} if "steps" in MEASURES[name].model_fields else {}
+    overrides = {"measure": {name: options}, "batch_size": 256, "seed": 0}
+    overrides["schedule"] = {"fixed": {"learning_rate": 0.05}}
+    (cost,) = planning.plan(Study.load("quick", overrides=overrides), device="cpu").costs
+    assert cost.measuring > 0
+
+
+def test_runs_that_lack_measures_alone_are_said_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    invoke = CliRunner().invoke
+    words = ["run", "quick", "--out", "there", "--set", "batch_size=64", "--set", "epochs=1"]
+    words += ["--set", "schedule=fixed", "--set", "train_size=64"]
+    assert invoke(app, [*words, "--set", "measure=test_accuracy"]).exit_code == 0
+    more = [*words, "--set", "measure=test_accuracy,train_loss", "--plan"]
+    assert "2 of them lack measures alone" in invoke(app, more).output
 
 
 def test_finished_runs_are_not_counted_and_durations_are_kept_apart(tmp_path):

@@ -34,7 +34,7 @@ def test_a_study_survives_the_deaths_of_nodes(cluster, tmp_path):
             self.further, self.killed = set(), 0
             self.node = cluster.add_node(num_cpus=2)
 
-        def begin(self, tasks, *, measures):
+        def begin(self, tasks):
             pass
 
         def tell(self, message):

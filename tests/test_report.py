@@ -227,9 +227,10 @@ def test_nothing_finished(tmp_path: Path) -> None:
 
 
 def test_only_failures(tmp_path: Path) -> None:
-    folder = synthetic.study(tmp_path, batch_sizes=[64], seeds=1, lines=[("fixed", 0.0)], fail=True)
+    settings = {"batch_sizes": [64, 128], "seeds": 1, "lines": [("fixed", 0.0)]}
+    folder = synthetic.study(tmp_path, fail=True, **settings)
     page = Page(report.write(folder).read_text(encoding="utf-8"))
-    assert "1 run failed" in page.text
+    assert "2 runs failed" in page.text
     assert "MemoryError" in page.text
 
 

@@ -79,7 +79,7 @@ class Watcher:
     def __init__(self, stop_after: int | None = None):
         self.tasks, self.outcomes, self.stop_after = None, 0, stop_after
 
-    def begin(self, tasks, *, measures):
+    def begin(self, tasks):
         self.tasks = tasks
 
     def tell(self, message):
@@ -255,10 +255,29 @@ def test_two_processes_do_not_share_a_folder(folder, study_file):
 
 
 def test_what_a_killed_process_left_half_written_goes(folder, study_file):
-    victim = StudyFolder(folder).run_file(Study.load(study_file).runs[0].id, ".result.json.1.tmp")
+    name = ".result.json.999999999.tmp"
+    victim = StudyFolder(folder).run_file(Study.load(study_file).runs[0].id, name)
     victim.write_text("half of")
     sgdscope.run(Study.load(study_file), out=folder)
     assert not victim.exists()
+
+
+@pytest.mark.parametrize("step", ["_write_result", "_forget"])
+def test_new_arrays_count_once_their_result_is_there(folder, study_file, monkeypatch, step):
+    home, run_id = StudyFolder(folder), Study.load(study_file).runs[0].id
+    result, files = home.trained(run_id)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as now:
+        now.setattr(StudyFolder, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            home.save(Outcome(result, files["weights.safetensors"], b"new arrays"))
+    _, there = home.trained(run_id)
+    old = files["arrays.safetensors"]
+    assert there["arrays.safetensors"] == (old if step == "_write_result" else b"new arrays")
+    assert not home.run_file(run_id, "replaced.safetensors").exists()
 
 
 def test_a_full_disk_stops_the_study_and_keeps_what_is_there(study_file, tmp_path, monkeypatch):

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from sgdscope.errors import RequestError
@@ -109,6 +111,26 @@ def test_the_small_budget_keeps_updates_and_learning_rates(name):
 
     assert progress(small) <= progress(full)
     assert max(small.batch_size) * 16 <= max(full.batch_size)
+
+
+def test_what_is_said_of_a_shorter_miniature_holds():
+    small = Study.load(PAPER[0], budget="small", overrides={"epochs": 5})
+    first = small.description.splitlines()[0]
+    assert "learning rates and lr·N/B as in full" in first
+    assert "epochs = 5" in first
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"train_size": [100, 200]}, "train_size = [100, 200]: expected one whole number"),
+        ({"batch_size": "big"}, "batch_size = big: expected a multiple of the factor 64"),
+        ({"schedule": [{"a": 1}]}, "schedule = [{'a': 1}]: expected names"),
+    ],
+)
+def test_a_budget_refuses_what_it_cannot_divide(overrides, message):
+    with pytest.raises(RequestError, match=re.escape(message)):
+        Study.load("paper/fashion-m1", budget="small", overrides=overrides)
 
 
 def test_a_studies_parts_take_a_budget_and_overrides_each():

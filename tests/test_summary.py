@@ -35,6 +35,8 @@ def test_fits_in_a_terminal(tmp_path: Path) -> None:
         batch_sizes=[64, 16384],
     )
     text = printed(Results.load(folder.path))
+    (panel,) = (line for line in text.splitlines() if line.startswith("stdcnn on fashion_mnist"))
+    assert panel.split()[3:] == ["eps", "0.05", "eps", "0.05"]
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 100
 

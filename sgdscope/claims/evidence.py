@@ -107,7 +107,7 @@ class Evidence:
         self.when = when  # END or EQUAL of ``verdicts``
         self.lost_too = lost_too  # whether collapsed runs count in trends
         self._curves: dict[Quantity, pd.DataFrame] = {}
-        self._samples: dict[tuple[Quantity, str, str], Sample | None] = {}
+        self._samples: dict[tuple[Quantity, str, tuple[str, ...]], Sample | None] = {}
 
     @cached_property
     def robustness(self) -> list[Quantity]:
@@ -166,7 +166,7 @@ class Evidence:
         by_batch: bool = False,
     ) -> Iterator[Sample]:
         """The sample, unless the quantity was not measured there."""
-        key = quantity, panel, name
+        key = quantity, panel, tuple(line.key for line in lines)
         if key not in self._samples:
             self._samples[key] = self._made(quantity, panel, lines, name, by_batch=by_batch)
         if (sample := self._samples[key]) is not None:
@@ -219,7 +219,7 @@ class Evidence:
                 f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
             )
         groups = taken.groupby("batch_size") if by_batch else [(None, taken)]
-        parts = [progress.at_equal_loss(group)[0] for _, group in groups]
+        parts = [progress.at_equal_loss(group) for _, group in groups]
         chosen = pd.concat(parts) if parts else taken.iloc[:0]
         if chosen.empty:
             return chosen, "no two runs share a training loss at which both were measured"
@@ -235,4 +235,4 @@ def _of(rows: pd.DataFrame, panel: str, lines: list[Line]) -> pd.DataFrame:
 
 def _family_name(lines: list[Line]) -> str:
     momenta = ", ".join(f"{line.momentum:g}" for line in lines)
-    return f"{lines[0].schedule}, m = {momenta}"
+    return f"{lines[0].name}, m = {momenta}"

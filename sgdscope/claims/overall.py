@@ -55,7 +55,7 @@ def in_most_cases(
     ]
     quantity = usable[0].quantity
     made = usable[0].verdict(statement, judging.majority(effects, expected, unit=quantity.unit))
-    lines = ", ".join(dict.fromkeys(sample.line for sample in usable))
+    lines = "; ".join(dict.fromkeys(sample.line for sample in usable))
     yield replace(
         made,
         model=ALL,

@@ -11,7 +11,7 @@ def at_end(taken: pd.DataFrame) -> pd.DataFrame:
     return taken[taken["epoch"] == taken.groupby("run")["epoch"].transform("max")]
 
 
-def at_equal_loss(taken: pd.DataFrame) -> tuple[pd.DataFrame, float | None]:
+def at_equal_loss(taken: pd.DataFrame) -> pd.DataFrame:
     """One row a run, interpolated where its loss first falls through a common value.
 
     The common loss is the one that the most runs pass between two measurements; of those, the
@@ -21,25 +21,25 @@ def at_equal_loss(taken: pd.DataFrame) -> tuple[pd.DataFrame, float | None]:
         taken: as ``trajectories`` gives them.
 
     Returns:
-        The runs that pass it, with interpolated ``value`` and the later epoch's ``rate``, and the
-        common loss (None where no two runs share one).
+        The runs that pass it, with interpolated ``value`` and the later epoch's ``rate``; none
+        where no two share a loss.
     """
     windows = taken.groupby("run")["loss"].agg(["min", "max", "count"])
     windows = windows[windows["count"] > 1]
     if len(windows) < 2:
-        return taken.iloc[:0], None
+        return taken.iloc[:0]
     held = [
         int(((windows["min"] <= loss) & (loss <= windows["max"])).sum()) for loss in windows["min"]
     ]
     common = float(windows["min"][np.array(held) == max(held)].min())
     if max(held) < 2:
-        return taken.iloc[:0], None
+        return taken.iloc[:0]
     passing = [
         row
         for run, curve in taken.sort_values("epoch").groupby("run", sort=False)
         if run in windows.index and (row := _passing(curve, common)) is not None
     ]
-    return pd.DataFrame(passing, columns=taken.columns), common
+    return pd.DataFrame(passing, columns=taken.columns)
 
 
 def _passing(curve: pd.DataFrame, common: float) -> pd.Series | None:

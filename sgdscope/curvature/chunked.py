@@ -78,7 +78,7 @@ class Chunked(ABC):
         self.size, self.examples, self.products = sum(self._lengths), len(inputs), 0
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
         self._graphs: dict[int, Any] = {}  # by the chunk's first example
-        self.memory = _default_memory(self.device) if memory is None else memory
+        self.memory = default_memory(self.device) if memory is None else memory
         per_example = self._bytes_per_example()
         largest = LARGEST_CHUNK if self.device.type == "cpu" else self.examples
         most = chunk or min(max(1, self.memory // CHUNKS // per_example), largest)
@@ -184,5 +184,6 @@ class Chunked(ABC):
         return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
 
 
-def _default_memory(device: torch.device) -> int:
+def default_memory(device: torch.device) -> int:
+    """Bytes of graphs that a matrix keeps between products, if not told otherwise."""
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MEMORY

@@ -67,6 +67,14 @@ class Measure(BaseModel, ABC):
         """The measure to take before the end; a cheaper one where that is asked for."""
         return self
 
+    def work(self, data: Dataset) -> int:
+        """How many images it looks at; its time goes with them. By default it may be any."""
+        return len(data.train) + len(data.test)
+
+    def brief(self, examples: int) -> Self:
+        """The measure on so few examples, to see how long it takes."""
+        return self
+
     @abstractmethod
     def read(self, subject: Subject) -> list[Reading]:
         """Measure. The network is left as it was found."""

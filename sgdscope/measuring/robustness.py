@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -14,7 +14,7 @@ from sgdscope import attacks
 from sgdscope.attacks import Attacked, Evidence
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
-from sgdscope.data import Images
+from sgdscope.data import Dataset, Images
 from sgdscope.measuring.base import Count, Measure, Reading, Several, Subject
 from sgdscope.registry import MEASURES
 
@@ -23,7 +23,21 @@ Positive = Annotated[float, Field(gt=0)]
 SHOWN = 8  # adversarial examples kept to look at, for each eps
 
 
-class AttackAccuracy(Measure):
+class _OnTest(Measure):
+    """A measure on the first ``examples`` test images; None: all."""
+
+    examples: Count | None = None
+
+    def work(self, data: Dataset) -> int:
+        """Those of the test images."""
+        return len(data.test[: self.examples])
+
+    def brief(self, examples: int) -> Self:
+        """The same on fewer images."""
+        return self.model_copy(update={"examples": examples})
+
+
+class AttackAccuracy(_OnTest):
     """Share of test points still right under an attack, one reading an eps.
 
     A new attack is a subclass with a ``name`` and ``attack``, registered under that name.
@@ -34,11 +48,15 @@ class AttackAccuracy(Measure):
     eps: Annotated[list[Radius], Field(min_length=1), Several]
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
-    examples: Count | None = None  # so many test points, the first ones; all of them by default
     along_examples: Count | None = None  # so many of them on the way; as many by default
 
     @model_validator(mode="after")
-    def _in_pixels(self) -> Self:
+    def _sound(self) -> Self:
+        if self.examples and self.along_examples and self.along_examples > self.examples:
+            raise ValueError(
+                f"along_examples = {self.along_examples}: expected at most examples = "
+                f"{self.examples}, for the same points are compared at the end"
+            )
         if self.norm == "linf" and max(self.eps) > 1:
             raise ValueError(
                 f"eps = {max(self.eps):g}: expected at most 1, for pixels lie in [0, 1]; "
@@ -159,7 +177,7 @@ class StrongAccuracy(AttackAccuracy):
 
     name = "strong_accuracy"
 
-    loss: Loss = "margin"  # of the gradient looked at beside the attacks
+    loss: Literal["margin"] = "margin"  # of the gradient looked at beside the attacks
     steps: Count = 100
     queries: Count = 1000
 
@@ -192,13 +210,13 @@ class RobustnessArea(PgdAccuracy):
 
 
 @MEASURES.add("median_eps")
-class MedianEps(Measure):
+class MedianEps(_OnTest):
     """Smallest eps that fools half of the test points, by bisection with BIM at every point."""
 
     norm: Norm = "linf"
     rounds: Count = 10
     steps: Count = 20
-    examples: Count | None = 1000  # so many test points, the first ones
+    examples: Count | None = 1000
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading; the median lies between ``holds`` and the value."""

@@ -4,15 +4,20 @@ All are of the mean cross-entropy over the first so many training images, evalua
 augmentation.
 """
 
+from typing import Self
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from sgdscope import curvature
 from sgdscope.curvature import Eigenvalues, Hessian, InputHessian, Sharpness
+from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.measuring.base import Count, Measure, Reading, Subject
 from sgdscope.registry import MEASURES
+
+ENOUGH = 12  # products by which λ₁ of a trained network has converged
 
 
 class _OnTraining(Measure):
@@ -25,12 +30,24 @@ class _OnTraining(Measure):
         images = subject.data.train[: self.examples]
         return images.inputs(), images.labels
 
+    def work(self, data: Dataset) -> int:
+        """Those of the training images."""
+        return len(data.train[: self.examples])
+
+    def brief(self, examples: int) -> Self:
+        """The same on fewer images."""
+        return self.model_copy(update={"examples": examples})
+
 
 class _Eigenvalue(_OnTraining):
     """One end of a spectrum."""
 
     tolerance: float = Field(1e-3, gt=0)  # largest error accepted, relative to the value
     max_products: Count = 100
+
+    def brief(self, examples: int) -> Self:
+        """With the products that a trained network takes; one hardly trained takes more."""
+        return super().brief(examples).model_copy(update={"max_products": ENOUGH})
 
 
 @MEASURES.add("top_eigenvalue")
@@ -193,6 +210,14 @@ class BatchSharpness(_OnTraining):
     examples: Count | None = None  # None: as many as the batches hold
     batch_size: Count | None = None  # None: the run's, to be set against 2/lr
     batches: int = Field(20, ge=2)
+
+    def work(self, data: Dataset) -> int:
+        """In batches."""
+        return self.batches
+
+    def brief(self, examples: int) -> Self:
+        """With two batches, which are to be whole."""
+        return self.model_copy(update={"examples": None, "batches": 2})
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with its standard error over batches."""

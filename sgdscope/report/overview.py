@@ -77,18 +77,13 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
         return tiles
     spent = sum(sum(result.seconds.values()) for result in finished)
     tiles.append(markup.tile(palette.duration(spent), "of computing", "summed over runs"))
-    for measure in ("test_accuracy", *view.main_attacks):
-        rows = view.at_end(measure)
-        eps = None
-        if measure != "test_accuracy":
-            eps = views.telling_eps(rows)
-            rows = view.at_end(measure, eps=eps)
+    panels = view.panels
+    for measure, eps, rows in view.headline(panels[0]) if len(panels) == 1 else []:
         rows = rows[(rows["status"] == "done") & rows["value"].notna()]
-        if len(rows):
+        if palette.is_accuracy(measure) and len(rows):
             best = rows.sort_values("value").to_dict("records")[-1]
-            name = f"best {_short(measure)}" + (f", eps {eps:g}" if eps is not None else "")
             note = f"{best['schedule']}, m = {best['momentum']:g}, batch {best['batch_size']}"
-            tiles.append(markup.tile(f"{best['value']:.3f}", name, note))
+            tiles.append(markup.tile(f"{best['value']:.3f}", f"best {_short(measure, eps)}", note))
     sharp = views.good(view.at_end("top_eigenvalue"))
     if len(sharp):
         span = f"{markup.number(sharp.min())} – {markup.number(sharp.max())}"
@@ -96,8 +91,9 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
     return tiles
 
 
-def _short(measure: str) -> str:
-    return palette.label(measure).replace("Test", "test")
+def _short(measure: str, eps: float | None) -> str:
+    name = palette.label(measure).replace("Test", "test")
+    return name if eps is None else f"{name}, eps {eps:g}"
 
 
 def _mishaps(finished: Sequence[Result]) -> str:
@@ -193,21 +189,11 @@ def _followed(line: Line, columns: Sequence[pd.DataFrame], sizes: Sequence[int])
 
 def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
     """What to follow from the smallest to the largest batch, attacks at the panel's own eps."""
-
-    def own(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows["panel"] == panel]
-
-    columns = {"test accuracy": own(view.at_end("test_accuracy"))}
-    for name in view.main_attacks:
-        rows = own(view.at_end(name))
-        if not rows.empty:
-            eps = views.telling_eps(rows)
-            columns[f"{palette.label(name)}, eps {eps:g}"] = own(view.at_end(name, eps=eps))
-    columns["λ₁"] = own(view.at_end("top_eigenvalue"))
-    runs = own(view.runs)
+    columns = {_short(measure, eps): rows for measure, eps, rows in view.headline(panel)}
+    runs = view.runs[view.runs["panel"] == panel]
     columns["loss while training"] = runs.assign(value=runs["final_train_loss"])
     columns["lr · steps"] = runs.assign(value=runs["lr_steps"])
-    return {name: rows for name, rows in columns.items() if not rows.empty}
+    return columns
 
 
 def _trend(rows: pd.DataFrame, line: Line, sizes: Sequence[int]) -> str:

@@ -16,6 +16,8 @@ RUN_COLUMNS += ["noise_scale", "final_train_loss", "seconds"]
 MAIN = ("test_accuracy", "top_eigenvalue")  # beside attacks: first columns, cards of their own
 NOT_EVIDENCE = {
     *RUN_COLUMNS,
+    "train_size",
+    "precision",
     "epoch",
     "measure",
     "eps",
