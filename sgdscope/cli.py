@@ -208,6 +208,7 @@ def judge(
     from sgdscope import claims
     from sgdscope.claims import record
     from sgdscope.claims.markdown import markdown
+    from sgdscope.claims.verdicts import MARKS
     from sgdscope.files import write_text
 
     with _complaints():
@@ -224,8 +225,7 @@ def judge(
         if not verdicts:
             console.print("no claim can be tested: no finished run measured what one is about")
         console.print(record.table(verdicts))
-        if any(verdict.doubtful for verdict in verdicts):
-            console.print("! most readings it rests on are flagged: see the page, Read first")
+        console.print(MARKS, style="dim")
         console.print(
             f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True
         )

@@ -37,6 +37,10 @@ def answers(*arguments, **options) -> set[str]:
     return {verdict.verdict for verdict in verdicts}
 
 
+def less_accurate(run, loss):
+    return 0.98 if run.schedule == "constant-ratio" else 0.98 - 0.01 * doublings(run)
+
+
 def falling(run, loss):
     return 0.6 if run.schedule == "constant-ratio" else 0.6 - 0.03 * doublings(run)
 
@@ -45,7 +49,7 @@ def falling(run, loss):
 
 
 def test_a_is_supported_where_only_lr_over_bs_is_flat():
-    found = results(lines=THREE, robust=falling)
+    found = results(lines=THREE, robust=falling, accuracy=less_accurate)
     assert answers(found, "a-ratio") == {"supported"}
     (slope,) = judged(found, "a-ratio", says="PGD accuracy at eps 0.1 falls with batch size: "
                       "stdcnn on mnist under fixed")  # fmt: skip
@@ -70,14 +74,14 @@ def test_a_is_contradicted_where_it_is_the_other_way_round():
         accuracy=lambda run, loss: 0.98 - 0.02 * doublings(run),
         curvature=lambda run, loss: 5 * 1.4 ** doublings(run),
     )
-    assert answers(found, "a-ratio", says="falls") == {"contradicted"}
+    assert answers(found, "a-ratio", says="PGD accuracy at eps 0.1 falls") == {"contradicted"}
     assert answers(found, "a-ratio", says="Test accuracy barely") == {"contradicted"}
     assert answers(found, "a-ratio", says="λ₁ barely") == {"contradicted"}
 
 
 def test_a_flat_benchmark_contradicts_that_it_falls():
     found = results(lines=[BENCHMARK], noise=0.001)
-    assert answers(found, "a-ratio", says="falls") == {"contradicted"}
+    assert answers(found, "a-ratio", says="PGD accuracy at eps 0.1 falls") == {"contradicted"}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_c_and_d_are_supported_where_momentum_does_what_the_paper_says():
     found = results(
         lines=ALL_LINES, curvature=lambda run, loss: 10 * (1 - run.momentum / 2),
         robust=lambda run, loss: 0.4 + 0.1 * run.momentum * (run.schedule == "fixed"),
-        panels=PANELS,
+        accuracy=lambda run, loss: 0.9 + 0.05 * run.momentum, panels=PANELS,
     )  # fmt: skip
     assert answers(found, "c-momentum-curvature") == {"supported"}
     assert answers(found, "d-momentum-robustness") == {"supported"}
@@ -161,13 +165,50 @@ def test_c_and_d_are_contradicted_the_other_way():
     assert answers(found, "d-momentum-robustness") == {"contradicted"}
 
 
+MOMENTA = [("fixed", 0.0), ("fixed", 0.9)]
+
+
+def test_an_effect_of_momentum_too_small_to_count_is_none():
+    found = results(lines=MOMENTA, robust=lambda run, loss: 0.4 + 0.01 * run.momentum, noise=0.0005)
+    (verdict,) = judged(found, "d-momentum-robustness", says="raises PGD")
+    assert verdict.verdict == "contradicted"
+    assert "by more than 2 points, in 0 of 6 cases" in verdict.reason
+
+
+def test_a_schedule_that_lost_its_momenta_is_no_case():
+    def status(run):
+        ratio = run.schedule == "constant-ratio"
+        return "collapsed" if ratio and run.momentum else "done"
+
+    found = results(lines=[*MOMENTA, RATIO, ("constant-ratio", 0.9)], panels=PANELS, status=status,
+                    curvature=lambda run, loss: 10 * (1 - run.momentum / 2))  # fmt: skip
+    (overall,) = judged(found, "c-momentum-curvature", says="in most cases")
+    assert overall.verdict == "supported"
+    assert "constant-ratio" not in overall.line
+    assert "12 of 12 cases" in overall.reason
+
+
+def test_that_momentum_plays_no_part_is_not_shown_where_it_lost_every_run_of_a_batch_size():
+    lines = [RATIO, ("constant-ratio", 0.9)]
+    whole = results(lines=lines, noise=0.0005)
+    (kept,) = judged(whole, "d-momentum-robustness", says="does not change PGD")
+    assert kept.verdict == "supported"
+
+    def status(run):
+        return "collapsed" if (run.momentum, run.batch_size) == (0.9, 2048) else "done"
+
+    part = results(lines=lines, noise=0.0005, status=status)
+    (gone,) = judged(part, "d-momentum-robustness", says="does not change PGD")
+    assert gone.verdict == "inconclusive"
+    assert "every run of 2048 at m = 0.9 is lost" in gone.reason
+
+
 def test_each_learning_rate_has_a_verdict_of_its_own():
-    momenta = [("fixed", 0.0), ("fixed", 0.9)]
-    slow = made(lines=momenta, curvature=lambda run, loss: 10 * (1 - run.momentum / 2))
+    slow = made(lines=MOMENTA, curvature=lambda run, loss: 10 * (1 - run.momentum / 2))
     fast = [
         one.model_copy(update={"run": one.run.model_copy(
             update={"schedule_options": {"learning_rate": 0.1}})})
-        for one in made(lines=momenta, curvature=lambda run, loss: 10 * (1 + run.momentum))
+        for one in made(lines=MOMENTA, curvature=lambda run, loss: 10 * (1 + run.momentum))
     ]  # fmt: skip
     found = judged(Results.collect([*slow, *fast]), "c-momentum-curvature", says="at most")
     assert {verdict.line: verdict.verdict for verdict in found} == {
@@ -228,6 +269,17 @@ def test_the_edge_of_stability_caps_curvature():
         assert "too far from it" in verdict.reason
 
 
+def test_one_run_near_its_limit_does_not_show_a_cap():
+    def mostly_far(run, loss):
+        limit = 2 * (1 + run.momentum) / run.rate(1)
+        return (0.8 if (run.batch_size, run.seed) == (64, 0) else 0.2) * limit
+
+    found = results(lines=[RATIO], curvature=mostly_far, noise=0.0)
+    (verdict,) = judged(found, "edge-of-stability", says="capped")
+    assert verdict.verdict == "inconclusive"
+    assert "1 of 12 runs are within 0.5 to 1.1 of it and 0 beyond" in verdict.reason
+
+
 # Traps
 
 
@@ -244,9 +296,17 @@ def test_a_floor_that_most_runs_sit_at_hides_a_trend():
     def steep(run, loss):
         return {64: 0.3, 128: 0.1}.get(run.batch_size, 0.0)
 
-    (verdict,) = judged(results(lines=[BENCHMARK], robust=steep), "a-ratio")
+    (verdict,) = judged(results(lines=[BENCHMARK], robust=steep), "a-ratio", says="PGD")
     assert not verdict.informative
-    assert "10 of 12 runs are at the floor (0%) or chance level (10%), ± 1%" in verdict.reason
+    assert "8 of 12 runs are at the floor (0%), ± 1%" in verdict.reason
+
+
+def test_an_accuracy_that_falls_through_chance_to_the_floor_tells():
+    def steep(run, loss):
+        return {64: 0.3, 128: 0.2, 256: 0.1, 512: 0.1}.get(run.batch_size, 0.0)
+
+    (verdict,) = judged(results(lines=[BENCHMARK], robust=steep), "a-ratio", says="PGD")
+    assert verdict.verdict == "supported"
 
 
 def test_a_value_on_no_logarithmic_scale_leaves_no_trend():
@@ -267,11 +327,11 @@ def test_lost_runs_are_left_out_of_trends_unless_asked_for():
         lines=[BENCHMARK], status=status, accuracy=lambda run, loss: 0.9,
         robust=lambda run, loss: 0.1 if run.batch_size == 1024 else 0.2 - 0.02 * doublings(run),
     )  # fmt: skip
-    (without,) = judged(found, "a-ratio")
+    (without,) = judged(found, "a-ratio", says="PGD")
     assert (without.runs, without.left_out) == (8, 4)
     assert without.value == pytest.approx(-2.0, abs=0.2)
     assert "4 more diverged, collapsed or failed" in without.reason
-    (with_them,) = judged(found, "a-ratio", lost_too=True)
+    (with_them,) = judged(found, "a-ratio", says="PGD", lost_too=True)
     assert (with_them.runs, with_them.left_out) == (10, 2)
     assert with_them.value < -2.1
 
@@ -292,10 +352,10 @@ def test_sameness_is_not_shown_where_every_run_of_a_batch_size_is_lost():
 def test_flagged_readings_are_counted_and_said():
     found = results(lines=[BENCHMARK], robust=falling)
     attacked = found.table["measure"] == "pgd_accuracy"
-    (before,) = judged(found, "a-ratio")
+    (before,) = judged(found, "a-ratio", says="PGD")
     assert (before.flagged, before.doubtful) == (0, False)
     found.table.loc[attacked & (found.table["batch_size"] < 1024), "flags"] = "weak"
-    (after,) = judged(found, "a-ratio")
+    (after,) = judged(found, "a-ratio", says="PGD")
     assert (after.flagged, after.runs, after.doubtful) == (8, 12, True)
     assert after.value == before.value
     assert "8 of 12 readings flagged" in after.reason
@@ -328,11 +388,17 @@ def test_what_follows_from_progress_alone_vanishes_at_equal_loss():
 
 
 LASTING = {
-    "a-ratio": {"lines": THREE, "robust": falling, "curvature": lambda run, loss: 10.0},
+    "a-ratio": {
+        "lines": THREE,
+        "robust": falling,
+        "accuracy": less_accurate,
+        "curvature": lambda run, loss: 10.0,
+    },
     "b-curvature": {"lines": [LR], "robust": lambda run, loss: 0.3 + 0.02 * doublings(run)},
     "c-momentum-curvature": {"curvature": lambda run, loss: 10 * (1 - run.momentum / 2)},
     "d-momentum-robustness": {
-        "robust": lambda run, loss: 0.4 + 0.1 * run.momentum * (run.schedule == "fixed")
+        "robust": lambda run, loss: 0.4 + 0.1 * run.momentum * (run.schedule == "fixed"),
+        "accuracy": lambda run, loss: 0.9 + 0.05 * run.momentum,
     },
     "yao-2018": {"lines": [BENCHMARK], "robust": falling},
     "kaur-2022": {"lines": [RATIO], "curvature": lambda run, loss: 200 / 2 ** doublings(run)},
@@ -357,7 +423,9 @@ def test_b_may_hold_at_the_end_and_not_at_equal_loss():
 
 
 def test_without_measurements_along_training_equal_loss_says_what_to_ask_for():
-    (verdict,) = judged(results(lines=[BENCHMARK]), "a-ratio", when="equal training loss")
+    (verdict,) = judged(
+        results(lines=[BENCHMARK]), "a-ratio", says="PGD", when="equal training loss"
+    )
     assert verdict.verdict == "inconclusive"
     assert "set every = N or at = [N, …] under [measure.pgd_accuracy]" in verdict.reason
 
@@ -367,8 +435,9 @@ def test_batch_sizes_that_share_no_loss_with_the_rest_are_not_compared():
         return 2.3 if run.batch_size == 2048 else slower(run, epoch)
 
     found = results(lines=[BENCHMARK], loss=stuck, robust=by_progress, every=1, epochs=12)
-    (verdict,) = judged(found, "a-ratio", when="equal training loss")
-    assert verdict.runs == 10
+    (verdict,) = judged(found, "a-ratio", says="PGD", when="equal training loss")
+    assert (verdict.runs, verdict.left_out) == (10, 2)
+    assert "2 more do not pass that loss" in verdict.reason
 
 
 def test_a_value_along_training_on_a_subset_is_compared_with_that_on_the_same_at_the_end():
@@ -378,9 +447,13 @@ def test_a_value_along_training_on_a_subset_is_compared_with_that_on_the_same_at
     shifted = table.assign(along_value=table["value"].where(last))
     shifted.loc[last, "value"] += 0.3
     moved = Results(shifted, found.runs, found.history)
-    equal = [judged(one, "a-ratio", when="equal training loss")[0] for one in (found, moved)]
+    equal = [
+        judged(one, "a-ratio", says="PGD", when="equal training loss")[0] for one in (found, moved)
+    ]
     assert equal[0].value == equal[1].value
-    assert judged(found, "a-ratio")[0].value == pytest.approx(judged(moved, "a-ratio")[0].value)
+    assert judged(found, "a-ratio", says="PGD")[0].value == pytest.approx(
+        judged(moved, "a-ratio", says="PGD")[0].value
+    )
 
 
 # For a reader

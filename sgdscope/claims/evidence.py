@@ -27,8 +27,9 @@ class Sample:
     line: str
     when: str
     rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), rate
-    left_out: int  # runs that diverged, collapsed or failed
-    lost_sizes: tuple[int, ...]  # batch sizes of which no run trained properly
+    lost: int  # runs that diverged, collapsed or failed
+    unmatched: int  # runs that do not pass the common training loss
+    gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
     flagged: int  # rows whose value carries a flag or did not converge
     missing: str = ""  # why there are no rows
     floor: str = ""  # why the rows carry no information
@@ -55,8 +56,9 @@ class Sample:
 
     @property
     def _aside(self) -> str:
-        lost = "more diverged, collapsed or failed"
-        notes = [f"{self.left_out} {lost}"] if self.left_out else []
+        notes = [f"{self.lost} more diverged, collapsed or failed"] if self.lost else []
+        if self.unmatched:
+            notes.append(f"{self.unmatched} more do not pass that loss")
         if self.flagged:
             notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
         return f" ({'; '.join(notes)})" if notes else ""
@@ -85,7 +87,7 @@ class Sample:
             informative=finding.informative,
             runs=len(self.rows),
             seeds=self.rows["seed"].nunique(),
-            left_out=self.left_out,
+            left_out=self.lost + self.unmatched,
             flagged=self.flagged,
             figure=self._curves if self.when == EQUAL else figure or self.quantity.figure,
         )
@@ -186,15 +188,21 @@ class Evidence:
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
         sound = scaled[np.isfinite(scaled["value"])]
         lost = ~runs["status"].isin(kept)
-        gone = lost.groupby(runs["batch_size"]).all()
+        places = lost.groupby([runs["batch_size"], runs["momentum"]]).all()
+        several = len(lines) > 1
+        gone = [
+            f"{size} at m = {momentum:g}" if several else f"{size}"
+            for size, momentum in places.index[places]
+        ]
         return Sample(
             quantity=quantity,
             panel=(str(runs["model"].iloc[0]), str(runs["data"].iloc[0])),
             line=name,
             when=self.when,
             rows=sound,
-            left_out=int(lost.sum() + chosen["value"].isna().sum()),
-            lost_sizes=tuple(int(size) for size in gone.index[gone]),
+            lost=int(lost.sum() + chosen["value"].isna().sum()),
+            unmatched=0 if missing else good["run"].nunique() - chosen["run"].nunique(),
+            gone=tuple(gone),
             flagged=int(doubtful(sound).sum()),
             missing=missing,
             floor=floor,

@@ -12,11 +12,13 @@ import pandas as pd
 
 from sgdscope.claims import trends
 from sgdscope.claims.evidence import Sample
+from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.trends import Estimate
 from sgdscope.claims.verdicts import Answer, Finding, lacking
 
 Direction = Literal["falls", "rises"]
 MANY = 100  # seeds that nobody will train
+DECIDE = 6  # cases, if all agree: of five, the interval of the share reaches below one half
 RANKED = 6  # runs; of five, chance alone decided in 13 of 100 simulated studies
 
 
@@ -47,12 +49,15 @@ def barely_varies(sample: Sample) -> Finding:
         return short
     found, margin = slope(sample), sample.quantity.margin
     made = _trend(sample, found, _equivalence(found, margin), distance=_gap(found, margin))
-    if made.answer == "supported" and sample.lost_sizes:
-        sizes = ", ".join(map(str, sample.lost_sizes))
-        return replace(
-            made, answer="inconclusive", reason=f"{made.reason}, but every run of {sizes} is lost"
-        )
-    return made
+    return _unless_lost(made, sample)
+
+
+def _unless_lost(made: Finding, sample: Sample) -> Finding:
+    """Sameness is not shown where every run of some kind is lost."""
+    if made.answer != "supported" or not sample.gone:
+        return made
+    reason = f"{made.reason}, but every run of {', '.join(sample.gone)} is lost"
+    return replace(made, answer="inconclusive", reason=reason)
 
 
 def varies(sample: Sample) -> Finding:
@@ -84,12 +89,13 @@ def momentum_effects(sample: Sample) -> pd.DataFrame:
     """Change of a family's value from its smallest to its largest momentum.
 
     With more than two momenta it follows from the least-squares line through them. One row for
-    each batch size and seed that has two or more: ``batch_size``, ``seed``, ``effect``.
+    each batch size and seed that has both ends: ``batch_size``, ``seed``, ``effect``.
     """
     found = []
-    span = sample.rows["momentum"].max() - sample.rows["momentum"].min()
+    ends = {sample.rows["momentum"].min(), sample.rows["momentum"].max()}
+    span = max(ends) - min(ends)
     for (size, seed), group in sample.rows.groupby(["batch_size", "seed"]):
-        if group["momentum"].nunique() > 1:
+        if span and ends <= set(group["momentum"]):
             steepness = np.polyfit(group["momentum"], group["value"], 1)[0]
             found.append((size, seed, steepness * span))
     return pd.DataFrame(found, columns=["batch_size", "seed", "effect"])
@@ -100,23 +106,24 @@ def mostly(sample: Sample, expected: Direction) -> Finding:
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
     effects = momentum_effects(sample).groupby("batch_size")["effect"].mean()
-    return majority(effects.tolist(), expected, unit=sample.quantity.unit)
+    return majority(effects.tolist(), expected, quantity=sample.quantity)
 
 
-def majority(effects: Sequence[float], expected: Direction, *, unit: str) -> Finding:
-    """Whether most effects have the expected sign; no effect at all is none of it."""
+def majority(effects: Sequence[float], expected: Direction, *, quantity: Quantity) -> Finding:
+    """Whether most effects have the expected sign and count; one within the margin does not."""
     if not effects:
         return lacking("no two runs differ in momentum alone")
     sign = -1 if expected == "falls" else 1
-    agreeing = sum(sign * effect > 0 for effect in effects)
+    margin, unit = quantity.difference_margin, quantity.unit
+    agreeing = sum(sign * effect > margin for effect in effects)
     found = trends.share(agreeing, len(effects))
     word = "lower" if expected == "falls" else "higher"
     reason = (
-        f"{word} with larger momentum in {agreeing} of {len(effects)} cases "
-        f"(95% interval of the share {found.low:.2f} to {found.high:.2f}), "
-        f"by {float(np.median(effects)):+.2g} {unit} in the middle"
+        f"{word} with larger momentum, by more than {margin:g} {unit}, in {agreeing} of "
+        f"{len(effects)} cases (95% interval of the share {found.low:.2f} to {found.high:.2f}); "
+        f"{float(np.median(effects)):+.2g} {unit} in the middle"
     )
-    if found.low <= 0.5 <= found.high:
+    if agreeing in (0, len(effects)) and len(effects) < DECIDE:
         reason += "; six cases that agree would decide it"
     return Finding(
         side(found, 0.5),
@@ -124,6 +131,7 @@ def majority(effects: Sequence[float], expected: Direction, *, unit: str) -> Fin
         statistic=f"share of cases that are {word}",
         unit="share",
         estimate=found,
+        margin=margin,
     )
 
 
@@ -140,7 +148,7 @@ def no_difference(sample: Sample) -> Finding:
     reason = f"{_course(found, margin)} with momentum: {interval(found, unit)} in the mean"
     if answer == "inconclusive":
         reason += _wanted(found, _gap(found, margin), effects["seed"].nunique())
-    return Finding(
+    made = Finding(
         answer,
         reason,
         statistic="mean change from smallest to largest momentum",
@@ -148,6 +156,7 @@ def no_difference(sample: Sample) -> Finding:
         estimate=found,
         margin=margin,
     )
+    return _unless_lost(made, sample)
 
 
 def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding:

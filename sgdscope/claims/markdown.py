@@ -11,8 +11,9 @@ from sgdscope.claims.verdicts import LEGEND, Verdict
 from sgdscope.registry import CLAIMS
 
 READING = (
-    "In brackets the 95 % interval; ? without a number was not tested. An attack is shown at its "
-    "largest eps that tells runs apart; `claims.json` has every eps and every reason."
+    "In brackets the 95 % interval, not corrected for the number of verdicts; ? without a number "
+    "was not tested; ✗ is also a trend that may go either way, but by less than counts. An attack "
+    "is shown at its largest eps that tells runs apart; `claims.json` has every eps and reason."
 )
 
 
@@ -63,4 +64,4 @@ def _answer(verdict: Verdict) -> str:
     if not verdict.informative or verdict.value is None:
         return verdict.sign
     number = f"{verdict.value:+.2g} ({verdict.low:+.2g} to {verdict.high:+.2g})".replace("-", "−")
-    return f"{verdict.sign} {number}{' !' * verdict.doubtful}"
+    return f"{verdict.sign} {number} {verdict.marks}".rstrip()

@@ -45,16 +45,14 @@ def in_most_cases(
     samples: Sequence[Sample], expected: Direction, *, statement: str
 ) -> Iterator[Verdict]:
     """Whether larger momentum moves a quantity so in most cases over all panels and schedules."""
-    usable = [sample for sample in samples if sample.enough(sizes=2, runs=4) is None]
+    enough = [sample for sample in samples if sample.enough(sizes=2, runs=4) is None]
+    moved = [(sample, judging.momentum_effects(sample)) for sample in enough]
+    usable = [sample for sample, effects in moved if len(effects)]
     if len(usable) < 2:
         return
-    effects = [
-        effect
-        for sample in usable
-        for effect in judging.momentum_effects(sample).groupby("batch_size")["effect"].mean()
-    ]
-    quantity = usable[0].quantity
-    made = usable[0].verdict(statement, judging.majority(effects, expected, unit=quantity.unit))
+    cases = [mean for _, found in moved for mean in found.groupby("batch_size")["effect"].mean()]
+    finding = judging.majority(cases, expected, quantity=usable[0].quantity)
+    made = usable[0].verdict(statement, finding)
     lines = "; ".join(dict.fromkeys(sample.line for sample in usable))
     yield replace(
         made,
@@ -63,6 +61,6 @@ def in_most_cases(
         line=lines,
         runs=sum(len(sample.rows) for sample in usable),
         seeds=max(sample.rows["seed"].nunique() for sample in usable),
-        left_out=sum(sample.left_out for sample in usable),
+        left_out=sum(sample.lost + sample.unmatched for sample in usable),
         flagged=sum(sample.flagged for sample in usable),
     )

@@ -103,9 +103,8 @@ def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str
     if quantity.eps is None or values.empty:
         return ""
     levels = {"the floor": 0.0} | ({} if chance is None else {"chance level": chance})
-    near = pd.DataFrame({name: (values - x).abs() <= FLOOR for name, x in levels.items()})
-    count = int(near.any(axis=1).sum())
-    if count <= len(values) / 2:
-        return ""
-    where = " or ".join(f"{name} ({x:.0%})" for name, x in levels.items() if near[name].any())
-    return f"{count} of {len(values)} runs are at {where}, ± {FLOOR:.0%}"
+    for name, level in levels.items():
+        count = int(((values - level).abs() <= FLOOR).sum())
+        if count > len(values) / 2:
+            return f"{count} of {len(values)} runs are at {name} ({level:.0%}), ± {FLOOR:.0%}"
+    return ""

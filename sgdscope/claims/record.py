@@ -25,8 +25,8 @@ def as_json(verdicts: Sequence[Verdict]) -> str:
 def table(verdicts: Sequence[Verdict]) -> Table:
     """One row a claim, panel, line and measure, both moments side by side.
 
-    Of an attack's eps, the row shows the largest at which most runs are not at a floor. "!" says
-    that most of its readings are flagged. What could not be tested at either moment is counted.
+    Of an attack's eps, the row shows the largest at which most runs are not at a floor. What could
+    not be tested at either moment is counted.
     """
     grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     grid.add_column("claim", overflow="fold", ratio=1)
@@ -77,5 +77,4 @@ def _number(verdict: Verdict) -> str:
 def _answer(verdict: Verdict | None) -> str:
     if verdict is None:
         return "–"
-    doubt = " [bold]![/]" if verdict.informative and verdict.doubtful else ""
-    return f"[{COLOURS[verdict.verdict]}]{verdict.word}[/]{doubt}"
+    return f"[{COLOURS[verdict.verdict]}]{verdict.word}[/] [bold]{verdict.marks}[/]"

@@ -47,7 +47,7 @@ def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     low, high = _interval(drawn @ centred / spread) * _widening(free)
     by_seed = _slope_by_seed(x, y, seeds) - value
     if by_seed.size:
-        lower, higher = _interval(by_seed)
+        lower, higher = _interval(by_seed) * _widening(len(np.unique(seeds)) - 1)
         low, high = min(low, lower), max(high, higher)
     return Estimate(value, value + low, value + high)
 
@@ -78,7 +78,7 @@ def mean(values: FloatArray, seeds: IntArray) -> Estimate:
     if weights.size:
         count = len(np.unique(seeds))
         by_seed = (weights @ values / weights.sum(1) - value) * np.sqrt(count / (count - 1))
-        lower, higher = _interval(by_seed)
+        lower, higher = _interval(by_seed) * _widening(count - 1)
         low, high = min(low, lower), max(high, higher)
     return Estimate(value, value + low, value + high)
 

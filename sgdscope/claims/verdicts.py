@@ -13,9 +13,13 @@ END = "end of training"
 EQUAL = "equal training loss"
 MOMENTS = (END, EQUAL)
 SIGNS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
+MARKS = (
+    "! most of its readings are flagged; * runs are left out, for they are lost or do not pass "
+    "that loss; ¹ one seed."
+)
 LEGEND = (
     "✓ supported, ✗ contradicted, ? inconclusive, – no information. Above at the end of training, "
-    "below at equal training loss; ! most of its readings are flagged."
+    f"below at equal training loss. {MARKS}"
 )
 
 
@@ -79,6 +83,13 @@ class Verdict:
     def doubtful(self) -> bool:
         """Whether most of the readings that it rests on are flagged."""
         return 2 * self.flagged > self.runs
+
+    @property
+    def marks(self) -> str:
+        """What to know beside a number, as the legend has it."""
+        if self.value is None or not self.informative:
+            return ""
+        return "!" * self.doubtful + "*" * bool(self.left_out) + "¹" * (self.seeds == 1)
 
     @property
     def tells(self) -> bool:

@@ -46,7 +46,7 @@ def _cell(moments: Moments, drawn: Collection[str]) -> str:
 def _chip(verdict: Verdict, drawn: Collection[str]) -> str:
     text = verdict.sign
     if verdict.value is not None and verdict.informative:
-        text += f" {verdict.value:+.2g}".replace("-", "−") + " !" * verdict.doubtful
+        text += f" {verdict.value:+.2g} {verdict.marks}".replace("-", "−").rstrip()
     title = escape(f"{verdict.when}: {verdict.word}; {verdict.reason}")
     kind = verdict.verdict if verdict.tells else "untold"
     tag, link = "span", ""
