@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
 from sgdscope import intervals, palette
+from sgdscope.palette import Line
 from sgdscope.results import Results
 from sgdscope.views import View
 
@@ -33,16 +36,24 @@ def table(results: Results, *, width: int = WIDE) -> Table:
     grid.add_column("schedule", overflow="ellipsis", no_wrap=True)
     for name in ["batch", *names]:
         grid.add_column(f"{name} {_eps(alone, name)}".rstrip(), justify="right", no_wrap=True)
-    grid.add_column("runs", no_wrap=True)
+    grid.add_column("runs")
     for panel, columns in panels.items():
         if not alone:
             said = [f"eps {eps}" if (eps := _eps(columns, name)) else "" for name in names]
-            grid.add_row(f"[bold]{escape(panel)}[/]", "", *said)
-        for line, own in view.by_line(view.runs[view.runs["panel"] == panel]):
+            grid.add_row(f"[bold]{escape(panel.replace(' on ', ' '))}[/]", "", *said)
+        lines = dict(view.by_line(view.runs[view.runs["panel"] == panel]))
+        for line, own in lines.items():
+            label = _label(line, lines)
             for i, (size, runs) in enumerate(own.groupby("batch_size")):
                 cells = [_cell(columns, name, runs, bands=width >= WIDE) for name in names]
-                grid.add_row("" if i else escape(line.label), str(size), *cells, _statuses(runs))
+                grid.add_row("" if i else escape(label), str(size), *cells, _statuses(runs))
     return grid
+
+
+def _label(line: Line, lines: Iterable[Line]) -> str:
+    """A line's label, without options that tell it from no other of these."""
+    alike = [one for one in lines if (one.schedule, one.momentum) == (line.schedule, line.momentum)]
+    return line.label if len(alike) > 1 else f"{line.schedule}, m = {line.momentum:g}"
 
 
 def _columns(view: View, panel: str) -> dict[str, Column]:
@@ -86,7 +97,9 @@ def _statuses(runs: pd.DataFrame) -> str:
     counts = runs["status"].value_counts()
     colours = {"done": "", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}
     words = [
-        f"[{colour}]{counts[status]} {status}[/]" if colour else f"{counts[status]}"
+        f"[{colour}]{counts[status]}\N{NO-BREAK SPACE}{status}[/]"
+        if colour
+        else f"{counts[status]}"
         for status, colour in colours.items()
         if status in counts
     ]

@@ -116,6 +116,15 @@ def test_a_run_that_answers_one_class_is_collapsed(make_run):
     assert outcome.result.measurements[0].evidence["most_predicted"] == 1
 
 
+@pytest.mark.parametrize(("others", "status"), [(1, "collapsed"), (3, "done")])
+def test_a_few_other_answers_in_200_save_no_run(make_run, monkeypatch, others, status):
+    answers = torch.zeros(200, 10)
+    answers[:others, 1] = 1.0
+    monkeypatch.setattr("sgdscope.measuring.fit.logits", lambda *_: answers)
+    outcome, _ = carry_out(Task(make_run(steps=1)), {"constant": Constant()})
+    assert outcome.result.status == status
+
+
 def test_a_failing_measure_spares_the_others_and_is_redone(make_run):
     run = make_run(batch_size=16, schedule_options={"learning_rate": 0.1})
     first, _ = carry_out(Task(run), {"broken": Broken(), "constant": Constant()})
