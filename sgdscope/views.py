@@ -156,9 +156,15 @@ class View:
         parts = dict(list(rows.groupby("panel", sort=False)))
         return [(panel, parts[panel]) for panel in self.panels if panel in parts]
 
-    def lost(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The diverged and collapsed runs: with a value where ``rows`` have one, else without."""
+    def lost(self, rows: pd.DataFrame, *, above: float | None = None) -> pd.DataFrame:
+        """The diverged and collapsed runs: with a value where ``rows`` have one, else without.
+
+        Values below ``above``, such as a collapsed run's λ₁ of nearly zero, go without too, rather
+        than stretch a logarithmic axis over empty decades.
+        """
         valued = rows[rows["status"].isin(LOST)]
+        if above is not None:
+            valued = valued.assign(value=valued["value"].where(valued["value"] >= above))
         runs = self.runs[self.runs["status"].isin(LOST)]
         without = runs[~runs["run"].isin(valued["run"])]
         without = without[without["panel"].isin(rows["panel"])]

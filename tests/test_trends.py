@@ -41,14 +41,15 @@ def test_the_slopes_interval_holds_the_truth_as_often_as_it_says(seeds):
     assert 0.90 <= np.mean(hits) <= 0.995
 
 
-def test_the_slopes_interval_knows_of_seeds_with_slopes_of_their_own():
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_the_slopes_interval_knows_of_seeds_with_slopes_of_their_own(seeds):
     generator = np.random.default_rng(0)
-    x, names = grid(8)
+    x, names = grid(seeds)
     hits = []
     for _ in range(150):
-        own = 0.3 + generator.normal(size=8)
+        own = 0.3 + generator.normal(size=seeds)
         hits.append(covered(trends.slope(x, own[names] * (x - 8.5), names), 0.3))
-    assert np.mean(hits) >= 0.87
+    assert np.mean(hits) >= 0.91
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

@@ -82,7 +82,7 @@ def why(view: View, panel: str) -> Figure:
         _marks(view, ax, rows, floor=views.floor(rows) if log else None)
     rows = next(iter(shown.values()))
     handles = canvas.keys(view, rows) + canvas.extras(view.lost(rows), rows, chance=False)
-    canvas.legend(figure, handles, note=f"line: mean over seeds; {intervals.describe(*seeds)}")
+    canvas.legend(figure, handles, note=f"{canvas.MEANS}; {intervals.describe(*seeds)}")
     return figure
 
 
@@ -104,16 +104,9 @@ def _lines(view: View, ax: Axes, spreads: pd.DataFrame, *, dashed: bool = False)
 
 
 def _marks(view: View, ax: Axes, rows: pd.DataFrame, *, floor: float | None = None) -> None:
-    """Runs that are in no line, and values that need not be believed.
-
-    A lost run below the floor, such as a collapsed one's λ₁ of nearly zero, stands at the axis's
-    foot rather than stretch a logarithmic axis over empty decades.
-    """
+    """Runs that are in no line, and values that need not be believed."""
     middle = (len(view.lines) - 1) / 2
-    lost = view.lost(rows)
-    if floor is not None:
-        lost = lost.assign(value=lost["value"].where(lost["value"] >= floor))
-    for line, own in view.by_line(lost):
+    for line, own in view.by_line(view.lost(rows, above=floor)):
         # A little aside, in powers of two, so that one line's marks do not hide another's.
         aside = 0.07 * (int(line.key.removeprefix("line")) - middle)
         canvas.marks(ax, own, "batch_size", line.colour, shift=aside)

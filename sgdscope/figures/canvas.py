@@ -72,6 +72,7 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "sgdscope",
     "pdf.fonttype": 42,
 }
+MEANS = "line: mean over seeds, geometric on logarithmic axes"
 MARKS = {"diverged": "x", "collapsed": "v"}
 
 

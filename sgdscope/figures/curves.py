@@ -141,4 +141,4 @@ def _batch_keys(colours: dict[int, str]) -> list[Line2D]:
 
 
 def _note(seeds: list[pd.Series], rows: pd.DataFrame) -> str:
-    return f"line: mean over seeds; {intervals.describe(*seeds)}{canvas.left_out(rows)}"
+    return f"{canvas.MEANS}; {intervals.describe(*seeds)}{canvas.left_out(rows)}"

@@ -186,10 +186,11 @@ def _panel(view: View, panel: Panel, ax: Axes, sizes: list[int]) -> tuple[list[L
     for line, own in view.by_line(spreads):
         marker = palette.MARKERS[line.mark]
         canvas.banded(ax, sizes, own.set_index("batch_size"), line.colour, marker=marker)
-    lost = view.lost(rows)
+    lost = view.lost(rows, above=views.floor(rows) if log else None)
     for place, (line, own) in enumerate(view.by_line(lost)):
-        shown = own if not log else own.assign(value=float("nan"))
-        canvas.marks(ax, shown, "batch_size", line.colour, shift=0.07 * place)
+        canvas.marks(ax, own, "batch_size", line.colour, shift=0.07 * place)
+    for line, own in view.by_line(rows[rows["status"] == "done"]):
+        canvas.doubted(ax, own, "batch_size", line.colour)
     others = canvas.extras(lost, rows, chance=chance is not None)
     return canvas.keys(view, view.runs) + handles + others, spreads["seeds"]
 

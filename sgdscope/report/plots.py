@@ -84,9 +84,7 @@ def rows_against_batch(
         "title": {"text": "batch size"},
     }
     for panel, own in view.by_panel(rows):
-        lost = view.lost(own)
-        if log:
-            lost = lost.assign(value=lost["value"].where(lost["value"] >= views.floor(own)))
+        lost = view.lost(own, above=views.floor(own) if log else None)
         drawn = [*traces.dashed(view, clean[panel], "batch_size")] if panel in clean else []
         if panel in spreads:
             drawn += traces.lines(view, spreads[panel], own, "batch_size")
