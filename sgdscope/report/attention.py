@@ -15,7 +15,7 @@ from sgdscope.views import View
 MEANING = {
     "failed": "stopped with an error; nothing of them is in the figures",
     "diverged": "loss or weights became NaN or infinite; drawn as ×, in no mean or band",
-    "collapsed": "one answer for every image, which no attack changes: not robust but "
+    "collapsed": "one answer for 99 of 100 images or more, which no attack changes: not robust but "
     "untrained; drawn as ▽, in no mean or band",
 }
 
