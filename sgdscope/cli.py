@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,6 +16,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
+from sgdscope import overrides
 from sgdscope.errors import RequestError
 
 if TYPE_CHECKING:
@@ -88,11 +85,13 @@ def start(
 ) -> None:
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
-        overrides = _overrides(settings or [])
+        replaced = overrides.read(settings or [])
         from sgdscope.study import Study
 
-        loaded = Study.load(study, overrides=overrides, budget=budget)
-        out = out or _default_out(study, overrides, budget)
+        loaded = Study.load(study, overrides=replaced, budget=budget)
+        out = out or overrides.folder(study, replaced, budget=budget)
+        for line in loaded.unreached():
+            console.print(line, style="dim", highlight=False, markup=False)
         if plan:
             if engine is EngineName.ray:
                 raise RequestError("--plan --engine ray: only this machine can be probed")
@@ -263,48 +262,6 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
     }
     for name in parts[kind]:
         yield name, parts[kind].summary(name)
-
-
-def _overrides(settings: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in settings:
-        key, value = _assignment(text)
-        if key in found:
-            raise RequestError(f"--set {key}: given twice; several values are --set {key}=V,V")
-        found[key] = value
-    return found
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """Read ``key=value`` or ``key=value,value``; values as in TOML, or bare words.
-
-    Raises:
-        RequestError: there is no ``=``, or nothing on one of its sides.
-    """
-    key, equals, values = text.partition("=")
-    if not (key and equals and values):
-        raise RequestError(f"--set {text}: expected KEY=VALUE or KEY=VALUE,VALUE")
-    if values.lstrip().startswith("["):
-        return key.strip(), _value(values)
-    items = [_value(item.strip()) for item in values.split(",")]
-    return key.strip(), items if len(items) > 1 else items[0]
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _default_out(study: str, overrides: dict[str, Any], budget: str | None = None) -> Path:
-    """A folder of its own for each study, budget and set of overrides."""
-    name = re.sub(r"[^\w-]+", "-", study.removesuffix(".toml")).strip("-")
-    name += f"-{budget}" if budget else ""
-    if overrides:
-        text = json.dumps(overrides, sort_keys=True).encode()
-        name += "-" + hashlib.blake2b(text, digest_size=3).hexdigest()
-    return Path("out") / name
 
 
 @contextmanager

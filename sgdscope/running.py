@@ -75,15 +75,19 @@ def run(
         job = Job(plugins, device, checkpoint_every)
         with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
-                if isinstance(message, Outcome):
-                    folder.save(message)
-                elif isinstance(message, Checkpoint):
-                    folder.save_checkpoint(message)
+                _keep(message, folder)
                 if watcher is not None:
                     watcher.tell(message)
         results = Results.load(out)
         results.save(folder)
     return results
+
+
+def _keep(message: Message, folder: StudyFolder) -> None:
+    if isinstance(message, Outcome):
+        folder.save(message)
+    elif isinstance(message, Checkpoint):
+        folder.save_checkpoint(message)
 
 
 def missing(study: Study, folder: StudyFolder) -> list[Task]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sgdscope import budgets, studyfile
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError
 from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
 from sgdscope.runs import Momentum, Options, Positive, Precision, Run, Seed, Whole, several
+from sgdscope.validation import checked
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def _axis(value: Any) -> list[Any]:
@@ -45,7 +45,7 @@ Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_lengt
 
 def _studies(value: Any) -> Any:
     """Settings of studies, as a study's folder keeps them, as studies."""
-    return [_checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
+    return [checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
 
 
 class Study(BaseModel):
@@ -147,7 +147,7 @@ class Study(BaseModel):
             for values in itertools.product(*choices):
                 options = dict(zip(axes, values, strict=True))
                 momentum = options.pop("momentum")
-                schedule = _checked(
+                schedule = checked(
                     SCHEDULES[name], options, where=f"schedule.{name}", beside=["momentum"]
                 )
                 yield {
@@ -162,13 +162,27 @@ class Study(BaseModel):
         if self.part:
             return {k: v for part in self.part for k, v in part.measures.items()}
         return {
-            name: _checked(MEASURES[name], options, where=f"measure.{name}")
+            name: checked(MEASURES[name], options, where=f"measure.{name}")
             for name, options in self.measure.items()
         }
 
     def measures_of(self, run: Run) -> dict[str, Measure]:
         """The measures to take on one of the study's runs."""
         return self._owners[run.id].measures
+
+    def unreached(self) -> list[str]:
+        """Epochs at which measures are asked for and no run arrives, a line each."""
+        if self.part:
+            return list(dict.fromkeys(line for part in self.part for line in part.unreached()))
+        asked: defaultdict[str, list[str]] = defaultdict(list)
+        for name, measure in self.measures.items():
+            late = [str(epoch) for epoch in measure.at if epoch > (self.epochs or epoch)]
+            if late:
+                asked[", ".join(late)].append(name)
+        return [
+            f"not taken, since runs end after epoch {self.epochs}: {', '.join(names)} at {epochs}"
+            for epochs, names in asked.items()
+        ]
 
     @cached_property
     def _owners(self) -> dict[str, Study]:
@@ -188,7 +202,7 @@ class Study(BaseModel):
         for file in settings.get("plugins", []):
             Plugin.read(Path(file)).load()
         try:
-            return _checked(cls, dict(settings), where="")
+            return checked(cls, dict(settings), where="")
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
 
@@ -277,41 +291,3 @@ def _find_plugins(settings: dict[str, Any], home: Path) -> None:
     """Plugins by paths from the root, which are given by paths from ``home``."""
     if "plugins" in settings:
         settings["plugins"] = [str((home / file).resolve()) for file in _axis(settings["plugins"])]
-
-
-def _checked(
-    model: type[Model], settings: Options, *, where: str, beside: Sequence[str] = ()
-) -> Model:
-    """Build a pydantic model; its first complaint becomes one clear message.
-
-    Args:
-        model: the class.
-        settings: its fields.
-        where: the table they stand in.
-        beside: keys that may stand there too.
-    """
-    try:
-        return model(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
-        if first["type"] == "extra_forbidden":
-            raise _unknown_key(
-                str(first["loc"][0]), where, [*model.model_fields, *beside]
-            ) from None
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
-        if first["type"] == "missing":
-            raise RequestError(f"{key}: required, but not there") from None
-        if not first["loc"]:
-            raise RequestError(f"{where}: {message}" if where else message) from None
-        raise RequestError(f"{key} = {first['input']!r}: {message}") from None
-
-
-def _unknown_key(key: str, where: str, known: Sequence[str]) -> RequestError:
-    """An error for a key that is none, with what it may have been meant to be."""
-    error = unknown("key", key, known, where=where)
-    owners = [] if where else [name for name in SCHEDULES if key in SCHEDULES[name].model_fields]
-    if not owners:
-        return error
-    return RequestError(f"{error}; it is one of a schedule: schedule.{owners[0]}.{key}")

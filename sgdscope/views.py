@@ -182,10 +182,16 @@ class View:
         return first[smallest | largest].sort_values(["line", "batch_size"])
 
     def paired(self, attack: str, *, eps: float) -> pd.DataFrame:
-        """Accuracies under an attack, each with its run's λ₁ in ``top_eigenvalue``."""
-        curvature = self.at_end("top_eigenvalue")[["run", "value"]].dropna()
-        curvature = curvature.rename(columns={"value": "top_eigenvalue"})
-        return self.at_end(attack, eps=eps).merge(curvature, on="run")
+        """Accuracies under an attack, each with its run's λ₁ in ``top_eigenvalue``.
+
+        A λ₁ that is doubtful adds a flag of its own.
+        """
+        curvature = self.at_end("top_eigenvalue").dropna(subset="value")
+        flags = doubtful(curvature).map({True: "; λ₁ is doubtful", False: ""})
+        curvature = curvature.assign(top_eigenvalue=curvature["value"], doubt=flags)
+        rows = self.at_end(attack, eps=eps)
+        rows = rows.merge(curvature[["run", "top_eigenvalue", "doubt"]], on="run")
+        return rows.assign(flags=(rows["flags"].fillna("") + rows["doubt"]).str.removeprefix("; "))
 
     def by_eps(self, attack: str) -> pd.DataFrame:
         """Accuracies at every eps; those without attack stand at eps = 0."""

@@ -7,7 +7,7 @@ import pytest
 import synthetic
 from typer.testing import CliRunner
 
-from sgdscope import cli
+from sgdscope import overrides
 from sgdscope.cli import app
 
 TINY = ["--set", "batch_size=32", "--set", "seed=0", "--set", "epochs=1", "--set", "train_size=64"]
@@ -154,13 +154,13 @@ def test_list_names_what_there_is(invoke, kind, names):
     ],
 )
 def test_set_reads_values_as_toml_or_bare_words(text, value):
-    assert cli._assignment(text) == value
+    assert overrides.read([text]) == dict([value])
 
 
 def test_each_set_of_overrides_has_its_own_folder():
     folders = {
-        str(cli._default_out("paper/mnist-stdcnn", overrides))
-        for overrides in ({}, {"epochs": 2}, {"epochs": 3})
+        str(overrides.folder("paper/mnist-stdcnn", chosen, budget=None))
+        for chosen in ({}, {"epochs": 2}, {"epochs": 3})
     }
     assert len(folders) == 3
     assert "out/paper-mnist-stdcnn" in folders

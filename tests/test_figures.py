@@ -5,7 +5,7 @@ import pytest
 import synthetic
 
 from sgdscope import figures
-from sgdscope.figures import batches, canvas, curves
+from sgdscope.figures import batches, canvas, curves, radii, relation
 from sgdscope.results import Results
 from sgdscope.views import View
 
@@ -109,6 +109,26 @@ def test_a_lost_run_leaves_a_gap(results: Results) -> None:
     line = next(drawn for drawn in ax.lines if drawn.get_color() == view.lines[0].colour)
     assert list(line.get_xdata()) == [64, 256, 1024]
     assert [value == value for value in line.get_ydata()] == [False, True, True]
+
+
+def test_doubtful_values_are_ringed_whichever_of_the_two_it_is(results: Results) -> None:
+    """One run's accuracy under attack is flagged, another's λ₁ did not converge."""
+    view = View(results)
+    rows = view.paired("pgd_accuracy", eps=0.3)
+    done = rows[rows["status"] == "done"]
+    assert sorted(done["flags"].map(lambda text: "λ₁" in text)[done["flags"] != ""]) == [
+        False,
+        True,
+    ]
+    with canvas.style():
+        (ax,) = relation.to_curvature(view, "pgd_accuracy", eps=0.3).axes
+        by_eps = radii.accuracy(view, "pgd_accuracy", "stdcnn on mnist").axes
+    rings = [drawn for drawn in ax.lines if drawn.get_markersize() == 6.5]
+    assert sum(len(ring.get_xdata()) for ring in rings) == 2
+    ringed = [drawn for axes in by_eps for drawn in axes.lines if drawn.get_markersize() == 6.5]
+    flagged = [x for ring in ringed for x in ring.get_xdata()]
+    assert flagged
+    assert set(flagged) <= {0.05, 0.1, 0.3}
 
 
 def test_stability_limit_is_drawn(results: Results) -> None:

@@ -59,6 +59,16 @@ def test_set_takes_the_files_own_keys(file, overrides, count):
     assert len(Study.load(file, overrides=overrides).runs) == count
 
 
+def test_epochs_that_no_run_arrives_at_are_named():
+    short = Study.load("paper", overrides={"epochs": 12})
+    (line,) = short.unreached()
+    assert line.startswith("not taken, since runs end after epoch 12: ")
+    assert line.endswith(" at 25, 50")
+    assert "top_eigenvalue" in line
+    assert not Study.load("paper").unreached()
+    assert not Study.load("quick").unreached()
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_studies_are_valid(name):
     study = Study.load(name)

@@ -16,7 +16,7 @@ from sgdscope.views import View
 
 
 def learning(view: View, panel: str) -> Figure:
-    """Training loss (log) above, validation accuracy below, against epoch."""
+    """Loss while training (log) above, validation accuracy below, against epoch."""
     history = view.history[view.history["panel"] == panel]
     parts = list(view.by_line(history))
     figure, axes = canvas.sheet(
@@ -29,7 +29,7 @@ def learning(view: View, panel: str) -> Figure:
     )
     colours = palette.batch_colours(view.sizes)
     above, below = axes[: len(parts)], axes[len(parts) :]
-    above[0].set_ylabel("training loss")
+    above[0].set_ylabel("loss while training")
     below[0].set_ylabel("validation accuracy")
     seeds = []
     for (_, own), loss, accuracy in zip(parts, above, below, strict=True):

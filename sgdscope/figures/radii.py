@@ -26,8 +26,10 @@ def accuracy(view: View, attack: str, panel: str) -> Figure:
         for line, own in view.by_line(spreads[spreads["batch_size"] == size]):
             own = own.set_index("eps")
             canvas.banded(ax, list(own.index), own, line.colour, marker=palette.MARKERS[line.mark])
+        for line, own in view.by_line(rows[rows["batch_size"] == size]):
+            canvas.doubted(ax, own[own["status"] == "done"], "eps", line.colour)
     known = view.chance(panel) is not None
-    handles = canvas.keys(view, rows) + canvas.extras(rows.iloc[:0], rows.iloc[:0], chance=known)
+    handles = canvas.keys(view, rows) + canvas.extras(rows.iloc[:0], rows, chance=known)
     note = f"line: mean over seeds; {intervals.describe(spreads['seeds'])}{canvas.left_out(rows)}"
     canvas.legend(figure, handles, note=note)
     return figure

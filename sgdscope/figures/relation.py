@@ -30,9 +30,11 @@ def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
         canvas.accuracy_axis(ax, view.chance(panel))
         for line, own in view.by_line(within):
             _scatter(ax, line, own, view.sizes)
+            done = own[own["status"] == "done"]
+            canvas.doubted(ax, done, "top_eigenvalue", line.colour)
     known = any(view.chance(panel) is not None for panel, _ in panels)
     handles = canvas.keys(view, rows, linestyle="") + _size_keys(view.sizes)
-    handles += canvas.extras(rows, rows.iloc[:0], chance=known)
+    handles += canvas.extras(rows, rows, chance=known)
     canvas.legend(figure, handles, note="one point a run")
     return figure
 

@@ -1,0 +1,60 @@
+"""What ``--set`` says: keys of a study file, with values in their place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sgdscope.errors import RequestError
+
+
+def read(settings: Iterable[str]) -> dict[str, Any]:
+    """Values by key, of texts such as ``seed=0,1``.
+
+    Raises:
+        RequestError: a text is no such pair, or a key is given twice.
+    """
+    found: dict[str, Any] = {}
+    for text in settings:
+        key, value = _assignment(text)
+        if key in found:
+            raise RequestError(f"--set {key}: given twice; several values are --set {key}=V,V")
+        found[key] = value
+    return found
+
+
+def folder(study: str, overrides: Mapping[str, Any], *, budget: str | None) -> Path:
+    """Where results go by default: a folder of its own for each study, budget and overrides."""
+    name = re.sub(r"[^\w-]+", "-", study.removesuffix(".toml")).strip("-")
+    name += f"-{budget}" if budget else ""
+    if overrides:
+        text = json.dumps(overrides, sort_keys=True).encode()
+        name += "-" + hashlib.blake2b(text, digest_size=3).hexdigest()
+    return Path("out") / name
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Read ``key=value`` or ``key=value,value``; values as in TOML, or bare words.
+
+    Raises:
+        RequestError: there is no ``=``, or nothing on one of its sides.
+    """
+    key, equals, values = text.partition("=")
+    if not (key and equals and values):
+        raise RequestError(f"--set {text}: expected KEY=VALUE or KEY=VALUE,VALUE")
+    if values.lstrip().startswith("["):
+        return key.strip(), _value(values)
+    items = [_value(item.strip()) for item in values.split(",")]
+    return key.strip(), items if len(items) > 1 else items[0]
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
