@@ -13,7 +13,7 @@ from typing import Any
 from sgdscope import studyfile
 from sgdscope.errors import RequestError, unknown
 from sgdscope.registry import DATA, SCHEDULES
-from sgdscope.runs import Options
+from sgdscope.settings import Options
 
 
 def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, Any]) -> None:

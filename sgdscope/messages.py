@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sgdscope.result import Result
-from sgdscope.runs import Options, Run
+from sgdscope.runs import Run
+from sgdscope.settings import Options
 
 
 @dataclass(frozen=True)

@@ -3,36 +3,20 @@
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from sgdscope.registry import SCHEDULES
+from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole
 
-Whole = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Options = dict[str, Any]
 Precision = Literal["float32", "bf16"]
-
-
-def several(value: Any) -> list[Any]:
-    """One value or a list of different ones, as a list.
-
-    Raises:
-        ValueError: one of them stands there twice.
-    """
-    values = value if isinstance(value, list) else [value]
-    if repeated := [v for i, v in enumerate(values) if v in values[:i]]:
-        raise ValueError(f"{repeated[0]!r} stands there twice")
-    return values
 
 
 class Run(BaseModel):
     """One network trained once. Two runs with equal settings are the same run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = STRICT
 
     model: str
     data: str

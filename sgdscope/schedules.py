@@ -3,17 +3,16 @@
 from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from sgdscope.registry import SCHEDULES
-
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from sgdscope.settings import STRICT, Positive, Whole
 
 
 class Schedule(BaseModel, ABC):
     """A learning-rate schedule; its fields are what a study file may set."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = STRICT
 
     per_batch: ClassVar[tuple[str, ...]] = ()  # options that multiply the batch size
 
@@ -26,7 +25,7 @@ class Schedule(BaseModel, ABC):
 class Fixed(Schedule):
     """One learning rate for every batch size and epoch (the paper's LR)."""
 
-    learning_rate: Rate = 0.01
+    learning_rate: Positive = 0.01
 
     def rate(self, *, batch_size: int, epoch: int) -> float:
         """The learning rate itself."""
@@ -39,7 +38,7 @@ class ConstantRatio(Schedule):
 
     per_batch = ("ratio",)
 
-    ratio: Rate = 0.00015625
+    ratio: Positive = 0.00015625
 
     def rate(self, *, batch_size: int, epoch: int) -> float:
         """Ratio × batch size."""
@@ -50,9 +49,9 @@ class ConstantRatio(Schedule):
 class StepDecay(Schedule):
     """Learning rate multiplied by a factor every few epochs (the paper's Benchmark)."""
 
-    learning_rate: Rate = 0.01
+    learning_rate: Positive = 0.01
     factor: Annotated[float, Field(gt=0, le=1)] = 0.5
-    every: Annotated[int, Field(ge=1)] = 5
+    every: Whole = 5
 
     def rate(self, *, batch_size: int, epoch: int) -> float:
         """Learning rate × factor, once for each ``every`` epochs that have passed."""

@@ -9,14 +9,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from sgdscope import budgets, studyfile
 from sgdscope.errors import RequestError
 from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
-from sgdscope.runs import Momentum, Options, Positive, Precision, Run, Seed, Whole, several
-from sgdscope.validation import checked
+from sgdscope.runs import Precision, Run
+from sgdscope.settings import (
+    STRICT,
+    Momentum,
+    Options,
+    Positive,
+    Seed,
+    Whole,
+    checked,
+    several,
+)
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
@@ -56,7 +65,7 @@ class Study(BaseModel):
     others has their runs, each with the measures of its own ``part``, and no axes.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = STRICT
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""

@@ -9,7 +9,7 @@ PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
     {"registry", "plugins", "streams", "capture", "precision", "chunks"},
-    {"validation", "overrides"},
+    {"settings", "overrides"},
     {"schedules"},
     {"runs"},
     {"cohorts"},

@@ -437,6 +437,28 @@ def test_bad_eps_is_refused(eps):
         fgsm(linear(), images(2), torch.tensor([0, 0]), eps=eps)
 
 
+@pytest.mark.parametrize(
+    ("attack", "count"),
+    [(pgd, "steps"), (pgd, "restarts"), (bim, "steps"), (apgd, "steps"), (apgd, "restarts"),
+     (apgd_targeted, "classes"), (square, "queries"), (strong, "queries")],
+)  # fmt: skip
+def test_nothing_to_do_is_refused(attack, count):
+    with pytest.raises(RequestError, match=f"{count} = 0; expected a whole number from 1"):
+        attack(curved(), images(2), torch.tensor([0, 0]), eps=[0.1], **{count: 0})
+
+
+@pytest.mark.parametrize("attack", [fgsm, pgd, apgd])
+def test_the_dlr_loss_compares_three_classes_or_four(attack):
+    labels, other = torch.tensor([0, 0]), torch.tensor([1, 1])
+    for classes, targets, needed in ((2, None, 3), (3, other, 4)):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(36, classes)).eval()
+        with pytest.raises(
+            RequestError, match=f"has {classes} classes; expected at least {needed}"
+        ):
+            attack(network, torch.zeros(2, 1, 6, 6), labels, eps=[0.1], loss="dlr", targets=targets)
+    attack(network, torch.zeros(2, 1, 6, 6), labels, eps=[0.1], loss="dlr")
+
+
 @pytest.mark.parametrize("attack", [fgsm, pgd, apgd])
 @pytest.mark.parametrize(
     ("wrong", "message"),

@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -275,6 +276,11 @@ def test_the_papers_stdcnn_on_mnist_has_seven_lines_of_six_batch_sizes():
         ({"train_size": 9999}, "train_size = 9999: expected at most 1297"),
         ({"measure.fgsm_accuracy.eps": [-0.1]}, "eps.* = -0.1: .*greater than or equal to 0"),
         ({"measure.fgsm_accuracy.eps": []}, r"eps = \[\]"),
+        (
+            {"measure.fgsm_accuracy.eps": [math.inf], "measure.fgsm_accuracy.norm": "l2"},
+            "eps.* = inf: .*finite",
+        ),
+        ({"measure.top_eigenvalue.tolerance": math.inf}, "tolerance = inf: .*finite"),
         ({"schedule": []}, "schedule = {}: .*at least 1"),
     ],
 )

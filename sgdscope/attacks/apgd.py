@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import NORMS, Attacked, Norm, Points, Tries, spread
+from sgdscope.attacks.points import Attacked, Norm, Points, Tries, spread
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
-from sgdscope.errors import unknown
 
 MOMENTUM = 0.75  # α of Algorithm 1
 ENOUGH = 0.75  # ρ: the share of steps since the last check that must have raised the loss
@@ -54,8 +54,7 @@ class Adaptive:
     give_up: bool = True
 
     def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise unknown("norm", self.norm, NORMS)
+        check_tactic(norm=self.norm, loss=self.loss, steps=self.steps)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack (Algorithm 1 of the paper, all points at once)."""
@@ -143,8 +142,7 @@ class Targeted:
     give_up: bool = True
 
     def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise unknown("norm", self.norm, NORMS)
+        check_tactic(norm=self.norm, steps=self.steps, classes=self.classes)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack; any wrong answer counts."""
@@ -191,6 +189,7 @@ def apgd(
 
     There are ``steps`` from each of ``restarts`` random starts, each on what the ones before left.
     """
+    check_tactic(restarts=restarts)
     tactics: dict[str, Tactic] = {
         f"apgd {start}": Adaptive(steps, loss, norm, seed, start, give_up)
         for start in range(restarts)

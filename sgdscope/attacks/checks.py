@@ -8,13 +8,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sgdscope.errors import RequestError
+from sgdscope.attacks.losses import LOSSES
+from sgdscope.attacks.points import NORMS
+from sgdscope.errors import RequestError, unknown
 
 
 def check(
-    model: nn.Module, inputs: Tensor, labels: Tensor, *, targets: Tensor | None = None
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    targets: Tensor | None = None,
+    loss: str = "margin",
 ) -> None:
-    """Model, inputs and labels are such that an attack means something.
+    """Model, inputs, labels and loss are such that an attack means something.
 
     Raises:
         RequestError: says which of them is not, and what was expected.
@@ -37,6 +44,12 @@ def check(
                 f"{name} lie in {int(chosen.min())} … {int(chosen.max())}; expected "
                 f"0 … {classes - 1}, the model's {classes} classes"
             )
+    needed = 2 if loss != "dlr" else 3 if targets is None else 4
+    if classes < needed:
+        raise RequestError(
+            f"the model has {classes} classes; expected at least {needed}, which the dlr loss "
+            "compares; margin takes two"
+        )
 
 
 def check_eps(eps: Sequence[float]) -> None:
@@ -52,6 +65,21 @@ def check_eps(eps: Sequence[float]) -> None:
     for radius in eps:
         if not (math.isfinite(radius) and radius >= 0):
             raise RequestError(f"eps = {radius}; expected a finite number, 0 or larger")
+
+
+def check_tactic(*, norm: str = "linf", loss: str = "margin", **counts: int) -> None:
+    """A ball and a loss that there are, and a whole number from 1 of each thing counted.
+
+    Raises:
+        RequestError: says which is not.
+    """
+    if norm not in NORMS:
+        raise unknown("norm", norm, NORMS)
+    if loss not in LOSSES:
+        raise unknown("loss", loss, LOSSES)
+    for name, count in counts.items():
+        if count < 1:
+            raise RequestError(f"{name} = {count}; expected a whole number from 1")
 
 
 def _check_mode(model: nn.Module) -> None:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import NORMS, Attacked, Norm, Points, Tries
+from sgdscope.attacks.points import Attacked, Norm, Points, Tries
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
-from sgdscope.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Leap:
     norm: Norm = "linf"
 
     def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise unknown("norm", self.norm, NORMS)
+        check_tactic(norm=self.norm)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack."""
@@ -48,10 +47,7 @@ class Walk:
     give_up: bool = True
 
     def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise unknown("norm", self.norm, NORMS)
-        if self.loss not in LOSSES:
-            raise unknown("loss", self.loss, LOSSES)
+        check_tactic(norm=self.norm, loss=self.loss, steps=self.steps)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack; the logits of each gradient tell whom the step before has fooled."""
@@ -140,6 +136,7 @@ def pgd(
     There are ``steps`` from each start, of ``step_size`` · eps each. Without ``random_start`` they
     begin at the point itself; with it there are ``restarts``, each on what the ones before left.
     """
+    check_tactic(restarts=restarts)
     starts = range(restarts) if random_start else (None,)
     tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}
     for start in starts:

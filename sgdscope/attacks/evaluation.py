@@ -8,11 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from sgdscope.attacks.checks import check, check_eps
+from sgdscope.attacks.checks import check, check_eps, check_tactic
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Points, Tries
 from sgdscope.attacks.victim import Victim, frozen
-from sgdscope.errors import unknown
 
 
 class Tactic(Protocol):
@@ -51,10 +50,9 @@ def evaluate(
     Raises:
         RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
-    check(model, inputs, labels, targets=targets)
     check_eps(eps)
-    if loss not in LOSSES:
-        raise unknown("loss", loss, LOSSES)
+    check_tactic(loss=loss)
+    check(model, inputs, labels, targets=targets, loss=loss)
     victim = Victim(model, inputs.device)
     found: dict[float, Attacked] = {}
     with frozen(model):

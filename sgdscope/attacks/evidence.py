@@ -39,7 +39,7 @@ class Evidence:
     noise_beats: int  # points that noise fools and the attack does not
     weaker_fooled: float  # share that one step with the margin loss fools
     weaker_beats: int  # points that one step with the margin loss fools and the attack does not
-    black_box_beats: int | None  # points that only Square fools; none where it was not run
+    black_box_beats: int | None  # points that only Square fools, here or at a smaller eps
     probabilities: bool  # outputs look like probabilities, not logits
     randomised: bool  # two passes over the same points differ
 

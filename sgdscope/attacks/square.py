@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sgdscope import streams
 from sgdscope.attacks import ball
+from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.points import Attacked, Points, Tries, spread
 from sgdscope.attacks.reach import Reach
@@ -30,6 +31,9 @@ class Search:
     queries: int = 1000
     seed: int = 0
     give_up: bool = True
+
+    def __post_init__(self) -> None:
+        check_tactic(queries=self.queries)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack; a point's squares depend on its index and the seed alone."""

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
-from sgdscope.runs import several
-
-Count = Annotated[int, Field(ge=1)]
-Several = BeforeValidator(several)
+from sgdscope.settings import STRICT, Several, Whole
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,10 @@ class Reading:
 class Measure(BaseModel, ABC):
     """Something to read off a network; the fields are its options in a study file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = STRICT
 
-    every: Count | None = None  # taken after every so many epochs too, not only at the end
-    at: Annotated[list[Count], Several] = []  # taken after these epochs too
+    every: Whole | None = None  # taken after every so many epochs too, not only at the end
+    at: Annotated[list[Whole], Several] = []  # taken after these epochs too
 
     @property
     def along(self) -> bool:

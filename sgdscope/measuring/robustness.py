@@ -15,18 +15,17 @@ from sgdscope.attacks import Attacked, Evidence
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Dataset, Images
-from sgdscope.measuring.base import Count, Measure, Reading, Several, Subject
+from sgdscope.measuring.base import Measure, Reading, Subject
 from sgdscope.registry import MEASURES
+from sgdscope.settings import Positive, Radius, Several, Whole
 
-Radius = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 SHOWN = 8  # adversarial examples kept to look at, for each eps
 
 
 class _OnTest(Measure):
     """A measure on the first ``examples`` test images; None: all."""
 
-    examples: Count | None = None
+    examples: Whole | None = None
 
     def work(self, data: Dataset) -> int:
         """Those of the test images."""
@@ -48,7 +47,7 @@ class AttackAccuracy(_OnTest):
     eps: Annotated[list[Radius], Field(min_length=1), Several]
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
-    along_examples: Count | None = None  # so many of them on the way; as many by default
+    along_examples: Whole | None = None  # so many of them on the way; as many by default
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -132,10 +131,10 @@ class PgdAccuracy(AttackAccuracy):
 
     name = "pgd_accuracy"
 
-    steps: Count = 40
+    steps: Whole = 40
     step_size: Positive = 1 / 15  # multiple of eps
     random_start: bool = True
-    restarts: Count = 1
+    restarts: Whole = 1
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
         """One result an eps."""
@@ -160,8 +159,8 @@ class ApgdAccuracy(AttackAccuracy):
 
     name = "apgd_accuracy"
 
-    steps: Count = 100
-    restarts: Count = 1
+    steps: Whole = 100
+    restarts: Whole = 1
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
         """One result an eps."""
@@ -178,8 +177,8 @@ class StrongAccuracy(AttackAccuracy):
     name = "strong_accuracy"
 
     loss: Literal["margin"] = "margin"  # of the gradient looked at beside the attacks
-    steps: Count = 100
-    queries: Count = 1000
+    steps: Whole = 100
+    queries: Whole = 1000
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
         """One result an eps."""
@@ -214,9 +213,9 @@ class MedianEps(_OnTest):
     """Smallest eps that fools half of the test points, by bisection with BIM at every point."""
 
     norm: Norm = "linf"
-    rounds: Count = 10
-    steps: Count = 20
-    examples: Count | None = 1000
+    rounds: Whole = 10
+    steps: Whole = 20
+    examples: Whole | None = 1000
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading; the median lies between ``holds`` and the value."""

@@ -14,8 +14,9 @@ from sgdscope import curvature
 from sgdscope.curvature import Eigenvalues, Hessian, InputHessian, Sharpness
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
-from sgdscope.measuring.base import Count, Measure, Reading, Subject
+from sgdscope.measuring.base import Measure, Reading, Subject
 from sgdscope.registry import MEASURES
+from sgdscope.settings import Positive, Whole
 
 ENOUGH = 12  # products by which λ₁ of a trained network has converged
 
@@ -23,7 +24,7 @@ ENOUGH = 12  # products by which λ₁ of a trained network has converged
 class _OnTraining(Measure):
     """A measure on the first ``examples`` training images; None: all."""
 
-    examples: Count | None = 2_000
+    examples: Whole | None = 2_000
 
     def points(self, subject: Subject) -> tuple[Tensor, Tensor]:
         """Inputs and labels."""
@@ -42,8 +43,8 @@ class _OnTraining(Measure):
 class _Eigenvalue(_OnTraining):
     """One end of a spectrum."""
 
-    tolerance: float = Field(1e-3, gt=0)  # largest error accepted, relative to the value
-    max_products: Count = 100
+    tolerance: Positive = 1e-3  # largest error accepted, relative to the value
+    max_products: Whole = 100
 
     def brief(self, examples: int) -> Self:
         """With the products that a trained network takes; one hardly trained takes more."""
@@ -80,7 +81,7 @@ class BottomEigenvalue(_Eigenvalue):
 class InputTopEigenvalue(_Eigenvalue):
     """Mean over images of the largest eigenvalue of their loss's Hessian in their pixels."""
 
-    examples: Count | None = 500
+    examples: Whole | None = 500
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with its standard error over images."""
@@ -102,7 +103,7 @@ class InputTopEigenvalue(_Eigenvalue):
 class HessianTrace(_OnTraining):
     """Trace of the training loss's Hessian in the parameters: the sum of its eigenvalues."""
 
-    tolerance: float = Field(0.05, gt=0)  # largest standard error accepted, relative to the value
+    tolerance: Positive = 0.05  # largest standard error accepted, relative to the value
     max_products: int = Field(100, ge=25)
 
     def read(self, subject: Subject) -> list[Reading]:
@@ -131,8 +132,8 @@ class SpectralDensity(_OnTraining):
     """Density of the Hessian's eigenvalues; as a number, the negative share of their magnitude."""
 
     probes: int = Field(4, ge=2)
-    steps: Count = 30
-    tolerance: float = Field(0.25, gt=0)  # largest standard error accepted, of the whole density
+    steps: Whole = 30
+    tolerance: Positive = 0.25  # largest standard error accepted, of the whole density
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the density as arrays."""
@@ -171,7 +172,7 @@ class SpectralDensity(_OnTraining):
 class SamSharpness(_OnTraining):
     """Rise of the loss along the gradient to distance ``rho`` (Foret et al. 2021)."""
 
-    rho: float = Field(0.05, gt=0)
+    rho: Positive = 0.05
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
@@ -183,7 +184,7 @@ class SamSharpness(_OnTraining):
 class AsamSharpness(_OnTraining):
     """Rise of the loss to distance ``rho`` relative to each weight (Kwon et al. 2021)."""
 
-    rho: float = Field(0.5, gt=0)
+    rho: Positive = 0.5
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
@@ -195,7 +196,7 @@ class AsamSharpness(_OnTraining):
 class KeskarSharpness(_OnTraining):
     """Rise of the loss, in per cent of 1 + loss, within a small box (Keskar et al. 2017)."""
 
-    box: float = Field(1e-3, gt=0)  # half its width, relative to |weight| + 1
+    box: Positive = 1e-3  # half its width, relative to |weight| + 1
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
@@ -207,8 +208,8 @@ class KeskarSharpness(_OnTraining):
 class BatchSharpness(_OnTraining):
     """Curvature along batches' gradients, each on its own batch (Andreyev & Beneventano 2024)."""
 
-    examples: Count | None = None  # None: as many as the batches hold
-    batch_size: Count | None = None  # None: the run's, to be set against 2/lr
+    examples: Whole | None = None  # None: as many as the batches hold
+    batch_size: Whole | None = None  # None: the run's, to be set against 2/lr
     batches: int = Field(20, ge=2)
 
     def work(self, data: Dataset) -> int:

@@ -1,22 +1,48 @@
-"""Settings as people write them, held against what a model allows."""
+"""Settings as people write them: what models of them allow, and what is said of a wrong one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sgdscope.errors import RequestError, unknown
 from sgdscope.registry import SCHEDULES
 
+Whole = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Radius = Annotated[float, Field(ge=0)]
+Options = dict[str, Any]
+
+
+# Of a model: known keys alone, values of their own types, finite numbers, and no change later.
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def several(value: Any) -> list[Any]:
+    """One value or a list of different ones, as a list.
+
+    Raises:
+        ValueError: one of them stands there twice.
+    """
+    values = value if isinstance(value, list) else [value]
+    if repeated := [v for i, v in enumerate(values) if v in values[:i]]:
+        raise ValueError(f"{repeated[0]!r} stands there twice")
+    return values
+
+
+Several = BeforeValidator(several)
 
 
 def checked(
     model: type[Model], settings: Mapping[str, Any], *, where: str, beside: Sequence[str] = ()
 ) -> Model:
-    """Build a pydantic model; its first complaint becomes one clear message.
+    """Build a model; its first complaint becomes one clear message.
 
     Args:
         model: the class.
