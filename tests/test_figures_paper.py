@@ -90,6 +90,25 @@ def test_colours_are_the_papers(mnist):
     assert hue("Benchmark")["red"] > 2 * hue("Benchmark")["blue"]
 
 
+def test_a_line_looks_the_same_in_both_panels_whatever_else_is_in_them(mnist):
+    """M1 has two of the four momenta; the legend has all, in order."""
+    runs = mnist.runs
+    gone = runs[(runs["model"] == "m1") & runs["momentum"].isin([0.2, 0.5])]["run"]
+    part = type(mnist)(
+        mnist.table[~mnist.table["run"].isin(gone)], runs[~runs["run"].isin(gone)], mnist.history
+    )
+    with canvas.style():
+        figure = paper.make(part, 13)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["LR m=0", "LR m=0.2", "LR m=0.5", "LR m=0.9"]
+    looks = [
+        {(line.get_color(), line.get_marker()) for line in ax.lines if len(line.get_xdata()) > 1}
+        for ax in figure.axes
+    ]
+    assert [len(some) for some in looks] == [2, 4]
+    assert looks[0] < looks[1]
+
+
 def test_a_stand_in_is_named_and_a_study_of_something_else_draws_nothing(tmp_path):
     narrow = results(lines=[("fixed", 0.0)], panels=[("resnet18-narrow", "cifar10")], eps=(0.02,))
     drawn = paper.draw(narrow, tmp_path)

@@ -21,7 +21,6 @@ from matplotlib.ticker import (
     FixedFormatter,
     FixedLocator,
     FuncFormatter,
-    NullFormatter,
     NullLocator,
 )
 
@@ -136,7 +135,14 @@ def log_axis(axis: Axis) -> None:
     axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
     axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: _between(value, axis)))
+
+
+def _between(value: float, axis: Axis) -> str:
+    """Twos and fives on an axis so short that powers of ten alone would hardly name a place."""
+    low, high = axis.get_view_interval()
+    first = f"{value:e}"[0]
+    return _power(value) if high < 30 * low and first in "25" else ""
 
 
 def _power(value: float) -> str:

@@ -139,13 +139,15 @@ def make(results: Results, number: int) -> Figure:
     seeds = []
     parts = [_view(results, panel, plate.lines) for panel in plate.panels]
     sizes = sorted({size for view in parts for size in view.sizes})
-    for panel, view, ax in zip(plate.panels, parts, axes, strict=True):
+    for panel, view, ax, title in zip(plate.panels, parts, axes, titles, strict=True):
+        ax.set_title(title, loc="left", color=canvas.INK)
         if not view.at_end(panel.measure, eps=panel.eps).empty:
             found, counted = _panel(view, panel, ax, sizes)
             handles |= {str(handle.get_label()): handle for handle in found}
             seeds.append(counted)
-    note = intervals.describe(*seeds) if seeds else ""
-    canvas.legend(figure, list(handles.values()), note=note)
+    order = [*map(label, plate.lines), "test accuracy", "chance level"]
+    keys = sorted(handles.values(), key=lambda key: palette.rank(str(key.get_label()), order))
+    canvas.legend(figure, keys, note=intervals.describe(*seeds) if seeds else "")
     return figure
 
 
@@ -196,7 +198,7 @@ def _panel(view: View, panel: Panel, ax: Axes, sizes: list[int]) -> tuple[list[L
 
 
 def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
-    """A panel's lines alone, named as the paper names them."""
+    """A panel's lines alone, named as the paper names them; of one look in all panels."""
     runs = pd.concat([_line(_of(results.runs, panel), setting) for setting in settings])
     kept = runs["run"]
     view = View(
@@ -206,7 +208,13 @@ def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
             results.history[results.history["run"].isin(kept)],
         )
     )
-    view.lines = [replace(line, label=label((line.schedule, line.momentum))) for line in view.lines]
+    whole = pd.DataFrame(settings, columns=["schedule", "momentum"]).assign(schedule_options="")
+    looks = {(line.schedule, line.momentum): line for line in palette.lines(whole)}
+    view.lines = [
+        replace(line, label=label(setting), colour=looks[setting].colour, mark=looks[setting].mark)
+        for line in view.lines
+        for setting in [(line.schedule, line.momentum)]
+    ]
     return view
 
 
