@@ -7,8 +7,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 run: .venv/.run  ## train and measure the quick study, write its page
 	$(BIN)/sgdscope run quick --out out/quick
 
-test: .venv/.test  ## run the tests, doctests included
-	$(BIN)/python -m pytest
+test: .venv/.test  ## run the tests, doctests included, one process a core
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: .venv/.lint  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Adversarial attacks on any ``nn.Module`` and any inputs in [0, 1].
 
-Each takes the same arguments, those after ``labels`` by name, and returns one ``Attacked`` an eps:
+Attacks take these arguments, those after ``labels`` by name and each what means something for it,
+and return one ``Attacked`` an eps:
 
     model: evaluation mode; pixels in [0, 1] to logits.
     inputs: (N, …) in [0, 1].

@@ -125,10 +125,10 @@ def _check(state: _State, *, since: int) -> None:
 
 def checkpoints(steps: int) -> list[int]:
     """After which steps progress is checked: w_j = ⌈p_j · steps⌉ of the paper, section 3.1."""
-    shares = [0.0, 0.22]
-    while shares[-1] < 1:
-        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
-    return [-int(-share * steps // 1) for share in shares[1:-1]]
+    shares = [0, 22]  # in hundredths, which no rounding moves past a whole step
+    while shares[-1] < 100:
+        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 3, 6))
+    return [-(-share * steps // 100) for share in shares[1:-1]]
 
 
 @dataclass(frozen=True)

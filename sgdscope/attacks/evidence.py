@@ -33,7 +33,7 @@ class Evidence:
     zero_gradient: int  # the loss has no gradient there at all
     saturated: int  # float32 rounds cross-entropy's gradient of the label's logit to zero
     given_up: int  # stopped early, the boundary out of reach
-    compared: int  # the first points right unperturbed, on which the four below were taken
+    compared: int  # the first points right unperturbed, on which the five below were taken
     attack_fooled: float  # share that the attack fools
     noise_fooled: float  # share that random signs (ℓ2: a random direction) of the whole eps fool
     noise_beats: int  # points that noise fools and the attack does not
