@@ -1,6 +1,8 @@
 """Shared by the tests: one thread, small data, small runs."""
 
 import os
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,27 @@ import torch
 
 from sgdscope.data import Dataset, Images, load
 from sgdscope.precision import bfloat16_works
+from sgdscope.registry import CLAIMS, DATA, MEASURES, MODELS, SCHEDULES
 from sgdscope.runs import Run
 
 torch.set_num_threads(1)
 bfloat16_works()  # settled before oneDNN is first used
+
+
+@pytest.fixture(autouse=True)
+def afresh():
+    """The same random draws and registered parts, whatever other tests ran before in a process."""
+    torch.manual_seed(0)
+    registries = (MODELS, DATA, SCHEDULES, MEASURES, CLAIMS)
+    for registry in registries:
+        import_module(registry.home)
+    before = [dict(registry._parts) for registry in registries]
+    yield
+    for registry, parts in zip(registries, before, strict=True):
+        registry._parts.clear()
+        registry._parts.update(parts)
+    for name in [name for name in sys.modules if name.startswith("sgdscope_plugin_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

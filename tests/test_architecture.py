@@ -62,6 +62,10 @@ def imports(file: Path):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             node.body = []
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("sgdscope"))
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}: a relative import"
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sgdscope"):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from names if node.module == "sgdscope" else [node.module]

@@ -31,6 +31,7 @@ from sgdscope.attacks import (
     strong,
     victim,
 )  # fmt: skip
+from sgdscope.attacks.apgd import checkpoints
 from sgdscope.attacks.losses import LOSSES
 from sgdscope.attacks.points import Points
 from sgdscope.attacks.reach import Reach, promised
@@ -45,11 +46,6 @@ QUICK: dict[str, dict[str, int]] = {
     "apgd_targeted": {"steps": 10}, "square": {"queries": 60},
     "strong": {"steps": 10, "queries": 60},
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_seed() -> None:
-    torch.manual_seed(0)
 
 
 def linear(classes: int = 4, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -260,6 +256,12 @@ def test_giving_up_loses_hardly_a_point_and_says_which(attack):
         assert some.given_up.any()
         assert not (some.given_up & some.fooled).any()
         assert not every.given_up.any()
+
+
+def test_apgds_step_may_be_halved_after_the_papers_steps():
+    """⌈p_j · steps⌉ with p = 0.22, 0.41, 0.57, …: Croce and Hein (2020), section 3.1."""
+    assert checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert checkpoints(20) == [5, 9, 12, 14, 16, 18, 19, 20]
 
 
 def test_who_is_out_of_reach():

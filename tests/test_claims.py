@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from known import ALL_LINES, doublings, made, results
@@ -23,18 +24,19 @@ THREE = [LR, RATIO, BENCHMARK]
 
 
 def judged(found: Results, claim: str, *, says: str = "", when="end of training", **options):
-    """Verdicts of one claim whose statement has some words in it."""
-    return [
-        verdict
-        for verdict in claims.judge(found, **options)
-        if verdict.claim == claim and says in verdict.statement and verdict.when == when
+    """Verdicts of one claim whose statement has some words in it; there are some."""
+    evidence = claims.Evidence(found, when, **options)
+    verdicts = [
+        replace(verdict, claim=claim)
+        for verdict in CLAIMS[claim](evidence)
+        if says in verdict.statement
     ]
+    assert verdicts
+    return verdicts
 
 
 def answers(*arguments, **options) -> set[str]:
-    verdicts = judged(*arguments, **options)
-    assert verdicts
-    return {verdict.verdict for verdict in verdicts}
+    return {verdict.verdict for verdict in judged(*arguments, **options)}
 
 
 def less_accurate(run, loss):
@@ -531,7 +533,6 @@ def test_claims_from_the_command_line_with_one_of_the_users_own(tmp_path):
     assert "Test accuracy falls with batch size under LR." in folder.verdicts.read_text()
     (verdict,) = [one for one in printed if one["claim"] == "mine" and "end" in one["when"]]
     assert verdict["verdict"] == "inconclusive"
-    del CLAIMS._parts["mine"]
 
 
 def test_claims_of_a_folder_without_a_study_is_a_wrong_request(tmp_path):

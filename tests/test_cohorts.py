@@ -1,5 +1,6 @@
 """Runs that train together end as if each had trained alone (DESIGN convention 7)."""
 
+import itertools
 import math
 
 import pytest
@@ -111,14 +112,12 @@ def bits(training):
     ]
 
 
-@pytest.mark.parametrize("variant", ["grouped", "im2col"])
 @pytest.mark.parametrize("model", ["stdcnn", "m1", "c1", "tiny-resnet"])
 @pytest.mark.usefixtures("tiny_resnet")
-def test_stacked_training_is_training_one_by_one(tiny, mixed, model, variant):
-    runs = mixed(model=model, epochs=3)
-    for ours, expected in zip(
-        together(runs, tiny, variant=variant), alone(runs, tiny), strict=True
-    ):
+def test_stacked_training_is_training_one_by_one(tiny, mixed, model):
+    runs = mixed(model=model, epochs=2)
+    found = [together(runs, tiny, variant=variant) for variant in ("grouped", "im2col")]
+    for ours, expected in zip(itertools.chain(*found), alone(runs, tiny) * 2, strict=True):
         assert distance(ours, expected) < 1e-10
         for a, b in zip(ours.history, expected.history, strict=True):
             assert (a.epoch, a.steps, a.learning_rate) == (b.epoch, b.steps, b.learning_rate)
@@ -147,9 +146,9 @@ def test_bf16_is_rounded_in_a_stack_too(tiny, mixed):
         for how in (alone, together):
             members = how(runs, tiny, dtype=torch.float32)
             losses[precision, how] = torch.tensor([m.history[-1].train_loss for m in members])
-    exact, rounded = losses["float32", alone], losses["bf16", alone]
-    assert torch.allclose(losses["bf16", together], rounded, rtol=0.02)
-    assert not torch.allclose(losses["bf16", together], exact, rtol=1e-6)
+    assert torch.allclose(losses["bf16", together], losses["bf16", alone], rtol=0.02)
+    for how in (alone, together):  # by far more than a stack rounds in float32, some 1e-7
+        assert not torch.allclose(losses["bf16", how], losses["float32", together], rtol=2e-6)
 
 
 def test_a_run_does_not_depend_on_its_cohort(tiny, mixed):
@@ -194,9 +193,9 @@ def test_a_diverging_member_harms_no_other(tiny, mixed, make_run, model, variant
         training.advance()
         assert cohort[1].diverged == (name == "fate")
         ends[name] = [bits(cohort[0]), bits(cohort[2])]
-        while not training.finished:
-            training.advance()
         if name == "fate":
+            while not training.finished:
+                training.advance()
             assert len(cohort[1].history) == 1
             assert not math.isfinite(cohort[1].history[0].train_loss)
             for ours, expected in zip(cohort[::2], alone(runs[1:], tiny), strict=True):

@@ -47,10 +47,10 @@ def measures(*names, **options):
     return {name: MEASURES[name](**options) for name in names}
 
 
-def carry_out(task, measures):
+def carry_out(task, measures, load_data=data.load):
     """The outcome, and the names of the events on the way."""
     heard = []
-    outcome = execute(task, measures, data.load, tell=heard.append, checkpoint_every=1e9)
+    outcome = execute(task, measures, load_data, tell=heard.append, checkpoint_every=1e9)
     return outcome, [event.what for event in heard]
 
 
@@ -167,15 +167,15 @@ def test_a_run_that_cannot_start_is_a_failed_result(make_run):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("model", ["stdcnn", "c1"])
-def test_every_checkpoint_leads_to_the_same_bits(make_run, model, momentum):
+def test_every_checkpoint_leads_to_the_same_bits(make_run, small, model, momentum):
     run = make_run(model=model, momentum=momentum, epochs=4, train_size=64)
     along = measures("train_loss", every=1) | {"constant": Constant(every=2)}
     heard = []
-    whole = execute(Task(run), along, data.load, tell=heard.append, checkpoint_every=0)
+    whole = execute(Task(run), along, lambda _: small, tell=heard.append, checkpoint_every=0)
     checkpoints = [message.state for message in heard if isinstance(message, Checkpoint)]
     assert len(checkpoints) == 4 + len(along)
     for state in checkpoints:
-        resumed, _ = carry_out(Task(run, checkpoint=state), along)
+        resumed, _ = carry_out(Task(run, checkpoint=state), along, lambda _: small)
         assert (resumed.weights, resumed.arrays) == (whole.weights, whole.arrays)
         assert resumed.result.measurements == whole.result.measurements
         losses = [[e.train_loss for e in r.result.history] for r in (resumed, whole)]

@@ -54,11 +54,13 @@ def test_what_a_study_has_is_drawn_and_what_it_lacks_is_named(mnist, tmp_path):
 
 
 def test_two_drawings_are_the_same_bytes(mnist, tmp_path):
-    for name in ("a", "b"):
-        paper.draw(mnist, tmp_path / name)
-    assert (tmp_path / "a" / "fig02.svg").read_bytes() == (
-        tmp_path / "b" / "fig02.svg"
-    ).read_bytes()
+    for number in (2, 3):
+        drawn = []
+        for name in ("a", "b"):
+            with canvas.style():
+                drawn.append(canvas.write(paper.make(mnist, number), tmp_path / name, "figure"))
+        for first, second in zip(*drawn, strict=True):
+            assert first.read_bytes() == second.read_bytes()
 
 
 def test_missing_lines_and_batch_sizes_are_named(mnist):
@@ -139,8 +141,9 @@ def test_lost_runs_keep_their_marks(tmp_path):
         lines=LINES, panels=MNIST, eps=(0.3,), sizes=[64, 256, 1024],
         status=lambda run: {256: "collapsed", 1024: "diverged"}.get(run.batch_size, "done"),
     )  # fmt: skip
-    paper.draw(found, tmp_path)
-    for number in ("02", "03"):
-        text = (tmp_path / f"fig{number}.svg").read_text()
+    for number in (2, 3):
+        with canvas.style():
+            svg, _ = canvas.write(paper.make(found, number), tmp_path, f"fig{number:02}")
+        text = svg.read_text()
         assert "collapsed run" in text
         assert "diverged run" in text

@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from test_running import contents
 
 KILLS = int(os.environ.get("SGDSCOPE_KILLS", "2"))
-KILLS_A_STUDY = 3
 
 STUDY = """
 name = "tiny"
@@ -22,7 +22,7 @@ model = "stdcnn"
 data = "digits"
 batch_size = [16, 32]
 seed = [0, 1]
-epochs = 12
+epochs = 6
 train_size = 640
 [schedule.fixed]
 learning_rate = 0.05
@@ -32,7 +32,7 @@ every = 2
 [measure.pgd_accuracy]
 eps = [0.1]
 steps = 5
-every = 4
+every = 3
 """
 SCRIPT = """
 import sgdscope, sys
@@ -53,17 +53,25 @@ def finish(home: Path, out: str) -> None:
 
 def workers(driver: int) -> list[int]:
     """The processes of a driver that carry out runs."""
-    children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
-    return [
-        int(child) for child in children
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]  # fmt: skip
+    found = []
+    with suppress(FileNotFoundError, ProcessLookupError):  # gone while looked at
+        for child in Path(f"/proc/{driver}/task/{driver}/children").read_text().split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
+def alive(process: int) -> bool:
+    """Whether a process still runs; one that ended and was not asked about does not."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")")[-1].split()[0] != "Z"
+    return False
 
 
 def kill(process: subprocess.Popen, target: str, moments: random.Random) -> bool:
-    """Kill -9: all, as when the machine stops; the driver, whom workers must follow; or a worker.
+    """Kill -9: all, as when the machine stops; the driver, whom workers follow; or a worker.
 
-    A driver whose worker dies goes on without it. False where no worker was there yet.
+    A driver whose worker dies goes on without it. False where no worker was there.
     """
     mortal = workers(process.pid)
     if target == "all":
@@ -71,9 +79,16 @@ def kill(process: subprocess.Popen, target: str, moments: random.Random) -> bool
     elif target == "driver":
         process.kill()
     elif mortal:
-        os.kill(moments.choice(mortal), signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(moments.choice(mortal), signal.SIGKILL)
     process.wait(timeout=600)
-    return target != "worker" or bool(mortal)
+    if target == "worker":
+        assert process.returncode == 0
+    deadline = time.monotonic() + 30
+    while any(map(alive, mortal)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [child for child in mortal if alive(child)]
+    return bool(mortal)
 
 
 def test_killed_studies_end_with_the_same_bits(tmp_path):
@@ -87,12 +102,15 @@ def test_killed_studies_end_with_the_same_bits(tmp_path):
     tried, studies = 0, 0
     while tried < KILLS:
         out = f"killed-{studies}"
-        for target in moments.sample(["all", "driver", "worker"], KILLS_A_STUDY):
+        for target in [*moments.sample(["all", "driver"], 2), "worker"]:  # who then finishes it
             process = start(tmp_path, out)
             try:
                 process.wait(timeout=moments.uniform(0.05, 1.0) * usual)
             except subprocess.TimeoutExpired:
                 tried += kill(process, target, moments)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         finish(tmp_path, out)
         assert contents(tmp_path / out) == whole
         studies += 1

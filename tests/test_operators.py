@@ -218,4 +218,4 @@ def test_nothing_of_a_matrix_outlives_it() -> None:
     hessian = Hessian(model, inputs, labels)
     hessian @ torch.randn(hessian.size, 1)
     del hessian
-    assert tensors() == before
+    assert tensors() <= before

@@ -1,5 +1,7 @@
 """Studies on a real local Ray cluster of several nodes, one of which is killed."""
 
+import gc
+
 import pytest
 from test_running import STUDY, contents
 
@@ -8,11 +10,10 @@ from sgdscope.engines.base import ATTEMPTS
 from sgdscope.messages import Checkpoint
 from sgdscope.study import Study
 
-ray = pytest.importorskip("ray", reason="needs sgdscope[ray]")
-
 
 @pytest.fixture
 def cluster():
+    ray = pytest.importorskip("ray", reason="needs sgdscope[ray]")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -20,6 +21,8 @@ def cluster():
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+    del cluster
+    gc.collect()  # its sockets, before another test is blamed for them
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import synthetic
 import tomli_w
+from matplotlib.figure import Figure
 
 from sgdscope import report
 from sgdscope.errors import RequestError
-from sgdscope.figures import paper
+from sgdscope.figures import canvas, paper
 from sgdscope.folder import StudyFolder
 from sgdscope.report import attention, overview
 from sgdscope.report.tables import plain
@@ -65,8 +66,19 @@ def given(page: str | Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study's page; its figures, which have tests of their own, are made but not rendered."""
+
+    def written(_: Figure, folder: Path, name: str) -> list[Path]:
+        files = [folder / f"{name}.{kind}" for kind in canvas.KINDS]
+        folder.mkdir(exist_ok=True)
+        for file in files:
+            file.touch()
+        return files
+
     folder = synthetic.study(tmp_path_factory.mktemp("study"))
-    report.write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "write", written)
+        report.write(folder)
     return folder
 
 

@@ -100,6 +100,35 @@ def test_area_lies_between_the_accuracies_and_median_eps_where_half_are_fooled(s
 
 
 @pytest.mark.parametrize(
+    ("name", "attack", "options"),
+    [
+        ("fgsm_accuracy", "fgsm", {"loss": "dlr", "norm": "l2"}),
+        ("fgsm_margin_accuracy", "fgsm", {"loss": "margin", "norm": "l2"}),
+        (
+            "pgd_accuracy",
+            "pgd",
+            {"loss": "dlr", "norm": "l2", "steps": 3, "step_size": 0.5, "random_start": False,
+             "restarts": 2},
+        ),
+        (
+            "pgd_margin_accuracy",
+            "pgd",
+            {"loss": "margin", "norm": "linf", "steps": 40, "step_size": 1 / 15,
+             "random_start": True, "restarts": 1},
+        ),
+        ("apgd_accuracy", "apgd", {"loss": "dlr", "norm": "l2", "steps": 3, "restarts": 2}),
+        ("strong_accuracy", "strong", {"norm": "l2", "steps": 3, "queries": 5}),
+    ],
+)  # fmt: skip
+def test_every_option_reaches_the_attack(monkeypatch, name, attack, options):
+    heard = {}
+    monkeypatch.setattr(attacks, attack, lambda *_, **given: heard.update(given))
+    inputs, labels = torch.zeros(1, 1, 2, 2), torch.zeros(1, dtype=torch.long)
+    MEASURES[name](eps=[0.2], **options).attack(torch.nn.Flatten(), inputs, labels, 7)
+    assert heard == {"eps": [0.2], **options} | ({} if attack == "fgsm" else {"seed": 7})
+
+
+@pytest.mark.parametrize(
     "options",
     [{}, {"eps": []}, {"eps": [-0.1]}, {"eps": [0.1], "steps": 0}, {"eps": [0.1], "loss": "hinge"},
      {"eps": [0.1], "examples": 0}, {"eps": [0.1], "step_size": 0.0}],

@@ -13,10 +13,13 @@ import pytest
 from safetensors.torch import load_file
 
 import sgdscope
+from sgdscope import data, running
 from sgdscope.engines import Job, LocalEngine, local
+from sgdscope.engines.base import measures
 from sgdscope.errors import RequestError
+from sgdscope.execution import execute_cohort
 from sgdscope.folder import StudyFolder
-from sgdscope.messages import Checkpoint, Outcome
+from sgdscope.messages import Checkpoint, Outcome, Task
 from sgdscope.results import Results
 from sgdscope.running import choose_device, missing
 from sgdscope.study import Study
@@ -73,6 +76,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     return files
 
 
+class Inline:
+    """An engine without processes, for what is about the folder alone."""
+
+    device = "cpu"
+
+    def execute(self, job, tasks):
+        for plugin in job.plugins:
+            plugin.load()
+        for task in tasks:
+            heard = []
+            outcomes = list(
+                execute_cohort(
+                    [task], measures, data.load, tell=heard.append,
+                    checkpoint_every=job.checkpoint_every,
+                )
+            )  # fmt: skip
+            yield from [*heard, *outcomes]
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Runs are carried out in this process."""
+    monkeypatch.setattr(running, "choose_engine", lambda *_, **__: Inline())
+
+
 class Watcher:
     """Remembers what it was told, and may raise after so many outcomes."""
 
@@ -126,6 +154,7 @@ def test_a_stopped_study_goes_on_where_it_stood(finished, study_file, tmp_path):
     assert kept.items() <= contents(out).items()
 
 
+@pytest.mark.usefixtures("inline")
 def test_only_what_is_missing_is_done(folder, study_file):
     more = Study.load(study_file, overrides={"seed": [0, 1, 2]})
     assert [task.run.seed for task in missing(more, StudyFolder(folder))] == [2, 2]
@@ -140,12 +169,14 @@ def test_only_what_is_missing_is_done(folder, study_file):
     assert len(Results.load(folder).at_end("train_loss")) == 4
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_measure_with_other_options_is_taken_anew(folder, study_file):
     other = Study.load(study_file, overrides={"measure.fgsm_accuracy.eps": [0.2]})
     sgdscope.run(other, out=folder, workers=1)
     assert set(Results.load(folder).at_end("fgsm_accuracy")["eps"]) == {0.2}
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_measure_taken_anew_leaves_the_others_alone(study_file, tmp_path):
     out = tmp_path / "out"
     keys = {"batch_size": 32, "seed": 0, "measure.test_accuracy.every": 1}
@@ -167,6 +198,7 @@ def test_a_measure_taken_anew_leaves_the_others_alone(study_file, tmp_path):
     assert after["value"].tolist() == before["value"].tolist()
 
 
+@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("name", ["result.json", "weights.safetensors"])
 def test_a_damaged_file_is_set_aside_and_redone(folder, finished, study_file, caplog, name):
     study = Study.load(study_file)
@@ -213,6 +245,7 @@ def test_an_unusable_folder_is_refused(study_file, tmp_path, monkeypatch):
         sgdscope.run(Study.load(study_file), out=tmp_path / "closed" / "out")
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_run_goes_on_from_its_checkpoint(study_file, tmp_path):
     study = Study.load(study_file, overrides={"epochs": 6, "batch_size": 32, "seed": 0})
 
@@ -254,6 +287,7 @@ def test_two_processes_do_not_share_a_folder(folder, study_file):
     assert contents(folder) == before
 
 
+@pytest.mark.usefixtures("inline")
 def test_what_a_killed_process_left_half_written_goes(folder, study_file):
     name = ".result.json.999999999.tmp"
     victim = StudyFolder(folder).run_file(Study.load(study_file).runs[0].id, name)
@@ -280,6 +314,7 @@ def test_new_arrays_count_once_their_result_is_there(folder, study_file, monkeyp
     assert not home.run_file(run_id, "replaced.safetensors").exists()
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_full_disk_stops_the_study_and_keeps_what_is_there(study_file, tmp_path, monkeypatch):
     out, replace, count = tmp_path / "out", Path.replace, []
 
@@ -396,6 +431,17 @@ def test_cuda_without_one_is_refused(monkeypatch):
     assert choose_device("auto", LocalEngine()) == "cpu"
 
 
-def test_no_more_workers_than_tasks_are_started(monkeypatch):
-    monkeypatch.setattr("sgdscope.engines.local._start", lambda *_: pytest.fail("started"))
-    assert list(LocalEngine(workers=4).execute(Job((), "cpu", 30.0), [])) == []
+def test_no_more_workers_than_tasks_are_started(monkeypatch, make_run):
+    started = []
+
+    def count(job, number):
+        started.append(number)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sgdscope.engines.local._start", count)
+    engine, job = LocalEngine(workers=4), Job((), "cpu", 30.0)
+    assert list(engine.execute(job, [])) == []
+    assert started == []
+    with pytest.raises(KeyboardInterrupt):
+        list(engine.execute(job, [Task(make_run(), {})]))
+    assert started == [0]

@@ -140,6 +140,36 @@ def test_measures_carry_their_evidence_and_leave_the_network(name: str, subject:
     assert measure.read(subject)[0].value == reading.value
 
 
+def directly(name: str, model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """What a measure reads, by the function that it stands for."""
+    hessian = curvature.Hessian(model, inputs, labels)
+    if name == "top_eigenvalue":
+        return curvature.top_eigenvalues(hessian).values[0].item()
+    if name == "bottom_eigenvalue":
+        return curvature.bottom_eigenvalues(hessian).values[0].item()
+    if name == "input_top_eigenvalue":
+        own = curvature.InputHessian(model, inputs, labels)
+        return curvature.top_eigenvalues(own).values[:, 0].mean().item()
+    if name == "hessian_trace":
+        return curvature.trace(hessian, max_products=25).value
+    if name == "spectral_density":
+        found = curvature.spectral_density(hessian, probes=2, steps=6)
+        size = found.nodes.abs() * found.weights
+        return (size[found.nodes < 0].sum() / size.sum()).item()
+    options = {"batch_sharpness": {"batch_size": 16, "batches": 3}}.get(name, {})
+    return getattr(curvature, name)(model, inputs, labels, **options).value
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_measure_reads_what_its_name_says_of_the_training_images(
+    name: str, subject: Subject
+) -> None:
+    images = subject.data.train[:40]
+    (reading,) = MEASURES[name](examples=40, **MEASURED[name]).read(subject)
+    expected = directly(name, subject.model, images.inputs(), images.labels)
+    assert reading.value == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ["top_eigenvalue", "bottom_eigenvalue", "input_top_eigenvalue"])
 def test_unconverged_is_flagged(name: str, subject: Subject) -> None:
     measure = MEASURES[name](examples=40, max_products=1, tolerance=1e-6)

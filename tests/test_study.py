@@ -60,6 +60,15 @@ def test_set_takes_the_files_own_keys(file, overrides, count):
     assert len(Study.load(file, overrides=overrides).runs) == count
 
 
+def test_what_is_set_is_what_runs_have(file):
+    half = Study.load(file, overrides={"momentum": 0.5})
+    assert {run.momentum for run in half.runs} == {0.5}
+    fast = Study.load(file, overrides={"schedule.fixed.learning_rate": 0.3})
+    assert {run.rate(1) for run in fast.runs if run.schedule == "fixed"} == {0.3}
+    steps = Study.load(file, overrides={"steps": 100})
+    assert {(run.epochs, run.steps) for run in steps.runs} == {(None, 100)}
+
+
 def test_epochs_that_no_run_arrives_at_are_named():
     short = Study.load("paper", overrides={"epochs": 12})
     (line,) = short.unreached()
@@ -90,6 +99,17 @@ def test_the_whole_paper_is_34_lines_of_six_batch_sizes():
     assert len(lines(whole)) == 34
     assert len({run.id for run in whole.runs}) == len(whole.runs) == 204
     assert {run.epochs for run in whole.runs} == {100}
+    assert {run.batch_size for run in whole.runs} == {64, 128, 256, 512, 1024, 2048}
+    for run in whole.runs:
+        rates = {
+            "fixed": (0.01, 0.01),
+            "constant-ratio": (0.00015625 * run.batch_size,) * 2,
+            "step-decay": (0.01, 0.005),
+        }[run.schedule]
+        assert (run.rate(5), run.rate(6)) == rates
+        attack = whole.measures_of(run)["pgd_accuracy"]
+        steps, size = (20, 1 / 8) if run.data == "cifar10" else (40, 1 / 15)
+        assert (attack.steps, attack.step_size) == (steps, pytest.approx(size))
     parts = [Study.load(name) for name in PAPER]
     assert whole.runs == [run for part in parts for run in part.runs]
     for part in parts:

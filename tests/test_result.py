@@ -1,0 +1,28 @@
+"""What a result says of how far its run got, and how noisily."""
+
+import pytest
+
+from sgdscope.result import Epoch, Result
+
+
+def epoch(number: int, *, steps: int, rate: float) -> Epoch:
+    return Epoch(
+        epoch=number, steps=steps, learning_rate=rate, train_loss=1.0, train_accuracy=0.5,
+        validation_accuracy=0.5, seconds=1.0,
+    )  # fmt: skip
+
+
+def test_progress_adds_up_each_epochs_rate(make_run):
+    history = [epoch(1, steps=10, rate=0.1), epoch(2, steps=20, rate=0.1)]
+    history.append(epoch(3, steps=25, rate=0.05))
+    result = Result(run=make_run(momentum=0.9), status="done", history=history)
+    assert result.lr_steps_by_epoch == pytest.approx([1, 2, 2.25])
+    assert result.lr_steps == pytest.approx(2.25)
+    assert result.steps == 25
+    assert result.noise_scale == pytest.approx(0.1 * 10 / (1 - 0.9))
+
+
+def test_the_noise_scale_of_a_part_of_an_epoch_is_that_of_a_whole_one(make_run):
+    run = make_run(steps=7, batch_size=32, train_size=640)
+    result = Result(run=run, status="done", history=[epoch(1, steps=7, rate=0.05)])
+    assert result.noise_scale == pytest.approx(0.05 * 20)

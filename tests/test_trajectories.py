@@ -1,0 +1,46 @@
+"""How far training had got at each measurement."""
+
+import pandas as pd
+
+from sgdscope.trajectories import trajectories
+
+HISTORY = pd.DataFrame(
+    [
+        {"run": run, "epoch": epoch, "train_loss": 9.0 - epoch, "learning_rate": 0.1 / epoch,
+         "lr_steps": 10.0 * epoch}
+        for run in "ab"
+        for epoch in (1, 2, 3)
+    ]
+)  # fmt: skip
+
+
+def rows(measure: str, run: str, values: dict[int, float]) -> list[dict]:
+    return [{"run": run, "measure": measure, "epoch": k, "value": v} for k, v in values.items()]
+
+
+def test_the_loss_is_the_measured_one_where_a_run_has_it_at_every_epoch():
+    table = pd.DataFrame(
+        rows("accuracy", "b", {1: 0.1, 3: 0.3})
+        + rows("accuracy", "a", {1: 0.5, 3: 0.7})
+        + rows("train_loss", "a", {3: 0.25, 1: 0.75})
+        + rows("train_loss", "b", {3: 0.125})
+    )
+    found = trajectories(table[table["measure"] == "accuracy"], history=HISTORY, table=table)
+    found = found.set_index(["run", "epoch"])
+    assert found["loss"].to_dict() == {
+        ("a", 1): 0.75, ("a", 3): 0.25,  # measured
+        ("b", 1): 8.0, ("b", 3): 6.0,  # one is missing: the history's, at both
+    }  # fmt: skip
+    assert (
+        found["rate"].to_dict()
+        == HISTORY.set_index(["run", "epoch"])["learning_rate"].loc[list(found.index)].to_dict()
+    )
+    assert found.loc[("b", 3), "gradient_time"] == 30.0
+    assert found["along"].equals(found["value"])
+
+
+def test_along_is_the_value_on_the_examples_measured_on_the_way():
+    table = pd.DataFrame(rows("accuracy", "a", {1: 0.5, 3: 0.7})).assign(along_value=[None, 0.6])
+    found = trajectories(table, history=HISTORY, table=table)
+    assert found["along"].tolist() == [0.5, 0.6]
+    assert found["value"].tolist() == [0.5, 0.7]
