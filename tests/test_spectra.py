@@ -78,3 +78,18 @@ def test_card_has_both_runs_of_a_line_on_the_same_axes(view: View) -> None:
             assert low <= min(seen) <= max(seen) <= high
             assert max(seen) - min(seen) <= DECADES + 1e-3
         assert None in large["data"][0]["y"]  # a gap between the bulk and the outlier
+
+
+def test_a_figure_outlives_the_arrays_that_it_was_drawn_from(tmp_path, monkeypatch):
+    folder = synthetic.study(tmp_path, batch_sizes=[64], seeds=1, spectrum=True, mishaps=False)
+    results, home = Results.load(tmp_path), folder.figures
+    drawn = dict(figures.drawings(results))
+    name = "spectral_density-by-eigenvalue-stdcnn-mnist"
+    with canvas.style():
+        files = canvas.write(drawn[name](), home, name)
+    before = [file.read_bytes() for file in files]
+    for file in tmp_path.glob("runs/*/arrays.safetensors"):
+        file.unlink()
+    monkeypatch.setattr(canvas, "write", lambda *_: [])
+    figures.tidy(home, drawn=figures.draw(Results.load(tmp_path), home))
+    assert [file.read_bytes() for file in files] == before

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sgdscope import palette
 from sgdscope.results import Results
+from sgdscope.spectra import MEASURE as SPECTRUM
 from sgdscope.spectra import spectra
 from sgdscope.views import View
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def draw(results: Results, folder: Path) -> list[Path]:
     """Write every figure that the results allow to ``folder``, as SVG and as PDF.
 
-    What a study did not measure has no figure.
+    What a study did not measure has no figure. One that was drawn here while its arrays were still
+    there stays as it is, and is counted.
     """
     from sgdscope.figures import canvas
 
@@ -27,7 +29,14 @@ def draw(results: Results, folder: Path) -> list[Path]:
     for name, make in drawings(results):
         with canvas.style():
             written += canvas.write(make(), folder, name)
-    return written
+    view = View(results)
+    spectral = [_spectrum(panel) for panel, _ in view.by_panel(view.at_end(SPECTRUM))]
+    files = [folder / f"{name}.{kind}" for name in spectral for kind in canvas.KINDS]
+    return written + [file for file in files if file not in written and file.is_file()]
+
+
+def _spectrum(panel: str) -> str:
+    return f"{SPECTRUM}-by-eigenvalue-{palette.slug(panel)}"
 
 
 def tidy(folder: Path, *, drawn: Iterable[Path]) -> None:
@@ -71,8 +80,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     drawn = spectra(view)
     for panel in view.panels:
         if own := [one for one in drawn if one.panel == panel]:
-            name = f"spectral_density-by-eigenvalue-{palette.slug(panel)}"
-            yield name, partial(density.spectrum, view, panel, own)
+            yield _spectrum(panel), partial(density.spectrum, view, panel, own)
     if not view.history.empty:
         yield from _while_training(view)
     for measure in view.along_training:
