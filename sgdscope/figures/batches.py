@@ -63,7 +63,10 @@ def why(view: View, panel: str) -> Figure:
     found = found[found["panel"] == panel]
     shown = {name: own for name in causes.LABELS if len(own := causes.values(found, name))}
     figure, axes = canvas.sheet(
-        [causes.LABELS[name].replace(", ", ",\n") for name in shown],
+        [
+            causes.LABELS[name].replace(", ", ",\n").replace("t answer", "t\nanswer")
+            for name in shown
+        ],
         f"What else differs, {panel}",
         xlabel="batch size",
         columns=4,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -94,8 +95,8 @@ def progress(view: View, panel: str, against: str) -> Figure:
     for place, (name, rows) in enumerate(taken.items()):
         row = axes[place * len(lines) : (place + 1) * len(lines)]
         eps = followed[name]
-        label = palette.label(name).replace(", ", ",\n").replace(" smallest", "\nsmallest")
-        row[0].set_ylabel(label + ("" if eps is None else f",\neps {eps:g}"))
+        label = textwrap.fill(palette.label(name).split(",")[0], 16)
+        row[0].set_ylabel(label if eps is None else f"{label},\neps {eps:g}")
         parts = {line.key: own for line, own in view.by_line(rows)}
         for line, ax in zip(lines, row, strict=True):
             _trajectories(ax, parts.get(line.key, rows.iloc[:0]), against, colours)
