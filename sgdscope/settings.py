@@ -17,7 +17,6 @@ Positive = Annotated[float, Field(gt=0)]
 Radius = Annotated[float, Field(ge=0)]
 Options = dict[str, Any]
 
-
 # Of a model: known keys alone, values of their own types, finite numbers, and no change later.
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
