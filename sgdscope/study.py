@@ -16,16 +16,7 @@ from sgdscope.errors import RequestError
 from sgdscope.plugins import Plugin
 from sgdscope.registry import DATA, MEASURES, MODELS, SCHEDULES
 from sgdscope.runs import Precision, Run
-from sgdscope.settings import (
-    STRICT,
-    Momentum,
-    Options,
-    Positive,
-    Seed,
-    Whole,
-    checked,
-    several,
-)
+from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole, checked, several
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure

@@ -210,7 +210,8 @@ def test_nothing_of_a_matrix_outlives_it() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).eval()
 
     def tensors() -> int:
-        gc.collect()
+        while gc.collect():  # what other tests left too
+            pass
         return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
 
     inputs, labels = torch.rand(20, 1, 6, 6), torch.arange(20) % 3
@@ -218,4 +219,4 @@ def test_nothing_of_a_matrix_outlives_it() -> None:
     hessian = Hessian(model, inputs, labels)
     hessian @ torch.randn(hessian.size, 1)
     del hessian
-    assert tensors() <= before
+    assert tensors() == before

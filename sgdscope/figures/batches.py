@@ -63,10 +63,7 @@ def why(view: View, panel: str) -> Figure:
     found = found[found["panel"] == panel]
     shown = {name: own for name in causes.LABELS if len(own := causes.values(found, name))}
     figure, axes = canvas.sheet(
-        [
-            causes.LABELS[name].replace(", ", ",\n").replace("t answer", "t\nanswer")
-            for name in shown
-        ],
+        [canvas.folded(causes.LABELS[name]) for name in shown],
         f"What else differs, {panel}",
         xlabel="batch size",
         columns=4,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -102,13 +103,18 @@ def sheet(
     for spare in axes[count:]:
         spare.remove()
     for i, (ax, name) in enumerate(zip(axes, titles, strict=False)):
-        name = name.replace(", ", ",\n") if columns > 4 else name  # narrow: in two lines
+        name = folded(name) if columns > 4 else name
         ax.set_title(name, loc="left", color=FAINT if count == 1 else INK)
         ax.tick_params(
             labelbottom=i + columns >= count, labelleft=share == "none" or i % columns == 0
         )
         ax.set_xlabel(xlabel if i + columns >= count else "")
     return figure, axes[:count]
+
+
+def folded(title: str) -> str:
+    """A narrow panel's title in two lines: at its comma, or where the first is full."""
+    return title.replace(", ", ",\n") if ", " in title else textwrap.fill(title, 22)
 
 
 def write(figure: Figure, folder: Path, name: str) -> list[Path]:

@@ -209,12 +209,11 @@ def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
         )
     )
     whole = pd.DataFrame(settings, columns=["schedule", "momentum"]).assign(schedule_options="")
-    looks = {(line.schedule, line.momentum): line for line in palette.lines(whole)}
-    view.lines = [
-        replace(line, label=label(setting), colour=looks[setting].colour, mark=looks[setting].mark)
-        for line in view.lines
-        for setting in [(line.schedule, line.momentum)]
-    ]
+    looks: dict[Setting, dict[str, Any]] = {}
+    for line in palette.lines(whole):
+        setting = line.schedule, line.momentum
+        looks[setting] = {"label": label(setting), "colour": line.colour, "mark": line.mark}
+    view.lines = [replace(line, **looks[line.schedule, line.momentum]) for line in view.lines]
     return view
 
 
