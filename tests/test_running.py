@@ -410,7 +410,10 @@ def test_a_worker_that_died_idle_costs_nothing(finished, study_file, tmp_path, m
 def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(study_file, tmp_path):
     command = [sys.executable, "-m", "sgdscope", "run", str(study_file), "--out", "out"]
     command += ["--workers", "1", "--set", "epochs=100", "--set", "seed=0,1,2,3,4,5"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever ignores it here
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not [*tmp_path.glob("out/runs/*/result.json")] and time.monotonic() < deadline:
         time.sleep(0.1)
