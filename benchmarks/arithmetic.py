@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import models
-from sgdscope.registry import DATA
-from sgdscope.study import Study
+from sgdscope.data import DATA
+from sgdscope.study.study import Study
 
 PARTS = ["mnist-m1", "mnist-stdcnn", "fashion-m1", "fashion-stdcnn", "cifar10-c1"]
 PARTS += ["cifar10-resnet18"]

@@ -28,9 +28,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import models
 from sgdscope.data import Dataset, Images
-from sgdscope.lockstep import StackedTraining
-from sgdscope.runs import Run
-from sgdscope.training import Training
+from sgdscope.study.run import Run
+from sgdscope.training.loop import Training
+from sgdscope.training.stacked_loop import StackedTraining
 
 SHAPES = {"stdcnn": (1, 28, 28), "m1": (1, 28, 28), "c1": (3, 32, 32), "resnet18": (3, 32, 32)}
 METHODS = ["one by one", "captured", "grouped", "im2col"]

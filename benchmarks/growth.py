@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sgdscope
-from sgdscope.study import Study
+from sgdscope.study.study import Study
 
 
 def main() -> None:

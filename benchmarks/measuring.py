@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from sgdscope import models
 from sgdscope.curvature import Hessian
-from sgdscope.layouts import LAYOUTS
-from sgdscope.stacking import Stack, stack
+from sgdscope.training.layouts import LAYOUTS
+from sgdscope.training.stacking import Stack, stack
 
 Work = dict[str, Callable[[], Tensor]]  # each piece gives (networks, …)
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from sgdscope.data import Dataset, load
-from sgdscope.runs import Run
-from sgdscope.training import Training
+from sgdscope.study.run import Run
+from sgdscope.training.loop import Training
 
 
 @dataclass(frozen=True)

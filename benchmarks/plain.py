@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sgdscope import models
 from sgdscope.data import Dataset
-from sgdscope.runs import Run
+from sgdscope.study.run import Run
 
 
 def train(run: Run, data: Dataset, device: str) -> nn.Module:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 import sgdscope
 from sgdscope import data
-from sgdscope.study import Study
+from sgdscope.study.study import Study
 
 EPS, STEPS, EXAMPLES = [0.1, 0.3], 40, 1000
 

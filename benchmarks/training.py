@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope import data, models
-from sgdscope.engines import Job, LocalEngine
-from sgdscope.engines.local import default_workers
-from sgdscope.messages import Outcome, Task
-from sgdscope.runs import Run
+from sgdscope.execution.engine import Job
+from sgdscope.execution.local import LocalEngine, default_workers
+from sgdscope.execution.messages import Outcome, Task
+from sgdscope.study.run import Run
 
 
 def main() -> None:

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sgdscope.errors import RequestError, SgdscopeError
-    from sgdscope.results import Results
-    from sgdscope.running import run
-    from sgdscope.runs import Run
-    from sgdscope.study import Study
+    from sgdscope.execution.driver import run
+    from sgdscope.results.tables import Results
+    from sgdscope.study.run import Run
+    from sgdscope.study.study import Study
 
 __version__ = version("sgdscope")
 __all__ = ["RequestError", "Results", "Run", "SgdscopeError", "Study", "__version__", "run"]
 
 _HOMES = {
     "RequestError": "errors",
-    "Results": "results",
-    "Run": "runs",
+    "Results": "results.tables",
+    "Run": "study.run",
     "SgdscopeError": "errors",
-    "Study": "study",
-    "run": "running",
+    "Study": "study.study",
+    "run": "execution.driver",
 }
 
 

@@ -16,13 +16,14 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
-from sgdscope import overrides
 from sgdscope.errors import RequestError
+from sgdscope.study import overrides
 
 if TYPE_CHECKING:
-    from sgdscope.folder import StudyFolder
-    from sgdscope.results import Results
-    from sgdscope.study import Study
+    from sgdscope.registry import Registry
+    from sgdscope.results.folder import StudyFolder
+    from sgdscope.results.tables import Results
+    from sgdscope.study.study import Study
 
 app = typer.Typer(
     help="What SGD's knobs do to a network: generalisation, curvature, robustness.",
@@ -86,7 +87,7 @@ def start(
     """Run a study: only what is missing, then figures and the page."""
     with _complaints():
         replaced = overrides.read(settings or [])
-        from sgdscope.study import Study
+        from sgdscope.study.study import Study
 
         loaded = Study.load(study, overrides=replaced, budget=budget)
         out = out or overrides.folder(study, replaced, budget=budget)
@@ -104,9 +105,9 @@ def start(
 
 
 def _plan(study: Study, out: Path, **how: Any) -> None:
-    from sgdscope import planning
-    from sgdscope.folder import StudyFolder
-    from sgdscope.running import lacking
+    from sgdscope.execution import plan as planning
+    from sgdscope.execution.driver import lacking
+    from sgdscope.results.folder import StudyFolder
 
     kept = {one.run.id: one for one in StudyFolder(out).results() if one.status != "failed"}
     trained = [run for run in study.runs if run.id in kept]
@@ -120,8 +121,8 @@ def _plan(study: Study, out: Path, **how: Any) -> None:
 
 
 def _run(study: Study, out: Path, **how: Any) -> Results:
-    from sgdscope.progress import RunProgress
-    from sgdscope.running import run
+    from sgdscope.execution.driver import run
+    from sgdscope.execution.progress_bar import RunProgress
 
     console.print(
         f"{study.name}: {len(study.runs)} runs, results in {out}", highlight=False, markup=False
@@ -154,9 +155,9 @@ def _opened(path: Path) -> tuple[StudyFolder, Results]:
     Raises:
         RequestError: there is none, or something in it cannot be read.
     """
-    from sgdscope.folder import StudyFolder
-    from sgdscope.results import Results
-    from sgdscope.study import Study
+    from sgdscope.results.folder import StudyFolder
+    from sgdscope.results.tables import Results
+    from sgdscope.study.study import Study
 
     folder = StudyFolder(path)
     folder.load_plugins()
@@ -166,9 +167,10 @@ def _opened(path: Path) -> tuple[StudyFolder, Results]:
 
 def _show(results: Results, out: Path) -> None:
     """Write figures and page; print the short table and where the page is."""
-    from sgdscope import report, summary
+    from sgdscope import report
     from sgdscope.figures import paper
-    from sgdscope.folder import StudyFolder
+    from sgdscope.report import terminal as summary
+    from sgdscope.results.folder import StudyFolder
 
     folder = StudyFolder(out)
     _introduce(folder)
@@ -241,7 +243,7 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = N
 
 
 def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
-    from sgdscope import registry, studyfile
+    from sgdscope.study import studyfile
 
     if kind is Kind.studies:
         for name, file in studyfile.shipped().items():
@@ -253,15 +255,17 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
         for attack in attacks.ATTACKS:
             yield attack.__name__, (attack.__doc__ or "").split("\n")[0]
         return
-    parts: dict[Kind, registry.Registry[Any]] = {
-        Kind.models: registry.MODELS,
-        Kind.data: registry.DATA,
-        Kind.schedules: registry.SCHEDULES,
-        Kind.measures: registry.MEASURES,
-        Kind.claims: registry.CLAIMS,
+    from sgdscope import parts
+
+    registries: dict[Kind, Registry[Any]] = {
+        Kind.models: parts.MODELS,
+        Kind.data: parts.DATA,
+        Kind.schedules: parts.SCHEDULES,
+        Kind.measures: parts.MEASURES,
+        Kind.claims: parts.CLAIMS,
     }
-    for name in parts[kind]:
-        yield name, parts[kind].summary(name)
+    for name in registries[kind]:
+        yield name, registries[kind].summary(name)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdscope import streams
-from sgdscope.registry import MODELS
+from sgdscope.registry import Registry
 
 
 class ModelBuilder(Protocol):
@@ -21,6 +21,9 @@ class ModelBuilder(Protocol):
 
     def __call__(self, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """A map from (N, channels, height, width), normalised or not, to logits (N, classes)."""
+
+
+MODELS: Registry[ModelBuilder] = Registry("model")
 
 
 class Normalise(nn.Module):

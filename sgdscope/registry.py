@@ -1,20 +1,13 @@
-"""The named parts that a user may add to: one registry a kind, one decorator for all of them."""
+"""The named parts that a user may add to: one registry a kind, which stands beside its kind."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sgdscope.errors import RequestError, unknown
-
-if TYPE_CHECKING:
-    from sgdscope.claims import Claim
-    from sgdscope.data import DataSource
-    from sgdscope.measuring import Measure
-    from sgdscope.models import ModelBuilder
-    from sgdscope.schedules import Schedule
 
 Part = TypeVar("Part")
 
@@ -22,18 +15,14 @@ Part = TypeVar("Part")
 class Registry(Generic[Part]):
     """Parts of one kind by name.
 
-    ``home`` is the module that registers the built-in parts. It is imported at the first look-up,
-    so that whoever only needs to know that a kind exists does not pay for what its parts import.
-
-    >>> colours = Registry[int]("colour", home="sgdscope.registry")
+    >>> colours = Registry[int]("colour")
     >>> _ = colours.add("red")(0xFF0000)
     >>> colours["red"], list(colours)
     (16711680, ['red'])
     """
 
-    def __init__(self, kind: str, *, home: str) -> None:
+    def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.home = home
         self._parts: dict[str, Part] = {}
 
     def add(self, name: str) -> Callable[[Part], Part]:
@@ -52,13 +41,11 @@ class Registry(Generic[Part]):
         return register
 
     def __getitem__(self, name: str) -> Part:
-        import_module(self.home)
         if name not in self._parts:
             raise unknown(self.kind, name, self._parts)
         return self._parts[name]
 
     def __iter__(self) -> Iterator[str]:
-        import_module(self.home)
         return iter(self._parts)
 
     def summary(self, name: str) -> str:
@@ -66,8 +53,8 @@ class Registry(Generic[Part]):
         return (inspect.getdoc(self[name]) or "").split("\n")[0]
 
 
-MODELS: Registry[ModelBuilder] = Registry("model", home="sgdscope.models")
-DATA: Registry[type[DataSource]] = Registry("data set", home="sgdscope.data")
-SCHEDULES: Registry[type[Schedule]] = Registry("schedule", home="sgdscope.schedules")
-MEASURES: Registry[type[Measure]] = Registry("measure", home="sgdscope.measuring")
-CLAIMS: Registry[Claim] = Registry("claim", home="sgdscope.claims")
+def __getattr__(name: str) -> Any:
+    """The registries themselves, which plugins imported from here before ``sgdscope.parts``."""
+    if name in ("MODELS", "DATA", "SCHEDULES", "MEASURES", "CLAIMS"):
+        return getattr(import_module("sgdscope.parts"), name)
+    raise AttributeError(f"module 'sgdscope.registry' has no attribute {name!r}")

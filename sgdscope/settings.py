@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sgdscope.errors import RequestError, unknown
-from sgdscope.registry import SCHEDULES
 
 Whole = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -39,7 +38,12 @@ Several = BeforeValidator(several)
 
 
 def checked(
-    model: type[Model], settings: Mapping[str, Any], *, where: str, beside: Sequence[str] = ()
+    model: type[Model],
+    settings: Mapping[str, Any],
+    *,
+    where: str,
+    beside: Sequence[str] = (),
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Model:
     """Build a model; its first complaint becomes one clear message.
 
@@ -48,6 +52,7 @@ def checked(
         settings: its fields.
         where: the table they stand in.
         beside: keys that may stand there too.
+        elsewhere: keys that belong to another table, each with what to say of it.
 
     Raises:
         RequestError: a key is none of the model's, or a value is not valid.
@@ -58,9 +63,10 @@ def checked(
         first = error.errors()[0]
         key = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
         if first["type"] == "extra_forbidden":
-            raise _unknown_key(
-                str(first["loc"][0]), where, [*model.model_fields, *beside]
-            ) from None
+            key = str(first["loc"][0])
+            unknown_key = unknown("key", key, [*model.model_fields, *beside], where=where)
+            hint = (elsewhere or {}).get(key)
+            raise RequestError(f"{unknown_key}; {hint}" if hint else str(unknown_key)) from None
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
         if first["type"] == "missing":
@@ -68,12 +74,3 @@ def checked(
         if not first["loc"]:
             raise RequestError(f"{where}: {message}" if where else message) from None
         raise RequestError(f"{key} = {first['input']!r}: {message}") from None
-
-
-def _unknown_key(key: str, where: str, known: Sequence[str]) -> RequestError:
-    """An error for a key that is none, with what it may have been meant to be."""
-    error = unknown("key", key, known, where=where)
-    owners = [] if where else [name for name in SCHEDULES if key in SCHEDULES[name].model_fields]
-    if not owners:
-        return error
-    return RequestError(f"{error}; it is one of a schedule: schedule.{owners[0]}.{key}")

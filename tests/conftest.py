@@ -2,16 +2,15 @@
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
 from sgdscope.data import Dataset, Images, load
-from sgdscope.precision import bfloat16_works
-from sgdscope.registry import CLAIMS, DATA, MEASURES, MODELS, SCHEDULES
-from sgdscope.runs import Run
+from sgdscope.parts import CLAIMS, DATA, MEASURES, MODELS, SCHEDULES
+from sgdscope.study.run import Run
+from sgdscope.training.precision import bfloat16_works
 
 torch.set_num_threads(1)
 bfloat16_works()  # settled before oneDNN is first used
@@ -22,8 +21,6 @@ def afresh():
     """The same random draws and registered parts, whatever other tests ran before in a process."""
     torch.manual_seed(0)
     registries = (MODELS, DATA, SCHEDULES, MEASURES, CLAIMS)
-    for registry in registries:
-        import_module(registry.home)
     before = [dict(registry._parts) for registry in registries]
     yield
     for registry, parts in zip(registries, before, strict=True):

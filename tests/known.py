@@ -6,9 +6,9 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
-from sgdscope.result import Epoch, Measurement, Result, Status
-from sgdscope.results import Results
-from sgdscope.runs import Run
+from sgdscope.results.record import Epoch, Measurement, Result, Status
+from sgdscope.results.tables import Results
+from sgdscope.study.run import Run
 
 OPTIONS = {
     "fixed": {"learning_rate": 0.01},

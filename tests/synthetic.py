@@ -10,9 +10,9 @@ import tomli_w
 from safetensors.numpy import save
 
 from sgdscope.files import write_bytes, write_text
-from sgdscope.folder import ARRAYS, RESULT, StudyFolder
-from sgdscope.result import Epoch, Measurement, Result, Status, array_prefix
-from sgdscope.runs import Run
+from sgdscope.results.folder import ARRAYS, RESULT, StudyFolder
+from sgdscope.results.record import Epoch, Measurement, Result, Status, array_prefix
+from sgdscope.study.run import Run
 
 OPTIONS = {
     "fixed": {"learning_rate": 0.01},

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sgdscope import chunks
 from sgdscope.attacks import (
     Attacked,
     apgd,
@@ -35,6 +34,7 @@ from sgdscope.attacks.apgd import checkpoints
 from sgdscope.attacks.losses import LOSSES
 from sgdscope.attacks.points import Points
 from sgdscope.attacks.reach import Reach, promised
+from sgdscope.data import inference
 from sgdscope.errors import RequestError
 
 ATTACKS: dict[str, Callable[..., list[Attacked]]] = {
@@ -297,7 +297,7 @@ def test_what_is_drawn_for_a_point_depends_neither_on_its_company_nor_on_chunks(
     labels = answers(network, inputs)
     attack = partial(ATTACKS[name], network, eps=[0.05], **QUICK[name])
     (whole,) = attack(inputs=inputs, labels=labels, seed=3)
-    monkeypatch.setattr(chunks, "CPU", 7)
+    monkeypatch.setattr(inference, "CPU", 7)
     (parts,) = attack(inputs=inputs, labels=labels, seed=3)
     assert torch.allclose(whole.inputs, parts.inputs)
     (first,) = attack(inputs=inputs[:10], labels=labels[:10], seed=3)

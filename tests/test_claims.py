@@ -11,13 +11,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sgdscope import claims, figures
-from sgdscope.claims import record
+from sgdscope.claims import CLAIMS, record
 from sgdscope.claims.markdown import markdown
 from sgdscope.cli import app
 from sgdscope.files import write_text
-from sgdscope.folder import StudyFolder
-from sgdscope.registry import CLAIMS
-from sgdscope.results import Results
+from sgdscope.results.folder import StudyFolder
+from sgdscope.results.tables import Results
 
 LR, RATIO, BENCHMARK = ("fixed", 0.0), ("constant-ratio", 0.0), ("step-decay", 0.9)
 THREE = [LR, RATIO, BENCHMARK]
@@ -500,8 +499,8 @@ MINE = '''
 from sgdscope.claims import judging
 from sgdscope.claims.quantities import TEST_ACCURACY
 from sgdscope.files import write_text
-from sgdscope.folder import StudyFolder
-from sgdscope.registry import CLAIMS
+from sgdscope.results.folder import StudyFolder
+from sgdscope.claims import CLAIMS
 
 
 @CLAIMS.add("mine")

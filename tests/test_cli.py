@@ -7,9 +7,9 @@ import pytest
 import synthetic
 from typer.testing import CliRunner
 
-from sgdscope import overrides
 from sgdscope.cli import app
-from sgdscope.results import Results
+from sgdscope.results.tables import Results
+from sgdscope.study import overrides
 
 TINY = ["--set", "batch_size=32", "--set", "seed=0", "--set", "epochs=1", "--set", "train_size=64"]
 

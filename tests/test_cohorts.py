@@ -8,14 +8,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sgdscope import lockstep
-from sgdscope.capture import WARM_UP, captured
-from sgdscope.cohorts import group
 from sgdscope.data import Dataset, Images
-from sgdscope.lockstep import StackedTraining
-from sgdscope.models import Residual
-from sgdscope.registry import MODELS
-from sgdscope.training import Training
+from sgdscope.models import MODELS, Residual
+from sgdscope.training import stacked_loop
+from sgdscope.training.cohorts import group
+from sgdscope.training.cuda_graph import WARM_UP, captured
+from sgdscope.training.loop import Training
+from sgdscope.training.stacked_loop import StackedTraining
 
 MIXED = [
     {"schedule": "fixed", "schedule_options": {"learning_rate": 0.02}},
@@ -290,7 +289,7 @@ def test_a_step_can_be_captured(monkeypatch, tiny, mixed, model, variant):
 
         return replay
 
-    monkeypatch.setattr(lockstep, "captured", warmed_up)
+    monkeypatch.setattr(stacked_loop, "captured", warmed_up)
     warm = together(runs, tiny, variant=variant, dtype=torch.float32)
     assert [bits(member) for member in warm] == [bits(member) for member in plain]
     assert len(addresses) == warm[0].steps
@@ -299,7 +298,7 @@ def test_a_step_can_be_captured(monkeypatch, tiny, mixed, model, variant):
 
 def test_warming_up_stays_within_an_epoch_of_one_step(monkeypatch, tiny, make_run):
     monkeypatch.setattr(
-        lockstep, "captured", lambda step, *, state: [step() for _ in range(WARM_UP)] and step
+        stacked_loop, "captured", lambda step, *, state: [step() for _ in range(WARM_UP)] and step
     )
     together([make_run(batch_size=72, seed=seed, epochs=1) for seed in range(2)], tiny)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sgdscope import registry
-from sgdscope.study import Study
+from sgdscope.study.study import Study
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]

@@ -6,8 +6,8 @@ import synthetic
 
 from sgdscope import figures
 from sgdscope.figures import batches, canvas, curves, radii, relation
-from sgdscope.results import Results
-from sgdscope.views import View
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
     results = Results.load(small.path)
     written = []
     for time in ("first", "second"):
-        with canvas.style():
+        with canvas.in_style():
             figure = batches.measure(View(results), "test_accuracy")
             written.append(canvas.write(figure, tmp_path / time, "test_accuracy"))
     for files in zip(*written, strict=True):
@@ -67,7 +67,7 @@ def test_figures_no_longer_drawn_are_deleted_and_nothing_else(tmp_path: Path) ->
 
 
 def test_text_stays_text(results: Results, tmp_path: Path) -> None:
-    with canvas.style():
+    with canvas.in_style():
         figure = batches.attack(View(results), "pgd_accuracy", eps=0.3)
         canvas.write(figure, tmp_path, "x")
     svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
@@ -87,7 +87,7 @@ def test_text_stays_text(results: Results, tmp_path: Path) -> None:
 
 
 def test_batch_sizes_are_the_ticks(results: Results) -> None:
-    with canvas.style():
+    with canvas.in_style():
         (ax,) = batches.measure(View(results), "test_accuracy").axes
     assert ax.get_xscale() == "log"
     assert list(ax.get_xticks()) == [64, 256, 1024]
@@ -103,7 +103,7 @@ def test_a_lost_run_leaves_a_gap(results: Results) -> None:
     table = results.table.copy()
     table.loc[table["run"].isin(gone["run"]), "status"] = "collapsed"
     runs = runs.assign(status=runs["status"].mask(runs["run"].isin(gone["run"]), "collapsed"))
-    with canvas.style():
+    with canvas.in_style():
         view = View(Results(table, runs, results.history))
         (ax,) = batches.measure(view, "test_accuracy").axes
     line = next(drawn for drawn in ax.lines if drawn.get_color() == view.lines[0].colour)
@@ -120,7 +120,7 @@ def test_doubtful_values_are_ringed_whichever_of_the_two_it_is(results: Results)
         False,
         True,
     ]
-    with canvas.style():
+    with canvas.in_style():
         (ax,) = relation.to_curvature(view, "pgd_accuracy", eps=0.3).axes
         by_eps = radii.accuracy(view, "pgd_accuracy", "stdcnn on mnist").axes
     rings = [drawn for drawn in ax.lines if drawn.get_markersize() == 6.5]
@@ -132,7 +132,7 @@ def test_doubtful_values_are_ringed_whichever_of_the_two_it_is(results: Results)
 
 
 def test_stability_limit_is_drawn(results: Results) -> None:
-    with canvas.style():
+    with canvas.in_style():
         figure = curves.along(View(results), "top_eigenvalue", "stdcnn on mnist")
     dotted = [line for line in figure.axes[1].lines if line.get_linestyle() == ":"]
     assert [set(line.get_ydata()) for line in dotted] == [{2 * 1.9 / 0.01}]

@@ -57,7 +57,7 @@ def test_two_drawings_are_the_same_bytes(mnist, tmp_path):
     for number in (2, 3):
         drawn = []
         for name in ("a", "b"):
-            with canvas.style():
+            with canvas.in_style():
                 drawn.append(canvas.write(paper.make(mnist, number), tmp_path / name, "figure"))
         for first, second in zip(*drawn, strict=True):
             assert first.read_bytes() == second.read_bytes()
@@ -78,7 +78,7 @@ def test_missing_lines_and_batch_sizes_are_named(mnist):
 
 
 def test_colours_are_the_papers(mnist):
-    with canvas.style():
+    with canvas.in_style():
         figure = paper.make(mnist, 2)
     colours = {text.get_text(): handle.get_color() for text, handle in zip(
         figure.legends[0].get_texts(), figure.legends[0].legend_handles, strict=True)}  # fmt: skip
@@ -99,7 +99,7 @@ def test_a_line_looks_the_same_in_both_panels_whatever_else_is_in_them(mnist):
     part = type(mnist)(
         mnist.table[~mnist.table["run"].isin(gone)], runs[~runs["run"].isin(gone)], mnist.history
     )
-    with canvas.style():
+    with canvas.in_style():
         figure = paper.make(part, 13)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["LR m=0", "LR m=0.2", "LR m=0.5", "LR m=0.9"]
@@ -126,7 +126,7 @@ def test_miniatures_stand_at_the_batch_sizes_that_they_stand_for():
     factors = made.runs["model"].map({"m1": 64, "stdcnn": 16})
     for rows in (made.runs, made.table, made.history):
         rows["train_size"] = 55_000 // rows["run"].map(factors.set_axis(made.runs["run"]))
-    with canvas.style():
+    with canvas.in_style():
         m1, stdcnn = paper.make(made, 3).axes
     assert "here sizes divided by 64" in m1.get_title(loc="left")
     assert "here sizes divided by 16" in stdcnn.get_title(loc="left")
@@ -142,7 +142,7 @@ def test_lost_runs_keep_their_marks(tmp_path):
         status=lambda run: {256: "collapsed", 1024: "diverged"}.get(run.batch_size, "done"),
     )  # fmt: skip
     for number in (2, 3):
-        with canvas.style():
+        with canvas.in_style():
             svg, _ = canvas.write(paper.make(found, number), tmp_path, f"fig{number:02}")
         text = svg.read_text()
         assert "collapsed run" in text

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import synthetic
 
-from sgdscope.folder import ARRAYS, StudyFolder
 from sgdscope.report import gallery as module
 from sgdscope.report.gallery import gallery
-from sgdscope.results import Results
-from sgdscope.views import View
+from sgdscope.results.folder import ARRAYS, StudyFolder
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 
 @pytest.fixture(scope="module")

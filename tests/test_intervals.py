@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sgdscope import intervals
+from sgdscope.results import intervals
 
 
 def frame(values: list[float], **columns: object) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from sgdscope import palette
+from sgdscope.results import style
 
 
 def runs(*settings: tuple[str, str, float]) -> pd.DataFrame:
@@ -9,15 +9,15 @@ def runs(*settings: tuple[str, str, float]) -> pd.DataFrame:
 
 
 def test_the_papers_colours() -> None:
-    lines = palette.lines(
+    lines = style.lines(
         runs(("step-decay", "a", 0.9), ("constant-ratio", "b", 0.0), ("fixed", "c", 0.0))
     )
     assert [line.schedule for line in lines] == ["fixed", "constant-ratio", "step-decay"]
-    assert [line.colour for line in lines] == [light[0] for light, _ in palette.SCHEDULES.values()]
+    assert [line.colour for line in lines] == [light[0] for light, _ in style.SCHEDULES.values()]
 
 
 def test_momenta_differ_in_shade_and_mark() -> None:
-    lines = palette.lines(runs(*(("fixed", "a", m) for m in (0.9, 0.0, 0.5, 0.2))))
+    lines = style.lines(runs(*(("fixed", "a", m) for m in (0.9, 0.0, 0.5, 0.2))))
     assert [line.momentum for line in lines] == [0.0, 0.2, 0.5, 0.9]
     assert len({line.colour for line in lines}) == len({line.mark for line in lines}) == 4
 
@@ -26,14 +26,14 @@ def test_labels_say_only_what_varies() -> None:
     several = runs(
         ("fixed", "learning_rate=0.1, x=1", 0.0), ("fixed", "learning_rate=0.2, x=1", 0.0)
     )
-    labels = [line.label for line in palette.lines(several)]
+    labels = [line.label for line in style.lines(several)]
     assert labels == ["fixed, learning_rate=0.1, m = 0", "fixed, learning_rate=0.2, m = 0"]
-    assert palette.lines(several.iloc[:1])[0].label == "fixed, m = 0"
+    assert style.lines(several.iloc[:1])[0].label == "fixed, m = 0"
 
 
 def test_a_schedule_of_the_users_own() -> None:
-    (line,) = palette.lines(runs(("mine", "", 0.0)))
-    assert (line.colour, line.dark) == tuple(shades[0] for shades in palette.OTHERS[0])
+    (line,) = style.lines(runs(("mine", "", 0.0)))
+    assert (line.colour, line.dark) == tuple(shades[0] for shades in style.OTHERS[0])
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_a_schedule_of_the_users_own() -> None:
     ],
 )
 def test_log_axes(measure: str, values: list[float], log: bool) -> None:
-    assert palette.on_log_axis(measure, pd.Series(values)) is log
+    assert style.on_log_axis(measure, pd.Series(values)) is log
 
 
 def test_mixing() -> None:
-    assert palette.mix("#000000", "#FFFFFF", 0.5) == "#808080"
+    assert style.mix("#000000", "#FFFFFF", 0.5) == "#808080"

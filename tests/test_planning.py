@@ -6,10 +6,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from sgdscope import palette, planning
 from sgdscope.cli import app
-from sgdscope.registry import MEASURES
-from sgdscope.study import Study
+from sgdscope.execution import plan as planning
+from sgdscope.measuring import MEASURES
+from sgdscope.results import style
+from sgdscope.study.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -107,4 +108,4 @@ def test_a_cluster_is_not_planned_for():
     [(1.23, "1.2 s"), (200, "3.3 min"), (7200, "2.0 h"), (400_000, "4.6 d")],
 )
 def test_durations_have_their_unit(seconds, text):
-    assert palette.duration(seconds) == text
+    assert style.duration(seconds) == text

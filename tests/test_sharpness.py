@@ -10,9 +10,8 @@ from torch.nn import functional as F
 from sgdscope import curvature
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
-from sgdscope.measuring import Subject
+from sgdscope.measuring import MEASURES, Subject
 from sgdscope.models import build
-from sgdscope.registry import MEASURES
 
 
 def regression(count: int = 30) -> tuple[nn.Module, Tensor, Tensor]:

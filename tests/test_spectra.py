@@ -8,9 +8,9 @@ import synthetic
 from sgdscope import figures
 from sgdscope.figures import canvas, density
 from sgdscope.report.cards import cards
-from sgdscope.results import Results
-from sgdscope.spectra import DECADES, described, spectra
-from sgdscope.views import View
+from sgdscope.results.spectra import DECADES, described, spectra
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_nothing_without_arrays(results: Results, tmp_path: Path) -> None:
 
 
 def test_figure(view: View) -> None:
-    with canvas.style():
+    with canvas.in_style():
         figure = density.spectrum(view, "stdcnn on mnist", spectra(view))
     assert len(figure.axes) == 8
     assert figure.axes[1].get_title(loc="left") == "fixed, m = 0, batch size 1024"
@@ -85,7 +85,7 @@ def test_a_figure_outlives_the_arrays_that_it_was_drawn_from(tmp_path, monkeypat
     results, home = Results.load(tmp_path), folder.figures
     drawn = dict(figures.drawings(results))
     name = "spectral_density-by-eigenvalue-stdcnn-mnist"
-    with canvas.style():
+    with canvas.in_style():
         files = canvas.write(drawn[name](), home, name)
     before = [file.read_bytes() for file in files]
     for file in tmp_path.glob("runs/*/arrays.safetensors"):

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from sgdscope.errors import RequestError
-from sgdscope.layouts import LAYOUTS
 from sgdscope.models import Dropout, Normalise, Residual, bind_dropout
-from sgdscope.stacking import stack, unstack
+from sgdscope.training.layouts import LAYOUTS
+from sgdscope.training.stacking import stack, unstack
 
 COUNT, BATCH = 3, 4
 variants = pytest.mark.parametrize("variant", ["grouped", "im2col"])

@@ -3,11 +3,11 @@ import re
 
 import pytest
 
+from sgdscope.data import DATA
 from sgdscope.errors import RequestError
-from sgdscope.folder import StudyFolder
-from sgdscope.registry import DATA
-from sgdscope.study import Study
-from sgdscope.studyfile import shipped
+from sgdscope.results.folder import StudyFolder
+from sgdscope.study.study import Study
+from sgdscope.study.studyfile import shipped
 
 GRID = """
 model = "stdcnn"
@@ -328,7 +328,7 @@ def test_an_unknown_study_gets_the_nearest_name():
 
 PLUGIN = '''
 from torch import nn
-from sgdscope.registry import MODELS
+from sgdscope.models import MODELS
 
 @MODELS.add("linear")
 def linear(*, shape, classes):

@@ -3,8 +3,8 @@ from pathlib import Path
 import synthetic
 from rich.console import Console
 
-from sgdscope import summary
-from sgdscope.results import Results
+from sgdscope.report import terminal as summary
+from sgdscope.results.tables import Results
 
 
 def printed(results: Results, *, width: int = 100) -> str:

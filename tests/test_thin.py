@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgdscope.attacks.thin import ThinConvolutions
+from sgdscope.kernels.input_gradient import ThinConvolutions
 
 
 def gradients(layer: nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, str]:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from sgdscope import streams
 from sgdscope.data import augment
 from sgdscope.models import bind_dropout
-from sgdscope.training import Training, initialise
+from sgdscope.training.loop import Training, initialise
 
 
 def train(run, data):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sgdscope.trajectories import trajectories
+from sgdscope.results.trajectories import trajectories
 
 HISTORY = pd.DataFrame(
     [

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sgdscope.attacks.losses import LossFunction
 from sgdscope.attacks.points import Points
-from sgdscope.attacks.thin import ThinConvolutions
-from sgdscope.chunks import chunk_size
+from sgdscope.data.inference import chunk_size
+from sgdscope.kernels.input_gradient import ThinConvolutions
 
 Answer = TypeVar("Answer")
 

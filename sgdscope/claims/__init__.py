@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sgdscope.claims import paper, rivals
-from sgdscope.claims.evidence import Claim, Evidence, Sample
+from sgdscope.claims import literature, paper
+from sgdscope.claims.evidence import CLAIMS, Claim, Evidence, Sample
 from sgdscope.claims.verdicts import MOMENTS, Finding, Verdict
-from sgdscope.registry import CLAIMS
-from sgdscope.results import Results
+from sgdscope.results.tables import Results
 
-__all__ = ["Claim", "Evidence", "Finding", "Sample", "Verdict", "judge", "paper", "rivals"]
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Evidence",
+    "Finding",
+    "Sample",
+    "Verdict",
+    "judge",
+    "literature",
+    "paper",
+]
 
 
 def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:

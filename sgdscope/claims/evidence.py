@@ -9,13 +9,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from sgdscope import palette
-from sgdscope.claims import progress, quantities
+from sgdscope.claims import equal_loss, quantities
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
-from sgdscope.palette import Line
-from sgdscope.results import Results
-from sgdscope.views import View, doubtful
+from sgdscope.registry import Registry
+from sgdscope.results import style
+from sgdscope.results.style import Line
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View, doubtful
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Sample:
         """The figure of all runs against their training loss, where there is one."""
         if self.missing:
             return None
-        return palette.progress_figure("loss", " on ".join(self.panel))
+        return style.progress_figure("loss", " on ".join(self.panel))
 
 
 class Evidence:
@@ -218,7 +219,7 @@ class Evidence:
         self, quantity: Quantity, taken: pd.DataFrame, *, by_batch: bool
     ) -> tuple[pd.DataFrame, str]:
         """The rows of this moment, one a run; or none, and why."""
-        ends = progress.at_end(taken)
+        ends = equal_loss.at_end(taken)
         if self.when == END:
             return ends, ""
         if len(ends) == len(taken):
@@ -227,7 +228,7 @@ class Evidence:
                 f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
             )
         groups = taken.groupby("batch_size") if by_batch else [(None, taken)]
-        parts = [progress.at_equal_loss(group) for _, group in groups]
+        parts = [equal_loss.at_equal_loss(group) for _, group in groups]
         chosen = pd.concat(parts) if parts else taken.iloc[:0]
         if chosen.empty:
             return chosen, "no two runs share a training loss at which both were measured"
@@ -235,6 +236,7 @@ class Evidence:
 
 
 Claim = Callable[[Evidence], Iterable[Verdict]]
+CLAIMS: Registry[Claim] = Registry("claim")
 
 
 def _of(rows: pd.DataFrame, panel: str, lines: list[Line]) -> pd.DataFrame:

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from sgdscope.claims import trends
+from sgdscope.claims import statistics
 from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
-from sgdscope.claims.trends import Estimate
+from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import Answer, Finding, lacking
 
 Direction = Literal["falls", "rises"]
@@ -26,7 +26,7 @@ def slope(sample: Sample) -> Estimate:
     """Trend of a sample per doubling of the batch size."""
     rows = sample.rows
     sizes = np.log2(rows["batch_size"].to_numpy(float))
-    return trends.slope(sizes, rows["value"].to_numpy(), rows["seed"].to_numpy())
+    return statistics.slope(sizes, rows["value"].to_numpy(), rows["seed"].to_numpy())
 
 
 def changes(sample: Sample, expected: Direction) -> Finding:
@@ -116,7 +116,7 @@ def majority(effects: Sequence[float], expected: Direction, *, quantity: Quantit
     sign = -1 if expected == "falls" else 1
     margin, unit = quantity.difference_margin, quantity.unit
     agreeing = sum(sign * effect > margin for effect in effects)
-    found = trends.share(agreeing, len(effects))
+    found = statistics.share(agreeing, len(effects))
     word = "lower" if expected == "falls" else "higher"
     reason = (
         f"{word} with larger momentum, by more than {margin:g} {unit}, in {agreeing} of "
@@ -142,7 +142,7 @@ def no_difference(sample: Sample) -> Finding:
     effects = momentum_effects(sample)
     if len(effects) < 3:
         return lacking(f"{len(effects)} pairs of runs that differ in momentum alone; needs 3")
-    found = trends.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
+    found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
     margin, unit = sample.quantity.difference_margin, sample.quantity.unit
     answer = _equivalence(found, margin)
     reason = f"{_course(found, margin)} with momentum: {interval(found, unit)} in the mean"
@@ -168,7 +168,7 @@ def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding
     if len(both) < RANKED:
         return lacking(f"{len(both)} runs have both; needs at least {RANKED}")
     columns = (both[name].to_numpy() for name in ("value", "value_other", "seed"))
-    found = trends.rank_correlation(*columns)
+    found = statistics.rank_correlation(*columns)
     return Finding(
         _direction(found, expected, margin=0.0),
         f"{sample.quantity.label} and {other.quantity.label} have rank correlation "

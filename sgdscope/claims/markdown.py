@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from sgdscope.claims.evidence import CLAIMS
 from sgdscope.claims.grid import Moments, grid
 from sgdscope.claims.record import telling
 from sgdscope.claims.verdicts import LEGEND, Verdict
-from sgdscope.registry import CLAIMS
 
 READING = (
     "In brackets the 95 % interval, not corrected for the number of verdicts; ? without a number "

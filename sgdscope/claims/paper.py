@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sgdscope.claims import judging
-from sgdscope.claims.evidence import Evidence
+from sgdscope.claims.evidence import CLAIMS, Evidence
 from sgdscope.claims.overall import existence, in_most_cases
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY
 from sgdscope.claims.verdicts import Verdict, all_of
-from sgdscope.registry import CLAIMS
 
 
 @CLAIMS.add("a-ratio")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sgdscope import palette
-from sgdscope.views import NO_FLOOR, View
+from sgdscope.results import style
+from sgdscope.results.view import NO_FLOOR, View
 
 FLOOR = 0.01  # accuracies this near to 0, or to chance, tell runs apart by noise
 
@@ -23,12 +23,12 @@ class Quantity:
     @property
     def is_accuracy(self) -> bool:
         """Counted in points; anything else as a power of what it depends on."""
-        return palette.is_accuracy(self.measure) or self.measure == "robustness_area"
+        return style.is_accuracy(self.measure) or self.measure == "robustness_area"
 
     @property
     def label(self) -> str:
         """In print."""
-        name, *_ = palette.label(self.measure).split(",")
+        name, *_ = style.label(self.measure).split(",")
         return name if self.eps is None else f"{name} at eps {self.eps:g}"
 
     @property

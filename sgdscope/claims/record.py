@@ -10,8 +10,8 @@ from itertools import groupby
 from rich.markup import escape
 from rich.table import Table
 
+from sgdscope.claims.evidence import CLAIMS
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
-from sgdscope.registry import CLAIMS
 
 COLOURS = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
 UNITS = {"points per doubling": "pt/×2", "points": "pt", "power of the batch size": "power"}

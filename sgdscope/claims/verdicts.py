@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sgdscope.claims.quantities import Quantity
-from sgdscope.claims.trends import Estimate
+from sgdscope.claims.statistics import Estimate
 
 Answer = Literal["supported", "contradicted", "inconclusive"]
 END = "end of training"

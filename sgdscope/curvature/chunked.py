@@ -17,8 +17,8 @@ from sgdscope.curvature.operators import (
     require_evaluation_mode,
     require_examples,
 )
-from sgdscope.curvature.twice import TwiceDifferentiable
 from sgdscope.errors import RequestError
+from sgdscope.kernels.second_order import TwiceDifferentiable
 
 MEMORY = 2 * 2**30  # bytes of graphs kept between products, on the CPU …
 CHUNKS = 4  # … in at least so many chunks, where fewer do not hold all examples

@@ -13,7 +13,7 @@ from sgdscope.curvature.operators import (
     require_evaluation_mode,
     require_examples,
 )
-from sgdscope.curvature.twice import TwiceDifferentiable
+from sgdscope.kernels.second_order import TwiceDifferentiable
 
 
 class InputHessian:

@@ -9,9 +9,10 @@ from sgdscope.data.images import (
     crop_and_flip,
     split,
 )
-from sgdscope.data.sources import DataSource, HubImages, load
+from sgdscope.data.sources import DATA, DataSource, HubImages, load
 
 __all__ = [
+    "DATA",
     "DataSource",
     "Dataset",
     "HubImages",

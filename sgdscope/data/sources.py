@@ -19,18 +19,9 @@ from sgdscope import streams
 from sgdscope.data.images import Dataset, Images, split
 from sgdscope.errors import RequestError
 from sgdscope.files import write_atomically
-from sgdscope.registry import DATA
+from sgdscope.registry import Registry
 
 _log = logging.getLogger(__name__)
-
-
-def load(name: str) -> Dataset:
-    """A registered data set, ready to use.
-
-    Raises:
-        RequestError: there is no such data set, or it cannot be had, or it is damaged.
-    """
-    return DATA[name]().load()
 
 
 class DataSource(Protocol):
@@ -40,6 +31,18 @@ class DataSource(Protocol):
 
     def load(self) -> Dataset:
         """The data set; raises RequestError where it is missing or damaged."""
+
+
+DATA: Registry[type[DataSource]] = Registry("data set")
+
+
+def load(name: str) -> Dataset:
+    """A registered data set, ready to use.
+
+    Raises:
+        RequestError: there is no such data set, or it cannot be had, or it is damaged.
+    """
+    return DATA[name]().load()
 
 
 class HubImages:

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgdscope import palette
-from sgdscope.results import Results
-from sgdscope.spectra import MEASURE as SPECTRUM
-from sgdscope.spectra import spectra
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.spectra import MEASURE as SPECTRUM
+from sgdscope.results.spectra import spectra
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
     written: list[Path] = []
     for name, make in drawings(results):
-        with canvas.style():
+        with canvas.in_style():
             written += canvas.write(make(), folder, name)
     view = View(results)
     spectral = [_spectrum(panel) for panel, _ in view.by_panel(view.at_end(SPECTRUM))]
@@ -36,7 +36,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def _spectrum(panel: str) -> str:
-    return f"{SPECTRUM}-by-eigenvalue-{palette.slug(panel)}"
+    return f"{SPECTRUM}-by-eigenvalue-{style.slug(panel)}"
 
 
 def tidy(folder: Path, *, drawn: Iterable[Path]) -> None:
@@ -75,7 +75,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
                 yield name, partial(relation.to_curvature, view, attack, eps=eps)
         if len(all_eps) > 1:
             for panel, _ in view.by_panel(view.at_end(attack)):
-                name = f"{attack}-by-eps-{palette.slug(panel)}"
+                name = f"{attack}-by-eps-{style.slug(panel)}"
                 yield name, partial(radii.accuracy, view, attack, panel)
     drawn = spectra(view)
     for panel in view.panels:
@@ -85,7 +85,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
         yield from _while_training(view)
     for measure in view.along_training:
         for panel, _ in view.by_panel(view.along(measure)):
-            name = f"{measure}-by-epoch-{palette.slug(panel)}"
+            name = f"{measure}-by-epoch-{style.slug(panel)}"
             yield name, partial(curves.along, view, measure, panel)
 
 
@@ -95,11 +95,11 @@ def _while_training(view: View) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
     trained = set(view.history["panel"])
     for panel in view.panels:
-        slug = palette.slug(panel)
+        slug = style.slug(panel)
         if panel in trained:
             yield f"learning-{slug}", partial(curves.learning, view, panel)
         yield f"why-{slug}", partial(batches.why, view, panel)
         if view.followed(panel):
-            for against in palette.PROGRESS:
+            for against in style.PROGRESS:
                 drawing = partial(curves.progress, view, panel, against)
-                yield palette.progress_figure(against, panel), drawing
+                yield style.progress_figure(against, panel), drawing

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdscope import causes, intervals, palette, views
 from sgdscope.figures import canvas
-from sgdscope.views import View
+from sgdscope.results import covariates, intervals, style
+from sgdscope.results.view import View, floor, good
 
 BY = ["panel", "line", "batch_size"]
 
@@ -19,9 +19,9 @@ BY = ["panel", "line", "batch_size"]
 def measure(view: View, name: str) -> Figure:
     """One measure at the end of training."""
     rows = view.at_end(name)
-    log = palette.on_log_axis(name, views.good(rows))
-    accuracy = palette.is_accuracy(name)
-    figure, axes = _sheet(view, rows, palette.label(name))
+    log = style.on_log_axis(name, good(rows))
+    accuracy = style.is_accuracy(name)
+    figure, axes = _sheet(view, rows, style.label(name))
     spreads = intervals.over_seeds(rows, BY, log=log)
     for panel, ax in axes.items():
         if log:
@@ -29,7 +29,7 @@ def measure(view: View, name: str) -> Figure:
         if accuracy:
             canvas.accuracy_axis(ax, view.chance(panel), stretched=True)
         _lines(view, ax, spreads[spreads["panel"] == panel])
-        _marks(view, ax, rows[rows["panel"] == panel], floor=views.floor(rows) if log else None)
+        _marks(view, ax, rows[rows["panel"] == panel], floor=floor(rows) if log else None)
     middle = "geometric mean" if log else "mean"
     handles = canvas.keys(view, rows) + _others(view, rows, axes, accuracy=accuracy)
     note = f"line: {middle} over seeds; {intervals.describe(spreads['seeds'])}"
@@ -40,7 +40,7 @@ def measure(view: View, name: str) -> Figure:
 def attack(view: View, name: str, *, eps: float) -> Figure:
     """Accuracy under an attack, with the test accuracy beside it, dashed."""
     rows, clean = view.at_end(name, eps=eps), view.at_end("test_accuracy")
-    figure, axes = _sheet(view, rows, f"{palette.label(name)}, eps = {eps:g}")
+    figure, axes = _sheet(view, rows, f"{style.label(name)}, eps = {eps:g}")
     spreads, above = intervals.over_seeds(rows, BY), intervals.over_seeds(clean, BY)
     for panel, ax in axes.items():
         canvas.accuracy_axis(ax, view.chance(panel))
@@ -59,11 +59,11 @@ def attack(view: View, name: str, *, eps: float) -> Figure:
 
 def why(view: View, panel: str) -> Figure:
     """What else differs with batch size: progress, noise, stability and confidence."""
-    found = causes.causes(view)
+    found = covariates.causes(view)
     found = found[found["panel"] == panel]
-    shown = {name: own for name in causes.LABELS if len(own := causes.values(found, name))}
+    shown = {name: own for name in covariates.LABELS if len(own := covariates.values(found, name))}
     figure, axes = canvas.sheet(
-        [canvas.folded(causes.LABELS[name]) for name in shown],
+        [canvas.folded(covariates.LABELS[name]) for name in shown],
         f"What else differs, {panel}",
         xlabel="batch size",
         columns=4,
@@ -73,13 +73,13 @@ def why(view: View, panel: str) -> Figure:
     seeds = []
     for ax, (name, rows) in zip(axes, shown.items(), strict=True):
         canvas.batch_axis(ax, view.sizes)
-        log = palette.on_log_axis(name, views.good(rows))
+        log = style.on_log_axis(name, good(rows))
         if log:
             canvas.log_axis(ax.yaxis)
         spreads = intervals.over_seeds(rows, BY, log=log)
         seeds.append(spreads["seeds"])
         _lines(view, ax, spreads)
-        _marks(view, ax, rows, floor=views.floor(rows) if log else None)
+        _marks(view, ax, rows, floor=floor(rows) if log else None)
     rows = next(iter(shown.values()))
     handles = canvas.keys(view, rows) + canvas.extras(view.lost(rows), rows, chance=False)
     canvas.legend(figure, handles, note=f"{canvas.MEANS}; {intervals.describe(*seeds)}")
@@ -96,7 +96,7 @@ def _sheet(view: View, rows: pd.DataFrame, title: str) -> tuple[Figure, dict[str
 
 def _lines(view: View, ax: Axes, spreads: pd.DataFrame, *, dashed: bool = False) -> None:
     for line, own in view.by_line(spreads):
-        looks: dict[str, Any] = {"marker": palette.MARKERS[line.mark]}
+        looks: dict[str, Any] = {"marker": style.MARKERS[line.mark]}
         if dashed:
             own = own.assign(low=own["middle"], high=own["middle"])
             looks = {"linestyle": "--", "linewidth": 0.8, "alpha": 0.8}

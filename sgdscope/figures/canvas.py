@@ -25,9 +25,9 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from sgdscope import palette, views
 from sgdscope.files import write_atomically
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.view import LOST, View, doubtful
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -76,7 +76,7 @@ MEANS = "line: mean over seeds, geometric on logarithmic axes"
 MARKS = {"diverged": "x", "collapsed": "v"}
 
 
-def style() -> AbstractContextManager[None]:
+def in_style() -> AbstractContextManager[None]:
     """Within it, figures are made and saved in sgdscope's style and nobody else's."""
     looks: dict[Any, Any] = {**mpl.rcParamsDefault, "backend": "agg", **STYLE}
     return mpl.rc_context(looks)
@@ -168,21 +168,19 @@ def accuracy_axis(ax: Axes, chance: float | None, *, stretched: bool = False) ->
     """
     if stretched:
         ax.set_yscale("function", functions=(_stretch, _shrink))
-        ax.yaxis.set_major_locator(FixedLocator(palette.STRETCH_TICKS))
-        ax.yaxis.set_major_formatter(
-            FixedFormatter([f"{tick:g}" for tick in palette.STRETCH_TICKS])
-        )
+        ax.yaxis.set_major_locator(FixedLocator(style.STRETCH_TICKS))
+        ax.yaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in style.STRETCH_TICKS]))
     ax.set_ylim(0 if stretched else -0.03, 1.0005 if stretched else 1.03)
     if chance is not None:
         ax.axhline(chance, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
 
 
 def _stretch(accuracy: FloatArray) -> FloatArray:
-    return -np.log10(np.maximum(1 - accuracy, -palette.STRETCH_END / 2) + palette.STRETCH_END)
+    return -np.log10(np.maximum(1 - accuracy, -style.STRETCH_END / 2) + style.STRETCH_END)
 
 
 def _shrink(place: FloatArray) -> FloatArray:
-    return 1 + palette.STRETCH_END - 10**-place
+    return 1 + style.STRETCH_END - 10**-place
 
 
 def banded(ax: Axes, x: Sequence[float], spread: pd.DataFrame, colour: str, **looks: Any) -> Line2D:
@@ -219,7 +217,7 @@ def marks(ax: Axes, rows: pd.DataFrame, x: str, colour: str, *, shift: float = 0
 
 def doubted(ax: Axes, rows: pd.DataFrame, x: str, colour: str) -> None:
     """A ring around every value that carries a flag or did not converge."""
-    own = rows[views.doubtful(rows)]
+    own = rows[doubtful(rows)]
     ax.plot(own[x], own["value"], "o", ms=6.5, mfc="none", mec=colour, mew=0.7, zorder=4)
 
 
@@ -227,7 +225,7 @@ def keys(view: View, rows: pd.DataFrame, **looks: Any) -> list[Line2D]:
     """Legend entries of the lines that have rows."""
     return [
         Line2D(
-            [], [], color=line.colour, marker=palette.MARKERS[line.mark], label=line.label, **looks
+            [], [], color=line.colour, marker=style.MARKERS[line.mark], label=line.label, **looks
         )
         for line, _ in view.by_line(rows)
     ]
@@ -248,7 +246,7 @@ def extras(lost: pd.DataFrame, rows: pd.DataFrame, *, chance: bool) -> list[Line
     for status, marker in MARKS.items():
         if (lost["status"] == status).any():
             entries.append(Line2D([], [], marker=marker, label=f"{status} run", **looks))
-    if views.doubtful(rows[rows["status"] == "done"]).any():
+    if doubtful(rows[rows["status"] == "done"]).any():
         ring = {**looks, "markersize": 6.0, "mfc": "none", "mew": 0.7}
         entries.append(Line2D([], [], marker="o", label="flagged or unconverged", **ring))
     return entries
@@ -256,7 +254,7 @@ def extras(lost: pd.DataFrame, rows: pd.DataFrame, *, chance: bool) -> list[Line
 
 def left_out(rows: pd.DataFrame) -> str:
     """How many lost runs a figure does not show, where they have no mark of their own."""
-    lost = rows.loc[rows["status"].isin(views.LOST), "run"].nunique()
+    lost = rows.loc[rows["status"].isin(LOST), "run"].nunique()
     return f"; {lost} diverged or collapsed left out" if lost else ""
 
 

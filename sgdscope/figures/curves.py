@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdscope import intervals, palette, views
 from sgdscope.figures import canvas
-from sgdscope.palette import Line
-from sgdscope.views import View
+from sgdscope.results import intervals, style
+from sgdscope.results.style import Line
+from sgdscope.results.view import View, good, stability_limit
 
 
 def learning(view: View, panel: str) -> Figure:
@@ -28,7 +28,7 @@ def learning(view: View, panel: str) -> Figure:
         height=1.5,
         share="row",
     )
-    colours = palette.batch_colours(view.sizes)
+    colours = style.batch_colours(view.sizes)
     above, below = axes[: len(parts)], axes[len(parts) :]
     above[0].set_ylabel("loss while training")
     below[0].set_ylabel("validation accuracy")
@@ -49,19 +49,19 @@ def along(view: View, measure: str, panel: str) -> Figure:
     parts = list(view.by_line(rows))
     figure, axes = canvas.sheet(
         [line.label for line, _ in parts],
-        f"{palette.label(measure)} along training, {panel}",
+        f"{style.label(measure)} along training, {panel}",
         xlabel="epoch",
         columns=min(4, len(parts)),
         height=1.7,
     )
-    colours = palette.batch_colours(view.sizes)
-    log = palette.on_log_axis(measure, views.good(rows))
+    colours = style.batch_colours(view.sizes)
+    log = style.on_log_axis(measure, good(rows))
     seeds = []
     for (line, own), ax in zip(parts, axes, strict=True):
         seeds.append(_by_batch(ax, own, colours, log=log))
         if log:
             canvas.log_axis(ax.yaxis)
-        if palette.is_accuracy(measure):
+        if style.is_accuracy(measure):
             canvas.accuracy_axis(ax, view.chance(panel))
         if measure == "top_eigenvalue":
             _limits(ax, own, line, colours)
@@ -83,26 +83,26 @@ def progress(view: View, panel: str, against: str) -> Figure:
     figure, axes = canvas.sheet(
         [line.label for line in lines] + [""] * (len(lines) * (len(taken) - 1)),
         f"At equal progress, {panel}",
-        xlabel=palette.PROGRESS[against],
+        xlabel=style.PROGRESS[against],
         columns=len(lines),
         height=1.2,
         share="row",
     )
-    colours = palette.batch_colours(view.sizes)
+    colours = style.batch_colours(view.sizes)
     canvas.log_axis(axes[0].xaxis)
     if against == "loss":
         axes[0].invert_xaxis()  # training goes from left to right
     for place, (name, rows) in enumerate(taken.items()):
         row = axes[place * len(lines) : (place + 1) * len(lines)]
         eps = followed[name]
-        label = textwrap.fill(palette.label(name).split(",")[0], 16)
+        label = textwrap.fill(style.label(name).split(",")[0], 16)
         row[0].set_ylabel(label if eps is None else f"{label},\neps {eps:g}")
         parts = {line.key: own for line, own in view.by_line(rows)}
         for line, ax in zip(lines, row, strict=True):
             _trajectories(ax, parts.get(line.key, rows.iloc[:0]), against, colours)
-            if palette.is_accuracy(name):
+            if style.is_accuracy(name):
                 canvas.accuracy_axis(ax, view.chance(panel))
-        if palette.on_log_axis(name, rows["along"]):
+        if style.on_log_axis(name, rows["along"]):
             canvas.log_axis(row[0].yaxis)
     canvas.legend(figure, _batch_keys(colours), note=f"one curve a run{lost}")
     return figure
@@ -129,7 +129,7 @@ def _limits(ax: Axes, rows: pd.DataFrame, line: Line, colours: dict[int, str]) -
     limits: dict[tuple[float, ...], int] = {}
     for size, own in rows.groupby("batch_size"):
         own = own.drop_duplicates("epoch").sort_values("epoch")
-        limit = tuple(views.stability_limit(line.momentum, own["rate"]))
+        limit = tuple(stability_limit(line.momentum, own["rate"]))
         if limit not in limits:
             ax.plot(own["epoch"], limit, ls=":", lw=0.8, color=colours[int(str(size))], zorder=1)
         limits[limit] = int(str(size))

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sgdscope.figures import canvas
-from sgdscope.spectra import Spectrum, described
-from sgdscope.views import View
+from sgdscope.results.spectra import Spectrum, described
+from sgdscope.results.view import View
 
 _TOP: dict[str, Any] = {"color": canvas.INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
 

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdscope import intervals, palette, views
 from sgdscope.figures import canvas
-from sgdscope.results import Results
-from sgdscope.views import View
+from sgdscope.results import intervals, style
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View, floor, good
 
 Setting = tuple[str, float]  # a line: schedule and momentum
 
@@ -98,7 +98,7 @@ def draw(results: Results, folder: Path) -> list[Drawn]:
         files: list[Path] = []
         lacking = missing(results, plate)
         if any(not _rows(results, panel, plate.lines).empty for panel in plate.panels):
-            with canvas.style():
+            with canvas.in_style():
                 files = canvas.write(make(results, number), folder, f"fig{number:02}")
         drawn.append(Drawn(number, caption(plate), files, lacking))
     return drawn if any(one.files for one in drawn) else []
@@ -146,7 +146,7 @@ def make(results: Results, number: int) -> Figure:
             handles |= {str(handle.get_label()): handle for handle in found}
             seeds.append(counted)
     order = [*map(label, plate.lines), "test accuracy", "chance level"]
-    keys = sorted(handles.values(), key=lambda key: palette.rank(str(key.get_label()), order))
+    keys = sorted(handles.values(), key=lambda key: style.rank(str(key.get_label()), order))
     canvas.legend(figure, keys, note=intervals.describe(*seeds) if seeds else "")
     return figure
 
@@ -163,7 +163,7 @@ def caption(plate: Plate) -> str:
 def label(setting: Setting) -> str:
     """A line as the paper calls it."""
     schedule, momentum = setting
-    name = palette.PAPER[schedule]
+    name = style.PAPER[schedule]
     return name if schedule == "step-decay" else f"{name} m={momentum:g}"
 
 
@@ -171,7 +171,7 @@ def _panel(view: View, panel: Panel, ax: Axes, sizes: list[int]) -> tuple[list[L
     """Draw a panel; its legend entries, and the seeds of each point."""
     rows = view.at_end(panel.measure, eps=panel.eps)
     canvas.batch_axis(ax, sizes)
-    log = panel.eps is None and palette.on_log_axis(panel.measure, views.good(rows))
+    log = panel.eps is None and style.on_log_axis(panel.measure, good(rows))
     chance = view.chance(view.panels[0]) if panel.eps is not None else None
     handles: list[Line2D] = []
     if log:
@@ -186,9 +186,9 @@ def _panel(view: View, panel: Panel, ax: Axes, sizes: list[int]) -> tuple[list[L
         handles = [Line2D([], [], color=canvas.FAINT, label="test accuracy", **looks)]
     spreads = intervals.over_seeds(rows, ["line", "batch_size"], log=log)
     for line, own in view.by_line(spreads):
-        marker = palette.MARKERS[line.mark]
+        marker = style.MARKERS[line.mark]
         canvas.banded(ax, sizes, own.set_index("batch_size"), line.colour, marker=marker)
-    lost = view.lost(rows, above=views.floor(rows) if log else None)
+    lost = view.lost(rows, above=floor(rows) if log else None)
     for place, (line, own) in enumerate(view.by_line(lost)):
         canvas.marks(ax, own, "batch_size", line.colour, shift=0.07 * place)
     for line, own in view.by_line(rows[rows["status"] == "done"]):
@@ -210,7 +210,7 @@ def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
     )
     whole = pd.DataFrame(settings, columns=["schedule", "momentum"]).assign(schedule_options="")
     looks: dict[Setting, dict[str, Any]] = {}
-    for line in palette.lines(whole):
+    for line in style.lines(whole):
         setting = line.schedule, line.momentum
         looks[setting] = {"label": label(setting), "colour": line.colour, "mark": line.mark}
     view.lines = [replace(line, **looks[line.schedule, line.momentum]) for line in view.lines]
@@ -259,4 +259,4 @@ def _in_full(rows: pd.DataFrame) -> pd.DataFrame:
 def _measured(panel: Panel) -> str:
     if panel.eps is None:
         return "λ₁"
-    return f"{palette.short(panel.measure)} accuracy, eps = {panel.eps:g}"
+    return f"{style.short(panel.measure)} accuracy, eps = {panel.eps:g}"

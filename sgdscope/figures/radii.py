@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from sgdscope import intervals, palette
 from sgdscope.figures import canvas
-from sgdscope.views import View
+from sgdscope.results import intervals, style
+from sgdscope.results.view import View
 
 
 def accuracy(view: View, attack: str, panel: str) -> Figure:
@@ -16,7 +16,7 @@ def accuracy(view: View, attack: str, panel: str) -> Figure:
     sizes = [size for size in view.sizes if (rows["batch_size"] == size).any()]
     figure, axes = canvas.sheet(
         [f"batch size {size}" for size in sizes],
-        f"{palette.label(attack)}, {panel}",
+        f"{style.label(attack)}, {panel}",
         xlabel="eps (pixels in 0 … 1)",
         height=1.5,
     )
@@ -25,7 +25,7 @@ def accuracy(view: View, attack: str, panel: str) -> Figure:
         canvas.accuracy_axis(ax, view.chance(panel))
         for line, own in view.by_line(spreads[spreads["batch_size"] == size]):
             own = own.set_index("eps")
-            canvas.banded(ax, list(own.index), own, line.colour, marker=palette.MARKERS[line.mark])
+            canvas.banded(ax, list(own.index), own, line.colour, marker=style.MARKERS[line.mark])
         for line, own in view.by_line(rows[rows["batch_size"] == size]):
             canvas.doubted(ax, own[own["status"] == "done"], "eps", line.colour)
     known = view.chance(panel) is not None

@@ -9,20 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdscope import palette, views
 from sgdscope.figures import canvas
-from sgdscope.palette import Line
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.style import Line
+from sgdscope.results.view import LOST, View, edged
 
 
 def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
     """Accuracy under an attack against λ₁, one point a run, larger points for larger batches."""
-    log, rows = views.edged(view.paired(attack, eps=eps), "top_eigenvalue")
+    log, rows = edged(view.paired(attack, eps=eps), "top_eigenvalue")
     panels = view.by_panel(rows)
     figure, axes = canvas.sheet(
         [panel for panel, _ in panels],
-        f"{palette.label(attack)}, eps = {eps:g}, against λ₁",
-        xlabel=palette.label("top_eigenvalue"),
+        f"{style.label(attack)}, eps = {eps:g}, against λ₁",
+        xlabel=style.label("top_eigenvalue"),
     )
     for (panel, within), ax in zip(panels, axes, strict=True):
         if log:
@@ -41,12 +41,12 @@ def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
 
 def _scatter(ax: Axes, line: Line, rows: pd.DataFrame, sizes: list[int]) -> None:
     for status, own in rows.groupby("status"):
-        lost = status in views.LOST
+        lost = status in LOST
         ax.scatter(
             own["top_eigenvalue"],
             own["value"],
             s=[_area(sizes.index(size), sizes) for size in own["batch_size"]],
-            marker=canvas.MARKS.get(str(status), palette.MARKERS[line.mark]),
+            marker=canvas.MARKS.get(str(status), style.MARKERS[line.mark]),
             facecolor="none" if lost and status != "diverged" else line.colour,
             edgecolor=line.colour if lost else "white",
             linewidth=0.8 if lost else 0.4,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
+from sgdscope.registry import Registry
 from sgdscope.settings import STRICT, Several, Whole
 
 
@@ -75,3 +76,6 @@ class Measure(BaseModel, ABC):
     @abstractmethod
     def read(self, subject: Subject) -> list[Reading]:
         """Measure. The network is left as it was found."""
+
+
+MEASURES: Registry[type[Measure]] = Registry("measure")

@@ -1,26 +1,10 @@
 """How well a network fits: loss and accuracy on the parts of its data."""
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgdscope.chunks import chunk_size
-from sgdscope.data import Images
-from sgdscope.measuring.base import Measure, Reading, Subject
-from sgdscope.registry import MEASURES
-
-
-@torch.no_grad()
-def logits(model: nn.Module, images: Images) -> Tensor:
-    """(N, classes), in chunks."""
-    chunk = chunk_size(images.pixels.device)
-    starts = range(0, len(images), chunk)
-    return torch.cat([model(images[start : start + chunk].inputs()) for start in starts])
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of points whose largest logit is their label's."""
-    return (logits.argmax(1) == labels).double().mean().item()
+from sgdscope.data.inference import accuracy, logits
+from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 
 
 @MEASURES.add("train_loss")

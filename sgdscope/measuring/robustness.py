@@ -15,8 +15,7 @@ from sgdscope.attacks import Attacked, Evidence
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Dataset, Images
-from sgdscope.measuring.base import Measure, Reading, Subject
-from sgdscope.registry import MEASURES
+from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.settings import Positive, Radius, Several, Whole
 
 SHOWN = 8  # adversarial examples kept to look at, for each eps

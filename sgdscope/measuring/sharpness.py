@@ -14,8 +14,7 @@ from sgdscope import curvature
 from sgdscope.curvature import Eigenvalues, Hessian, InputHessian, Sharpness
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
-from sgdscope.measuring.base import Measure, Reading, Subject
-from sgdscope.registry import MEASURES
+from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.settings import Positive, Whole
 
 ENOUGH = 12  # products by which λ₁ of a trained network has converged

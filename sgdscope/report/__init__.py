@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sgdscope import figures
 from sgdscope.files import write_text
-from sgdscope.folder import StudyFolder
-from sgdscope.results import Results
+from sgdscope.results.folder import StudyFolder
+from sgdscope.results.tables import Results
 
 
 def write(folder: StudyFolder) -> Path:

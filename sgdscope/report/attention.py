@@ -7,10 +7,10 @@ from html import escape
 
 import pandas as pd
 
-from sgdscope import palette, views
 from sgdscope.report import markup
-from sgdscope.result import Result
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.record import Result
+from sgdscope.results.view import View, unconverged
 
 MEANING = {
     "failed": "stopped with an error; nothing of them is in the figures",
@@ -39,11 +39,11 @@ def warnings(view: View, *, missing: int) -> list[str]:
 def _unconverged(view: View) -> list[str]:
     if "converged" not in view.table:
         return []
-    rows = view.table[views.unconverged(view.table)]
+    rows = view.table[unconverged(view.table)]
     return [
         _warning(
             "flagged",
-            f"{palette.label(str(measure))}: {_values(len(own))} not converged",
+            f"{style.label(str(measure))}: {_values(len(own))} not converged",
             f"largest residual {own['residual'].max():.3g}" if "residual" in own else "",
             _list(_names(own)),
         )
@@ -54,13 +54,13 @@ def _unconverged(view: View) -> list[str]:
 def _flagged(view: View) -> list[str]:
     """One warning for each measure, with its kinds of flags; these differ in more than numbers."""
     rows = view.table[view.table["flags"].fillna("") != ""]
-    rows = rows[~views.unconverged(rows)]
+    rows = rows[~unconverged(rows)]
     each = rows.assign(flag=rows["flags"].str.split(" | ", regex=False)).explode("flag")
     each["kind"] = each["flag"].str.replace(r"[\d.,]+(e-?\d+)?", "…", regex=True)
     taken = view.table["measure"].value_counts()
     found = []
     for measure, own in each.groupby("measure", sort=False):
-        what = f"{palette.label(str(measure))}: {own['reading'].nunique()} of "
+        what = f"{style.label(str(measure))}: {own['reading'].nunique()} of "
         what += f"{_values(int(taken[measure]))} flagged"
         kinds = sorted((part for _, part in own.groupby("kind")), key=len, reverse=True)
         folds = [markup.fold(*_kind(part), kind="panel") for part in kinds]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from sgdscope import intervals, palette, views
-from sgdscope.causes import LABELS, causes, values
 from sgdscope.report import plots
 from sgdscope.report.tables import MAIN
-from sgdscope.spectra import Spectrum, described, spectra
-from sgdscope.views import View
+from sgdscope.results import intervals, style
+from sgdscope.results.covariates import LABELS, causes, values
+from sgdscope.results.spectra import Spectrum, described, spectra
+from sgdscope.results.view import View, good, telling_eps
 
 LEARNING = {
     "train_loss": "Loss while training, mean of each epoch",
@@ -67,7 +67,7 @@ def cards(view: View) -> Iterator[Card]:
             rows = view.history.assign(value=view.history[column])
             yield _along(view, rows, column, "learning", title)
     for name in view.along_training:
-        yield _along(view, view.along(name), name, "along", palette.label(name))
+        yield _along(view, view.along(name), name, "along", style.label(name))
 
 
 def _attack(view: View, name: str, radii: list[float]) -> Card:
@@ -75,9 +75,9 @@ def _attack(view: View, name: str, radii: list[float]) -> Card:
     return Card(
         id=name,
         section="batch",
-        title=palette.label(name),
+        title=style.label(name),
         note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance.",
-        controls={"eps": Control([*named], f"{views.telling_eps(view.at_end(name)):g}")},
+        controls={"eps": Control([*named], f"{telling_eps(view.at_end(name)):g}")},
         axis="accuracy",
         scale="0 to 1",
         plots=[
@@ -93,7 +93,7 @@ def _measure(view: View, name: str) -> Card:
     return Card(
         id=name,
         section="batch",
-        title=palette.label(name),
+        title=style.label(name),
         note=_means(view, log=scale == "log") + " Dotted: chance." * (axis == "accuracy"),
         axis=axis,
         scale=scale,
@@ -111,16 +111,16 @@ def _means(view: View, *, log: bool | None = None) -> str:
 
 def _axis(measure: str, rows: pd.DataFrame) -> tuple[str, str]:
     """What kind of axis a measure has, and its scale at first."""
-    if palette.is_accuracy(measure):
+    if style.is_accuracy(measure):
         return "accuracy", "towards 1"
-    return "positive", "log" if palette.on_log_axis(measure, views.good(rows)) else "linear"
+    return "positive", "log" if style.on_log_axis(measure, good(rows)) else "linear"
 
 
 def _others(view: View, names: list[str]) -> Iterator[Card]:
     """What is not in the paper, behind a choice: accuracies and other measures apart."""
     for kind, title in (("accuracy", "Other accuracies"), ("positive", "Other measures")):
         axes = {name: _axis(name, view.at_end(name)) for name in names}
-        own = {palette.label(name): name for name in names if axes[name][0] == kind}
+        own = {style.label(name): name for name in names if axes[name][0] == kind}
         if not own:
             continue
         first, name = next(iter(own.items()))
@@ -163,7 +163,7 @@ def _causes(view: View) -> Iterator[Card]:
 def _progress(view: View) -> Iterator[Card]:
     """Do runs of different batch sizes measure the same when they have trained equally far?"""
     followed = {panel: view.followed(panel) for panel in view.panels}
-    named = {palette.label(name): name for own in followed.values() for name in own}
+    named = {style.label(name): name for own in followed.values() for name in own}
     drawn = [
         plot
         for said, name in named.items()
@@ -173,7 +173,7 @@ def _progress(view: View) -> Iterator[Card]:
     ]
     if not drawn:
         return
-    main = palette.label(view.main_attacks[-1]) if view.main_attacks else ""
+    main = style.label(view.main_attacks[-1]) if view.main_attacks else ""
     first = next((plot for plot in drawn if plot["choice"]["measure"] == main), drawn[0])["choice"]
     lines = [line.label for line in view.lines]
     yield Card(
@@ -182,7 +182,7 @@ def _progress(view: View) -> Iterator[Card]:
         title="At equal progress" if len(named) > 1 else next(iter(named)),
         controls={
             "measure": Control([*named], first["measure"]),
-            "against": Control([*palette.PROGRESS.values()], first["against"]),
+            "against": Control([*style.PROGRESS.values()], first["against"]),
             "show": Control(lines, first["show"]),
         },
         note="One curve a run, a point each time it was measured. Of an accuracy, dotted: chance.",
@@ -196,13 +196,13 @@ def _lines_against_progress(
 ) -> Iterator[dict[str, Any]]:
     rows = view.along(name, eps=eps)
     for line, own in view.by_line(rows[(rows["panel"] == panel) & (rows["status"] == "done")]):
-        for column, against in palette.PROGRESS.items():
+        for column, against in style.PROGRESS.items():
             choice = {"measure": said, "against": against, "show": line.label}
             yield from plots.against_progress(view, name, own, column, choice)
 
 
 def _relation(view: View) -> Card:
-    named = {palette.label(name): name for name in view.attacks}
+    named = {style.label(name): name for name in view.attacks}
     name = view.main_attacks[-1]
     radii = sorted({eps for own in view.attacks.values() for eps in own})
     return Card(
@@ -211,8 +211,8 @@ def _relation(view: View) -> Card:
         title="λ₁ against robustness",
         note="One point a run; larger points are larger batches. Dotted: chance.",
         controls={
-            "attack": Control([*named], palette.label(name)),
-            "eps": Control([f"{e:g}" for e in radii], f"{views.telling_eps(view.at_end(name)):g}"),
+            "attack": Control([*named], style.label(name)),
+            "eps": Control([f"{e:g}" for e in radii], f"{telling_eps(view.at_end(name)):g}"),
         },
         axis="accuracy",
         scale="0 to 1",
@@ -226,9 +226,9 @@ def _relation(view: View) -> Card:
 
 
 def _by_eps(view: View) -> Card:
-    named = {palette.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
+    named = {style.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
     sizes = {f"{size}": size for size in view.sizes}
-    main = palette.label(view.main_attacks[-1])
+    main = style.label(view.main_attacks[-1])
     return Card(
         id="eps",
         section="eps",

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sgdscope import palette, views
-from sgdscope.folder import Array
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.folder import Array
+from sgdscope.results.view import View, telling_eps
 
 BUDGET = 200_000  # characters that perturbations may take; each original is there once, on top
 MOST = 4  # examples of a run
@@ -37,7 +37,7 @@ def gallery(view: View) -> dict[str, Any]:
                 share = BUDGET // (len(ranked) * len(view.panels))
                 made = _choice(kept, images, share)
                 spent += sum(len(one["change"]) for run in made["runs"] for one in run["examples"])
-                name = f"{palette.short(attack)}, eps {eps:g}"
+                name = f"{style.short(attack)}, eps {eps:g}"
                 panels.setdefault(panel, []).append({"name": name, "eps": eps, **made})
     return {"panels": panels, "images": list(images)} if panels else {}
 
@@ -45,9 +45,7 @@ def gallery(view: View) -> dict[str, Any]:
 def _ranked(view: View) -> list[tuple[str, float]]:
     """Every attack and eps: the main attacks where runs differ most, then all others."""
     every = [(attack, eps) for attack in reversed(view.attacks) for eps in view.attacks[attack]]
-    main = [
-        (attack, views.telling_eps(view.at_end(attack))) for attack in reversed(view.main_attacks)
-    ]
+    main = [(attack, telling_eps(view.at_end(attack))) for attack in reversed(view.main_attacks)]
     return list(dict.fromkeys([*main, *every]))
 
 

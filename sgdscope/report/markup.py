@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from sgdscope.palette import Line
+from sgdscope.results.style import Line
 
 
 def chip(text: object) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from sgdscope import intervals, palette, views
-from sgdscope.palette import Line
 from sgdscope.report import markup
-from sgdscope.result import Result
-from sgdscope.views import View
+from sgdscope.results import intervals, style
+from sgdscope.results.record import Result
+from sgdscope.results.style import Line
+from sgdscope.results.view import View, good
 
 LENGTHS = {"epochs": "epochs", "steps": "steps", "until_train_loss": "until training loss"}
 
@@ -76,15 +76,15 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
     if not finished:
         return tiles
     spent = sum(sum(result.seconds.values()) for result in finished)
-    tiles.append(markup.tile(palette.duration(spent), "of computing", "summed over runs"))
+    tiles.append(markup.tile(style.duration(spent), "of computing", "summed over runs"))
     panels = view.panels
     for measure, eps, rows in view.headline(panels[0]) if len(panels) == 1 else []:
         rows = rows[(rows["status"] == "done") & rows["value"].notna()]
-        if palette.is_accuracy(measure) and len(rows):
+        if style.is_accuracy(measure) and len(rows):
             best = rows.sort_values("value").to_dict("records")[-1]
             note = f"{best['schedule']}, m = {best['momentum']:g}, batch {best['batch_size']}"
             tiles.append(markup.tile(f"{best['value']:.3f}", f"best {_short(measure, eps)}", note))
-    sharp = views.good(view.at_end("top_eigenvalue"))
+    sharp = good(view.at_end("top_eigenvalue"))
     if len(sharp):
         span = f"{markup.number(sharp.min())} – {markup.number(sharp.max())}"
         tiles.append(markup.tile(span, "λ₁", "smallest and largest"))
@@ -92,7 +92,7 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
 
 
 def _short(measure: str, eps: float | None) -> str:
-    name = palette.label(measure).replace("Test", "test")
+    name = style.label(measure).replace("Test", "test")
     return name if eps is None else f"{name}, eps {eps:g}"
 
 
@@ -130,7 +130,7 @@ def _schedules(settings: dict[str, Any], view: View) -> str:
         own = [line for line in lines if line.schedule == name]
         said = [f"{key} {_said(value)}" for key, value in options.items() if key != "momentum"]
         said.append(f"momentum {_said(options.get('momentum', shared))}")
-        paper = f" <em>the paper’s {palette.PAPER[name]}</em>" if name in palette.PAPER else ""
+        paper = f" <em>the paper’s {style.PAPER[name]}</em>" if name in style.PAPER else ""
         swatches = "".join(map(markup.swatch, own))
         details = escape(", ".join(said).replace("_", " "))
         parts.append(
@@ -146,7 +146,7 @@ def _said(value: Any) -> str:
 
 def _measure(name: str, options: dict[str, Any]) -> str:
     said = "; ".join(f"{key.replace('_', ' ')} {_said(value)}" for key, value in options.items())
-    return palette.label(name) + (f" ({said})" if said else "")
+    return style.label(name) + (f" ({said})" if said else "")
 
 
 def _machine(finished: Sequence[Result]) -> list[tuple[str, str]]:

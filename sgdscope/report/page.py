@@ -11,16 +11,17 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from sgdscope import claims, palette
+from sgdscope import claims
 from sgdscope.figures.paper import Drawn
 from sgdscope.report import plots, sections
 from sgdscope.report.cards import cards
 from sgdscope.report.gallery import gallery
 from sgdscope.report.sections import Section
 from sgdscope.report.tables import tables
-from sgdscope.result import Result
-from sgdscope.results import Results
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.record import Result
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 
 def html(
@@ -60,7 +61,7 @@ def html(
         "lines": [asdict(line) for line in view.lines],
         "dark": _dark(view),
         "template": plots.TEMPLATE.to_plotly_json(),
-        "stretch": {"end": palette.STRETCH_END, "ticks": palette.STRETCH_TICKS},
+        "stretch": {"end": style.STRETCH_END, "ticks": style.STRETCH_TICKS},
         "cards": [asdict(card) for card in shown],
         "gallery": examples,
     }
@@ -82,7 +83,7 @@ def _section(section: Section) -> str:
 
 def _dark(view: View) -> dict[str, str]:
     """For each colour drawn on a light ground, the one to draw on a dark ground."""
-    light, dark = (palette.batch_colours(view.sizes, dark=dark) for dark in (False, True))
+    light, dark = (style.batch_colours(view.sizes, dark=dark) for dark in (False, True))
     lines = {line.colour: line.dark for line in view.lines}
     return plots.DARK | lines | {light[size]: dark[size] for size in view.sizes}
 

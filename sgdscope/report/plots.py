@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sgdscope import intervals, palette, views
-from sgdscope.palette import Line
 from sgdscope.report import traces
-from sgdscope.spectra import Spectrum
-from sgdscope.views import View
+from sgdscope.results import intervals, style
+from sgdscope.results.spectra import Spectrum
+from sgdscope.results.style import Line
+from sgdscope.results.view import View, edged, floor, good
 
 INK, FAINT, RULE = traces.INK, "#7A808A", "#E7E9ED"
 DARK = {INK: "#E8E9EC", FAINT: "#9AA1AC", RULE: "#2C3038", "#FFFFFF": "#22252B"}
@@ -75,7 +75,7 @@ def rows_against_batch(
     clean: Mapping[str, pd.DataFrame],
 ) -> Iterator[Plot]:
     """One value a run against batch size; ``clean``: test accuracies to draw dashed, by panel."""
-    log = palette.on_log_axis(measure, views.good(rows))
+    log = style.on_log_axis(measure, good(rows))
     spreads = _parts(_gapped(view, intervals.over_seeds(rows, _PLACES, log=log)))
     axis = {
         "type": "log",
@@ -84,7 +84,7 @@ def rows_against_batch(
         "title": {"text": "batch size"},
     }
     for panel, own in view.by_panel(rows):
-        lost = view.lost(own, above=views.floor(own) if log else None)
+        lost = view.lost(own, above=floor(own) if log else None)
         drawn = [*traces.dashed(view, clean[panel], "batch_size")] if panel in clean else []
         if panel in spreads:
             drawn += traces.lines(view, spreads[panel], own, "batch_size")
@@ -94,10 +94,10 @@ def rows_against_batch(
 
 def relation(view: View, attack: str, choice: Choice, *, eps: float) -> Iterator[Plot]:
     """Accuracy under an attack against λ₁, one point a run, larger for larger batches."""
-    log, rows = views.edged(view.paired(attack, eps=eps), "top_eigenvalue")
+    log, rows = edged(view.paired(attack, eps=eps), "top_eigenvalue")
     last = max(len(view.sizes) - 1, 1)
     grown = {size: 7 + 8 * i / last for i, size in enumerate(view.sizes)}
-    title = {"text": palette.label("top_eigenvalue")}
+    title = {"text": style.label("top_eigenvalue")}
     axis = {"type": "log" if log else "linear", "title": title}
     for panel, own in view.by_panel(rows):
         drawn = []
@@ -127,7 +127,7 @@ def along(
     view: View, measure: str, rows: pd.DataFrame, choice: Choice, *, by_line: bool
 ) -> Iterator[Plot]:
     """A value against epoch: the lines at one batch size, or the batch sizes of one line."""
-    log = palette.on_log_axis(measure, views.good(rows))
+    log = style.on_log_axis(measure, good(rows))
     spreads = intervals.over_seeds(rows, ["panel", "line", "batch_size", "epoch"], log=log)
     axis = {"title": {"text": "epoch"}}
     for panel, own in view.by_panel(spreads):
@@ -150,11 +150,11 @@ def against_progress(
     view: View, measure: str, rows: pd.DataFrame, against: str, choice: Choice
 ) -> Iterator[Plot]:
     """The runs of one line while they trained, against a column that tells how far they had got."""
-    log = palette.on_log_axis(measure, rows["along"])
-    axis: dict[str, Any] = {"type": "log", "title": {"text": palette.PROGRESS[against]}}
+    log = style.on_log_axis(measure, rows["along"])
+    axis: dict[str, Any] = {"type": "log", "title": {"text": style.PROGRESS[against]}}
     if against == "loss":
         axis["autorange"] = "reversed"  # training goes from left to right
-    colours = palette.batch_colours(view.sizes)
+    colours = style.batch_colours(view.sizes)
     for panel, own in view.by_panel(rows):
         drawn = [
             traces.trajectory(run.sort_values("epoch"), against, colours[int(str(size))])
@@ -194,7 +194,7 @@ def _compared(
     view: View, spreads: pd.DataFrame, *, by_line: bool
 ) -> Iterator[tuple[Line, str, str, pd.DataFrame]]:
     """Line, name, colour and means of each curve of a plot."""
-    colours = palette.batch_colours(view.sizes)
+    colours = style.batch_colours(view.sizes)
     for line, own in view.by_line(spreads):
         for size, spread in own.groupby("batch_size"):
             if by_line:
@@ -228,7 +228,7 @@ def _plot(
     data = [trace.to_plotly_json() for trace in drawn]
     if any(trace.get("yaxis") == "y2" for trace in data):
         layout["yaxis2"] = _FOOT
-    if palette.is_accuracy(measure):
+    if style.is_accuracy(measure):
         layout["yaxis"]["range"] = [-0.02, 1.02]
         chance = view.chance(panel)
         if chance is not None:

@@ -13,8 +13,8 @@ from sgdscope.figures.paper import Drawn
 from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import Card
 from sgdscope.report.verdicts import verdicts
-from sgdscope.result import Result
-from sgdscope.views import View
+from sgdscope.results.record import Result
+from sgdscope.results.view import View
 
 PLOTTED = {
     "batch": (

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from sgdscope import palette
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.view import View
 
 RUN_COLUMNS = ["run", "model", "data", "schedule", "schedule_options", "momentum", "batch_size"]
 RUN_COLUMNS += ["learning_rate", "epochs", "seed", "status", "steps", "lr_steps"]
@@ -45,7 +45,7 @@ def tables(view: View) -> dict[str, Any]:
         "measures": [
             {
                 "name": name,
-                "label": palette.label(name),
+                "label": style.label(name),
                 "short": _short(view, name),
                 "main": name in MAIN or name in view.attacks,
                 "evidence": evidence[name],
@@ -59,7 +59,7 @@ def tables(view: View) -> dict[str, Any]:
 def _short(view: View, measure: str) -> str:
     """A measure's name at the head of a column, where an attack is followed by its eps."""
     short = measure in view.attacks or measure == "top_eigenvalue"
-    return palette.short(measure) if short else palette.label(measure).lower()
+    return style.short(measure) if short else style.label(measure).lower()
 
 
 def _evidence(view: View, measure: str) -> list[str]:

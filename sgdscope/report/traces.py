@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from sgdscope import palette, views
-from sgdscope.palette import Line
-from sgdscope.spectra import Spectrum
-from sgdscope.views import View
+from sgdscope.results import style
+from sgdscope.results.spectra import Spectrum
+from sgdscope.results.style import Line
+from sgdscope.results.view import View, doubtful, stability_limit
 
 INK = "#22242A"
 LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
@@ -24,7 +24,7 @@ def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iter
     runs = dict(view.by_line(rows[rows["status"] == "done"]))
     for line, spread in view.by_line(spreads):
         several = bool((spread["seeds"] > 1).any())
-        looks = {"symbol": palette.SYMBOLS[line.mark], "size": 8, "color": line.colour}
+        looks = {"symbol": style.SYMBOLS[line.mark], "size": 8, "color": line.colour}
         yield mean(
             spread, x, name=line.label, group=line.key,
             line={"color": line.colour, "width": 2}, marker=looks if several else None,
@@ -76,7 +76,7 @@ def limit(rows: pd.DataFrame, line: Line, *, name: str, group: str, colour: str)
     once = rows.drop_duplicates("epoch").sort_values("epoch")
     return go.Scatter(
         x=numbers(once["epoch"]),
-        y=numbers(views.stability_limit(line.momentum, once["rate"])),
+        y=numbers(stability_limit(line.momentum, once["rate"])),
         mode="lines",
         line={"color": colour, "width": 1.2, "dash": "dot"},
         legendgroup=group,
@@ -163,8 +163,8 @@ def points(line: Line, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> go
 
 def marker(line: Line, rows: pd.DataFrame) -> dict[str, Any]:
     """A line's marker; hollow where the value need not be believed."""
-    symbol = palette.SYMBOLS[line.mark]
-    doubted = views.doubtful(rows)
+    symbol = style.SYMBOLS[line.mark]
+    doubted = doubtful(rows)
     looks: dict[str, Any] = {"color": line.colour, "symbol": symbol}
     if doubted.any():
         looks["symbol"] = [f"{symbol}-open" if doubt else symbol for doubt in doubted]

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from html import escape
 
-from sgdscope.claims import Verdict
+from sgdscope.claims import CLAIMS, Verdict
 from sgdscope.claims.judging import interval
 from sgdscope.claims.record import telling
-from sgdscope.claims.trends import Estimate
-from sgdscope.registry import CLAIMS
+from sgdscope.claims.statistics import Estimate
 from sgdscope.report import markup
 from sgdscope.report.matrix import matrix
 

@@ -1,0 +1,104 @@
+"""What others say of the same question, to be set beside the paper's claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sgdscope.claims import judging, statistics
+from sgdscope.claims.evidence import CLAIMS, Evidence, Sample
+from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY
+from sgdscope.claims.verdicts import Finding, Verdict, all_of, lacking
+from sgdscope.results.view import stability_limit
+
+NEAR = 1.1  # λ₁ over its limit: it hovers a little above (Cohen et al. 2021)
+FAR = 0.5  # further below, a run does not feel its limit
+
+
+@CLAIMS.add("yao-2018")
+def yao(evidence: Evidence) -> Iterator[Verdict]:
+    """λ₁ rises and robustness falls with batch size, and the one goes with the other.
+
+    Yao et al. (2018), arXiv 1802.08241; on their own schedule and on a fixed learning rate.
+    """
+    for schedule, momentum in (("step-decay", None), ("fixed", 0.0)):
+        curved = {}
+        for sample in evidence.samples([CURVATURE], schedule=schedule, momentum=momentum):
+            curved[sample.panel, sample.line] = sample
+            statement = f"λ₁ rises with batch size: {sample.where}"
+            yield sample.verdict(statement, judging.changes(sample, "rises"))
+        for sample in evidence.samples(evidence.robustness, schedule=schedule, momentum=momentum):
+            label = sample.quantity.label
+            statement = f"{label} falls with batch size: {sample.where}"
+            yield sample.verdict(statement, judging.changes(sample, "falls"))
+            if (beside := curved.get((sample.panel, sample.line))) is not None:
+                finding = judging.correlates(sample, beside, expected="falls")
+                statement = f"{label} is lower where λ₁ is higher: {sample.where}"
+                yield sample.verdict(statement, finding, figure=sample.quantity.relation)
+
+
+@CLAIMS.add("kaur-2022")
+def kaur(evidence: Evidence) -> Iterator[Verdict]:
+    """Scaling learning rate and batch size together moves λ₁ without moving generalisation.
+
+    Kaur, Cohen and Lipton (2022), arXiv 2206.10654.
+    """
+    accuracies = {
+        (sample.panel, sample.line): sample
+        for sample in evidence.samples([TEST_ACCURACY], schedule="constant-ratio")
+    }
+    for sample in evidence.samples([CURVATURE], schedule="constant-ratio"):
+        if (beside := accuracies.get((sample.panel, sample.line))) is None:
+            continue
+        moves, stays = judging.varies(sample), judging.barely_varies(beside)
+        finding = replace(
+            moves,
+            answer=all_of([moves, stays]),
+            reason=f"λ₁ {moves.reason}; test accuracy {stays.reason}",
+        )
+        statement = f"λ₁ moves with batch size and test accuracy does not: {sample.where}"
+        yield sample.verdict(statement, finding)
+
+
+@CLAIMS.add("edge-of-stability")
+def edge(evidence: Evidence) -> Iterator[Verdict]:
+    """λ₁ is capped near 2(1+m)/lr, so under LR/BS it falls with batch size.
+
+    Cohen et al. (2021), arXiv 2103.00065, for full batches; SGD stays below.
+    """
+    for schedule in ("fixed", "constant-ratio"):
+        for sample in evidence.samples([CURVATURE], schedule=schedule):
+            statement = f"λ₁ is capped near 2(1+m)/lr: {sample.where}"
+            yield sample.verdict(statement, _capped(sample))
+    for sample in evidence.samples([CURVATURE], schedule="constant-ratio"):
+        statement = f"λ₁ falls with batch size: {sample.where}"
+        yield sample.verdict(statement, judging.changes(sample, "falls"))
+
+
+def _capped(sample: Sample) -> Finding:
+    """Whether most runs come near their limit, and none goes beyond it."""
+    if (short := sample.enough(sizes=2, runs=4)) is not None:
+        return short
+    rows = sample.rows
+    ratios = 2.0 ** rows["value"] / stability_limit(rows["momentum"], rows["rate"])
+    near, beyond = ratios.between(FAR, NEAR).sum(), (ratios > NEAR).sum()
+    reason = (
+        f"{near} of {len(ratios)} runs are within {FAR:g} to {NEAR:g} of it and {beyond} beyond; "
+        f"the highest is {ratios.max():.2g} of it"
+    )
+    if ratios.max() < FAR:
+        return lacking(f"{reason}, too far from it to feel it")
+    found = statistics.share(int(near), len(ratios))
+    answer = judging.side(found, 0.5)
+    if beyond:
+        most = judging.side(statistics.share(int(beyond), len(ratios)), 0.5) == "supported"
+        answer = "contradicted" if most else "inconclusive"
+    elif answer == "contradicted":
+        answer = "inconclusive"  # never exceeded, hardly ever reached
+    return Finding(
+        answer,
+        reason,
+        statistic=f"share of runs whose λ₁·lr / (2(1+m)) is {FAR:g} to {NEAR:g}",
+        unit="share",
+        estimate=found,
+    )

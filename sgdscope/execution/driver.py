@@ -1,0 +1,147 @@
+"""Running a study: find what is missing, have it carried out, keep every result as it comes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+from sgdscope import data
+from sgdscope.errors import RequestError, unknown
+from sgdscope.execution.engine import Engine, Job
+from sgdscope.execution.local import LocalEngine
+from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
+from sgdscope.measuring import Measure
+from sgdscope.results.folder import ARRAYS, WEIGHTS, StudyFolder
+from sgdscope.results.record import Result
+from sgdscope.results.tables import Results
+from sgdscope.study.plugins import Plugin
+from sgdscope.study.run import Run
+from sgdscope.study.study import Study
+
+
+class Watcher(Protocol):
+    """Someone who wants to know how a study is coming along."""
+
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """Told once, what there is to do."""
+
+    def tell(self, message: Message) -> None:
+        """Told of everything that happens."""
+
+
+def run(
+    study: Study,
+    *,
+    out: str | Path,
+    device: str = "auto",
+    engine: str = "local",
+    workers: int | None = None,
+    watcher: Watcher | None = None,
+    checkpoint_every: float = 30.0,
+) -> Results:
+    """Carry out what is missing of a study and keep it in a folder.
+
+    Args:
+        study: what to run.
+        out: the folder for its results; finished runs in it are kept as they are.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        engine: "local" for processes on this machine, "ray" for a Ray cluster.
+        workers: runs at a time; by default one per core or GPU.
+        watcher: told of what there is to do and of everything that happens.
+        checkpoint_every: seconds of training that a crash may cost, rounded up to an epoch.
+
+    Raises:
+        RequestError: the folder, the data or the device cannot be used, or this is a process that
+            another one started: a script's own call belongs under ``if __name__ == "__main__"``.
+    """
+    if multiprocessing.current_process().name != "MainProcess":
+        raise RequestError(
+            "a study was started while a worker process was reading the script that started it; "
+            'put what starts it under: if __name__ == "__main__":'
+        )
+    chosen = choose_engine(engine, workers=workers)
+    device = choose_device(device, chosen)
+    for name in dict.fromkeys(run.data for run in study.runs):
+        data.load(name)  # here, so that bad data is one message and workers find it decoded
+    folder = StudyFolder(out)
+    with folder.locked():
+        folder.prepare(study)
+        tasks = missing(study, folder)
+        if watcher is not None:
+            watcher.begin(tasks)
+        plugins = tuple(Plugin.read(Path(file)) for file in study.plugins)
+        job = Job(plugins, device, checkpoint_every)
+        with closing(chosen.execute(job, tasks)) as messages:
+            for message in messages:
+                _keep(message, folder)
+                if watcher is not None:
+                    watcher.tell(message)
+        results = Results.load(out)
+        results.save(folder)
+    return results
+
+
+def _keep(message: Message, folder: StudyFolder) -> None:
+    if isinstance(message, Outcome):
+        folder.save(message)
+    elif isinstance(message, Checkpoint):
+        folder.save_checkpoint(message)
+
+
+def missing(study: Study, folder: StudyFolder) -> list[Task]:
+    """The tasks left to do, longest first so that no worker is left with a long one at the end."""
+    tasks = [task for run in study.runs if (task := _task(run, study, folder)) is not None]
+    return sorted(tasks, key=lambda task: (task.prior is not None, task.run.batch_size))
+
+
+def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
+    """What is left to do of a run: nothing, measures on its trained network, or its training."""
+    measures = study.measures_of(run)
+    options = {name: measure.model_dump() for name, measure in measures.items()}
+    result, files = folder.trained(run.id)
+    if result is None:
+        return Task(run, options, checkpoint=folder.checkpoint(run.id))
+    wanted = lacking(result, measures)
+    if not wanted and result.status != "failed":
+        return None
+    if WEIGHTS not in files or any(measures[name].along for name in wanted):
+        return Task(run, options, checkpoint=folder.checkpoint(run.id))
+    prior = result.without(wanted)
+    return Task(run, options, prior=prior, weights=files[WEIGHTS], arrays=files.get(ARRAYS))
+
+
+def lacking(result: Result, measures: Mapping[str, Measure]) -> set[str]:
+    """The measures that were not taken of a run, or with other options."""
+    taken = result.measured
+    return {name for name, one in measures.items() if not one.taken_with(taken.get(name))}
+
+
+def choose_engine(name: str, *, workers: int | None) -> Engine:
+    """An engine by name.
+
+    Raises:
+        RequestError: there is no such engine, or what it needs is not installed.
+    """
+    if name == "local":
+        return LocalEngine(workers=workers)
+    if name == "ray":
+        from sgdscope.execution.ray import RayEngine
+
+        return RayEngine(workers=workers)
+    raise unknown("engine", name, ["local", "ray"])
+
+
+def choose_device(name: str, engine: Engine) -> str:
+    """Resolve "auto".
+
+    Raises:
+        RequestError: the engine has no such device.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise RequestError(f"--device {name}: expected auto, cpu or cuda")
+    if name == "cuda" and engine.device != "cuda":
+        raise RequestError("--device cuda: no CUDA device was found; expected one, or --device cpu")
+    return engine.device if name == "auto" else name

@@ -1,0 +1,103 @@
+"""What every engine is given and gives back."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from sgdscope.execution.messages import Message, Outcome, Task
+from sgdscope.measuring import MEASURES, Measure
+from sgdscope.results.record import Result
+from sgdscope.study.plugins import Plugin
+from sgdscope.study.run import Run
+from sgdscope.training.cohorts import group
+from sgdscope.training.precision import bfloat16_works
+
+COHORT = 16  # runs that may train together on a GPU
+ATTEMPTS = 2  # a worker that dies may have been unlucky once (memory, a signal), hardly twice
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know beside its tasks; plain values, so that it can be sent anywhere."""
+
+    plugins: tuple[Plugin, ...]
+    device: str
+    checkpoint_every: float  # seconds
+
+    def prepare(self) -> None:
+        """Load the user's parts, in the worker, and have the device compute what is asked."""
+        _keep_freed_memory()
+        bfloat16_works()  # settled before oneDNN is first used
+        torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
+        torch.backends.cudnn.deterministic = True  # the same bits when a run is repeated
+        for plugin in self.plugins:
+            plugin.load()
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed, where it can be told so.
+
+    A step allocates what the last one freed; given back in between, every page is cleared and
+    mapped anew, which takes up to a seventh of the time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            mallopt(option, 1 << 30)
+
+
+def measures(task: Task) -> Mapping[str, Measure]:
+    """The measures to take on a task's run, by name."""
+    return {name: MEASURES[name](**options) for name, options in task.measures.items()}
+
+
+class Engine(Protocol):
+    """Carries out tasks somewhere. It returns what came of them and writes nothing."""
+
+    @property
+    def device(self) -> str:
+        """The best there is to train on: "cuda" or "cpu"."""
+
+    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
+        """Messages as they come, one outcome a task; closing the iterator stops the work."""
+
+
+def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Task]]:
+    """What workers are handed at a time: cohorts on a GPU, single tasks on a CPU.
+
+    Cohorts are small enough that each worker has two or more, so that all end about together.
+    """
+    if device != "cuda":
+        return [[task] for task in tasks]
+    by_id = {task.run.id: task for task in tasks}
+    size = min(COHORT, -(-len(tasks) // (2 * workers)))
+    cohorts = group([task.run for task in tasks], max(1, size))
+    return [[by_id[run.id] for run in cohort] for cohort in cohorts]
+
+
+class Deaths:
+    """How often the worker of each run died at one place.
+
+    A run that got further than at the last death is not to blame for this one.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[bytes | None, int]] = {}  # checkpoint, deaths since
+
+    def too_many(self, task: Task) -> bool:
+        """Count a death since the task's checkpoint; whether it is time to give up."""
+        checkpoint, count = self._last.get(task.run.id, (None, 0))
+        count = count + 1 if task.checkpoint == checkpoint else 1
+        self._last[task.run.id] = task.checkpoint, count
+        return count >= ATTEMPTS
+
+
+def failure(run: Run, why: str) -> Outcome:
+    """The outcome of a run that could not be carried out."""
+    return Outcome(Result(run=run, status="failed", error=why))

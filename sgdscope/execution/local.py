@@ -1,0 +1,158 @@
+"""The local engine: worker processes on this machine, one thread each on a CPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+import torch
+
+from sgdscope import data
+from sgdscope.execution.engine import ATTEMPTS, Deaths, Job, batches, failure, measures
+from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
+from sgdscope.execution.worker import execute_cohort
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    tasks: list[Task] = field(default_factory=list)  # those without an outcome yet
+
+
+class LocalEngine:
+    """Hands tasks to worker processes; a worker that dies is replaced and its tasks tried again."""
+
+    def __init__(self, *, workers: int | None = None) -> None:
+        self.workers = workers  # processes; None: one a core that may be used, or one a GPU
+
+    @property
+    def device(self) -> str:
+        """What this machine can train on."""
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
+        """Carry out the tasks; messages as they come.
+
+        Closing the iterator stops the workers at once.
+        """
+        count = self.workers or default_workers(job.device)
+        queue = deque(batches(tasks, device=job.device, workers=count))
+        deaths = Deaths()
+        workers = [_start(job, number) for number in range(min(count, len(queue)))]
+        try:
+            while busy := _hand_out(workers, queue):
+                for pipe in wait([worker.pipe for worker in busy]):
+                    worker = next(worker for worker in busy if worker.pipe is pipe)
+                    try:
+                        message = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        number = workers.index(worker)
+                        workers[number] = _start(job, number)
+                        for task in reversed(worker.tasks):
+                            if deaths.too_many(task):
+                                yield failure(task.run, _obituary(worker.process))
+                            else:
+                                queue.appendleft([task])  # alone: one of several may be to blame
+                        continue
+                    _note(worker, message)
+                    yield message
+        finally:
+            for worker in workers:
+                worker.process.kill()
+                worker.process.join()
+
+
+def default_workers(device: str) -> int:
+    """One worker a core that this process may use, or one a GPU."""
+    if device == "cuda":
+        return torch.cuda.device_count()
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start(job: Job, number: int) -> _Worker:
+    """Start a worker that Ctrl-C does not reach: stopping is the parent's business."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, job, number), daemon=True)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _hand_out(workers: Sequence[_Worker], queue: deque[list[Task]]) -> list[_Worker]:
+    """Give every worker that has nothing to do its next tasks; those that have some."""
+    for worker in workers:
+        if not worker.tasks and queue:
+            worker.tasks = queue.popleft()
+            with suppress(OSError):  # a worker that died idle is found so when it is listened to
+                worker.pipe.send(worker.tasks)
+    return [worker for worker in workers if worker.tasks]
+
+
+def _note(worker: _Worker, message: Message) -> None:
+    """Keep in mind what a worker has done of its tasks."""
+    if isinstance(message, Outcome):
+        run_id = message.result.run.id
+        worker.tasks = [task for task in worker.tasks if task.run.id != run_id]
+    elif isinstance(message, Checkpoint):
+        worker.tasks = [
+            replace(task, checkpoint=message.state, prior=None)
+            if task.run.id == message.run_id
+            else task
+            for task in worker.tasks
+        ]
+
+
+def _obituary(process: BaseProcess) -> str:
+    process.join()
+    code = process.exitcode or 0
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    why = "; out of memory is a common cause" if code == -signal.SIGKILL else ""
+    return f"the worker process died ({how}), {ATTEMPTS} times{why}"
+
+
+def _work(pipe: Connection, job: Job, number: int) -> None:
+    """A worker's life: take tasks, carry them out, send what came of each."""
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    if job.device == "cuda":
+        torch.cuda.set_device(number % torch.cuda.device_count())
+    job.prepare()
+
+    @lru_cache(maxsize=1)
+    def load(name: str) -> data.Dataset:
+        return data.load(name).to(torch.device(job.device))
+
+    try:
+        while True:
+            for outcome in execute_cohort(
+                pipe.recv(), measures, load, tell=pipe.send, checkpoint_every=job.checkpoint_every
+            ):
+                pipe.send(outcome)
+    except (EOFError, OSError):
+        return  # the parent is gone
+
+
+def _follow_parent() -> None:
+    """Die with the parent, however it died and whatever this process is busy with."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

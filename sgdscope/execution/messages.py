@@ -1,0 +1,49 @@
+"""What a driver and its workers tell each other; tensors travel as safetensors files' bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sgdscope.results.record import Result
+from sgdscope.settings import Options
+from sgdscope.study.run import Run
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to carry out, with what earlier attempts left of it."""
+
+    run: Run
+    measures: dict[str, Options] = field(default_factory=dict)  # options of each, by name
+    checkpoint: bytes | None = None  # of a training that was cut off
+    prior: Result | None = None  # of a training that ended, where measures are missing
+    weights: bytes | None = None  # the prior result's
+    arrays: bytes | None = None  # likewise
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run: "epoch", or the name of a measure taken."""
+
+    run_id: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run can go on from."""
+
+    run_id: str
+    state: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task."""
+
+    result: Result
+    weights: bytes | None = None
+    arrays: bytes | None = None
+
+
+Message = Event | Checkpoint | Outcome

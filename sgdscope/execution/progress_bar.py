@@ -1,0 +1,81 @@
+"""What a running study shows in the terminal: how far it is, and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich import progress
+from rich.console import Console
+
+from sgdscope.execution.messages import Event, Message, Outcome, Task
+from sgdscope.results.record import Result
+
+
+class RunProgress:
+    """A bar over all epochs and measures to come, and a line for each run that ends.
+
+    Where the output is no terminal, only the lines are printed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.finished = 0
+        self._tasks: dict[str, Task] = {}
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=30),
+            progress.TaskProgressColumn(),
+            progress.TextColumn("elapsed"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            speed_estimate_period=600,
+        )
+        self._id = self._bar.add_task("runs", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """Told once, what there is to do."""
+        self._tasks = {task.run.id: task for task in tasks}
+        total = sum((task.run.epochs or 1) + len(task.measures) for task in tasks)
+        self._bar.update(self._id, total=total)
+        self._describe()
+
+    def tell(self, message: Message) -> None:
+        """Told of everything that happens."""
+        if isinstance(message, Event):
+            self._bar.advance(self._id)
+        elif isinstance(message, Outcome):
+            self.finished += 1
+            self._describe()
+            self._print(message.result)
+
+    def _print(self, result: Result) -> None:
+        run, status = result.run, result.status
+        colour = {"done": "green", "failed": "red"}.get(status, "yellow")
+        seconds = sum(result.seconds.values())
+        self.console.print(
+            f"[{colour}]{status:9}[/] {self.finished:>{len(str(len(self._tasks)))}}"
+            f"/{len(self._tasks)} [dim]{run.id}[/] {run.model} {run.data} {run.schedule} "
+            f"m={run.momentum:g} B={run.batch_size} seed={run.seed} [dim]{seconds:.1f} s[/]",
+            highlight=False,
+        )
+
+    def _describe(self) -> None:
+        self._bar.update(self._id, description=f"{self.finished}/{len(self._tasks)} runs")

@@ -1,0 +1,38 @@
+"""What a part of your own imports: the base of each kind, and the registry that it joins.
+
+A study file names the Python files with such parts under ``plugins``; each registers its parts by a
+decorator, for example ``@SCHEDULES.add("halving")``.
+"""
+
+from sgdscope.claims import CLAIMS, Claim, Evidence, Finding, Sample, Verdict
+from sgdscope.data import DATA, Dataset, DataSource, HubImages, Images, split
+from sgdscope.errors import RequestError
+from sgdscope.measuring import MEASURES, Measure, Reading, Subject
+from sgdscope.measuring.robustness import AttackAccuracy
+from sgdscope.models import MODELS, ModelBuilder
+from sgdscope.study.schedules import SCHEDULES, Schedule
+
+__all__ = [
+    "CLAIMS",
+    "DATA",
+    "MEASURES",
+    "MODELS",
+    "SCHEDULES",
+    "AttackAccuracy",
+    "Claim",
+    "DataSource",
+    "Dataset",
+    "Evidence",
+    "Finding",
+    "HubImages",
+    "Images",
+    "Measure",
+    "ModelBuilder",
+    "Reading",
+    "RequestError",
+    "Sample",
+    "Schedule",
+    "Subject",
+    "Verdict",
+    "split",
+]

@@ -1,0 +1,106 @@
+"""The short table that the terminal shows when a study has run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from sgdscope.results import intervals, style
+from sgdscope.results.style import Line
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
+
+LOSS = "loss"
+ATTACKS = 2  # so many have a column: the table stays within 100 characters
+WIDE = 100  # characters that the table takes at most with bands; without them about 80
+
+Column = tuple[float | None, pd.DataFrame]  # of an attack its eps, and the rows
+
+
+def table(results: Results, *, width: int = WIDE) -> Table:
+    """One row a line and batch size: mean ± half the band over seeds, and how the runs ended.
+
+    Args:
+        results: of a study.
+        width: characters there are; the bands are left out where ``WIDE`` would not fit.
+    """
+    view = View(results)
+    panels = {panel: _columns(view, panel) for panel in view.panels}
+    names = dict.fromkeys(name for columns in panels.values() for name in columns if name != LOSS)
+    names |= {LOSS: None} if panels else {}
+    alone = next(iter(panels.values())) if len(panels) == 1 else {}
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("schedule", overflow="ellipsis", no_wrap=True)
+    for name in ["batch", *names]:
+        grid.add_column(f"{name} {_eps(alone, name)}".rstrip(), justify="right", no_wrap=True)
+    grid.add_column("runs")
+    for panel, columns in panels.items():
+        if not alone:
+            said = [f"eps {eps}" if (eps := _eps(columns, name)) else "" for name in names]
+            grid.add_row(f"[bold]{escape(panel.replace(' on ', ' '))}[/]", "", *said)
+        lines = dict(view.by_line(view.runs[view.runs["panel"] == panel]))
+        for line, own in lines.items():
+            label = _label(line, lines)
+            for i, (size, runs) in enumerate(own.groupby("batch_size")):
+                cells = [_cell(columns, name, runs, bands=width >= WIDE) for name in names]
+                grid.add_row("" if i else escape(label), str(size), *cells, _statuses(runs))
+    return grid
+
+
+def _label(line: Line, lines: Iterable[Line]) -> str:
+    """A line's label, without options that tell it from no other of these."""
+    alike = [one for one in lines if (one.schedule, one.momentum) == (line.schedule, line.momentum)]
+    return line.label if len(alike) > 1 else f"{line.schedule}, m = {line.momentum:g}"
+
+
+def _columns(view: View, panel: str) -> dict[str, Column]:
+    """By header: the measures of a panel that are worth a column."""
+    columns: dict[str, Column] = {
+        "test" if measure == "test_accuracy" else style.short(measure): (eps, rows)
+        for measure, eps, rows in view.headline(panel)
+        if measure not in view.main_attacks[ATTACKS:]
+    }
+    return columns | {LOSS: (None, view.runs.assign(value=view.runs["final_train_loss"]))}
+
+
+def _eps(columns: dict[str, Column], name: str) -> str:
+    eps = columns[name][0] if name in columns else None
+    return "" if eps is None else f"{eps:g}"
+
+
+def _cell(columns: dict[str, Column], name: str, runs: pd.DataFrame, *, bands: bool) -> str:
+    rows = columns[name][1] if name in columns else runs.iloc[:0]
+    own = rows[rows["run"].isin(runs["run"])]
+    if own.empty:
+        return "–"
+    spread = intervals.over_seeds(own, ["batch_size"])
+    if spread.empty:
+        return "–"
+    middle, low, high = (float(spread[column].iloc[0]) for column in ("middle", "low", "high"))
+    if name == LOSS:
+        return f"{middle:.2g}"
+    digits = max(0, 1 - _magnitude(middle)) if name == "λ₁" else 3
+    return f"{middle:.{digits}f}" + (
+        f"±{(high - low) / 2:.{digits}f}" if high > low and bands else ""
+    )
+
+
+def _magnitude(value: float) -> int:
+    """The power of ten of a number, within what is worth decimals."""
+    return min(2, max(-3, int(f"{value:e}".split("e")[1])))
+
+
+def _statuses(runs: pd.DataFrame) -> str:
+    counts = runs["status"].value_counts()
+    colours = {"done": "", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}
+    words = [
+        f"[{colour}]{counts[status]}\N{NO-BREAK SPACE}{status}[/]"
+        if colour
+        else f"{counts[status]}"
+        for status, colour in colours.items()
+        if status in counts
+    ]
+    return " ".join(words)

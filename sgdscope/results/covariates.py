@@ -1,0 +1,47 @@
+"""What else differs between the runs of a study and may be why they differ in robustness."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sgdscope.results.view import View, stability_limit
+
+# Progress, noise and confidence: each a column of ``causes``.
+LABELS = {
+    "final_train_loss": "Loss while training, last epoch",
+    "steps": "Updates",
+    "lr_steps": "lr · updates",
+    "noise_scale": "Noise scale, lr·N/(B(1 − m))",
+    "stability": "Stability ratio, λ₁·lr/(2(1 + m))",
+    "confidence": "Mean test confidence",
+    "margin": "Mean test logit margin",
+    "most_predicted": "Commonest answer’s share",
+}
+_BESIDE_TEST_ACCURACY = ["confidence", "margin", "most_predicted"]
+
+
+def causes(view: View) -> pd.DataFrame:
+    """One row a run: as in ``view.runs``, with those columns of ``LABELS`` that are known.
+
+    The stability ratio takes λ₁ and the learning rate of the last epoch: full-batch heavy ball
+    diverges above 1.
+    """
+    runs = view.runs
+    tested = view.at_end("test_accuracy")
+    there = [name for name in _BESIDE_TEST_ACCURACY if name in tested]
+    if there:
+        runs = runs.merge(tested[["run", *there]], on="run", how="left")
+    sharp = view.at_end("top_eigenvalue")
+    if not sharp.empty:
+        ends = view.along("top_eigenvalue").merge(sharp[["run", "epoch"]], on=["run", "epoch"])
+        ratio = ends["value"] / stability_limit(ends["momentum"], ends["rate"])
+        runs = runs.merge(ends[["run"]].assign(stability=ratio), on="run", how="left")
+    return runs
+
+
+def values(found: pd.DataFrame, name: str) -> pd.DataFrame:
+    """One of the columns as rows to draw; none where no run has it."""
+    if name not in found:
+        return found.iloc[:0].assign(value=[], flags=[])
+    rows = found.assign(value=found[name], flags="")
+    return rows[rows["value"].notna()]

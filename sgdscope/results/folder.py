@@ -1,0 +1,301 @@
+"""A study's folder: every file name in one place, and the only code that writes there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import tomli_w
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from sgdscope.errors import RequestError
+from sgdscope.files import remove_leftovers, write_bytes, write_text
+from sgdscope.results.record import Result
+from sgdscope.study import studyfile
+from sgdscope.study.plugins import Plugin
+from sgdscope.study.study import Study
+
+if TYPE_CHECKING:
+    from sgdscope.execution.messages import Checkpoint, Outcome
+
+RESULT = "result.json"
+WEIGHTS = "weights.safetensors"  # the network as trained
+ARRAYS = "arrays.safetensors"  # what measures keep beside their numbers
+REPLACED = "replaced.safetensors"  # the arrays of before, until the result is written
+CHECKPOINT = "checkpoint"  # a digest, then the state of a run in progress
+DIGEST_SIZE = 32
+
+Array = npt.NDArray[np.generic]
+
+_log = logging.getLogger(__name__)
+
+
+class StudyFolder:
+    """What a study leaves behind: settings, one folder per run, tables, figures, page."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.study_file = self.path / "study.toml"
+        self.csv = self.path / "results.csv"
+        self.parquet = self.path / "results.parquet"
+        self.figures = self.path / "figures"
+        self.report = self.path / "report.html"
+        self.claims = self.path / "claims.json"
+        self.verdicts = self.path / "claims.md"
+
+    def run_file(self, run_id: str, name: str) -> Path:
+        """One of a run's files."""
+        return self.path / "runs" / run_id / name
+
+    def settings(self) -> dict[str, Any]:
+        """The study as it was resolved.
+
+        Raises:
+            RequestError: the folder holds no study.
+        """
+        if not self.study_file.is_file():
+            raise RequestError(f"{self.path}: no study there; expected a folder with a study.toml")
+        return studyfile.read(self.study_file)
+
+    def load_plugins(self) -> None:
+        """Load the parts that the study brought along.
+
+        Raises:
+            RequestError: one of them is missing or fails.
+        """
+        for file in self.settings().get("plugins", []):
+            Plugin.read(self.path / file).load()
+
+    def prepare(self, study: Study) -> None:
+        """Write the study's settings, or find that the folder is this study's already.
+
+        A study of the same name whose grid only grew keeps what the folder holds.
+
+        Raises:
+            RequestError: the folder cannot be written to, or holds something else.
+        """
+        if self.study_file.is_file():
+            self._must_belong_to(study)
+        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
+            raise RequestError(
+                f"--out {self.path}: holds other files and no study.toml; expected an empty folder"
+            )
+        try:
+            settings = study.model_dump(exclude_defaults=True) | {"name": study.name}
+            settings["plugins"] = self._keep_plugins([Path(file) for file in study.plugins])
+            write_text(self.study_file, tomli_w.dumps(settings))
+        except OSError as error:
+            raise RequestError(f"--out {self.path}: cannot be written: {error.strerror}") from error
+
+    def _keep_plugins(self, files: Sequence[Path]) -> list[str]:
+        """Copy them, under names of their own; the copies' paths from the folder."""
+        names = [file.name for file in files]
+        kept = [
+            f"plugins/{name if names.count(name) == 1 else f'{number}-{name}'}"
+            for number, name in enumerate(names)
+        ]
+        for file, name in zip(files, kept, strict=True):
+            copy = self.path / name
+            if not (copy.exists() and copy.samefile(file)):
+                write_bytes(copy, file.read_bytes())
+        return kept
+
+    def _must_belong_to(self, study: Study) -> None:
+        other = self.settings().get("name")
+        if other != study.name:
+            raise RequestError(
+                f"--out {self.path}: belongs to study {other!r}; expected an empty folder "
+                f"or one of study {study.name!r}"
+            )
+        wanted = {run.id for run in study.runs}
+        strange = [result.run.id for result in self.results() if result.run.id not in wanted]
+        if strange:
+            raise RequestError(
+                f"--out {self.path}: holds {len(strange)} runs of {study.name!r} with other "
+                f"settings (run {strange[0]}); choose another folder"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and keep every other process from running a study in it.
+
+        Raises:
+            RequestError: it cannot be made or written to, or another process is at it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except FileExistsError:
+            raise RequestError(f"--out {self.path}: a file; expected a folder") from None
+        except OSError as error:
+            raise RequestError(f"--out {self.path}: {error.strerror}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RequestError(
+                    f"--out {self.path}: another sgdscope is running a study there"
+                ) from None
+            remove_leftovers(self.path)
+            yield
+
+    def save(self, outcome: Outcome) -> None:
+        """Write a run's files, the result last: a run is finished once that file is there.
+
+        A failure without a network takes nothing away: what the run had reached stays, and its
+        checkpoint, for the next attempt.
+
+        Raises:
+            RequestError: the disk is full, or the folder cannot be written to any more.
+        """
+        run_id = outcome.result.run.id
+        if outcome.weights is None:
+            failed = {"status": outcome.result.status, "error": outcome.result.error}
+            reached = self.result(run_id) or outcome.result
+            self._write_result(reached.model_copy(update=failed))
+            return
+        files = {WEIGHTS: outcome.weights, ARRAYS: outcome.arrays}
+        there = {name: content for name, content in files.items() if content is not None}
+        digests = {name: _digest(content) for name, content in there.items()}
+        arrays, replaced = self.run_file(run_id, ARRAYS), self.run_file(run_id, REPLACED)
+        if arrays.is_file():  # until the result is there, it is the old arrays that belong to it
+            arrays.replace(replaced)
+        for name, content in there.items():
+            self._write(run_id, name, content)
+        self._write_result(outcome.result.model_copy(update={"digests": digests}))
+        self._forget(run_id, REPLACED, CHECKPOINT)
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep the state of a run in progress, in place of the one before.
+
+        Raises:
+            RequestError: the disk is full, or the folder cannot be written to any more.
+        """
+        content = _digest(checkpoint.state).encode() + checkpoint.state
+        self._write(checkpoint.run_id, CHECKPOINT, content)
+
+    def _write_result(self, result: Result) -> None:
+        self._write(result.run.id, RESULT, result.model_dump_json().encode())
+
+    def _write(self, run_id: str, name: str, content: bytes) -> None:
+        try:
+            write_bytes(self.run_file(run_id, name), content)
+        except OSError as error:
+            raise RequestError(
+                f"{self.path}: run {run_id} cannot be written: {error.strerror}; "
+                "every run finished before it is kept"
+            ) from error
+
+    def checkpoint(self, run_id: str) -> bytes | None:
+        """The state of a run that was cut off, if there is one; a damaged one is set aside."""
+        file = self.run_file(run_id, CHECKPOINT)
+        if not file.is_file():
+            return None
+        content = file.read_bytes()
+        digest, state = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
+        if digest != _digest(state).encode():
+            _set_aside(file, "its checksum is wrong")
+            return None
+        return state
+
+    def trained(self, run_id: str) -> tuple[Result | None, dict[str, bytes]]:
+        """A run's result and the files beside it; where one is damaged, the run counts as not done.
+
+        A folder may be passed on without weights or arrays, which are large: what was measured
+        stands.
+        """
+        file = self.run_file(run_id, RESULT)
+        if not file.is_file():
+            return None, {}
+        result = self.result(run_id)
+        if result is None:
+            _set_aside(file, "it cannot be read")
+            return None, {}
+        self._settle_arrays(run_id, result)
+        there = {
+            name: beside.read_bytes()
+            for name in result.digests
+            if (beside := self.run_file(run_id, name)).is_file()
+        }
+        for name, content in there.items():
+            if _digest(content) != result.digests[name]:
+                _set_aside(file, f"{name} was changed")
+                return None, {}
+        return result, there
+
+    def _forget(self, run_id: str, *names: str) -> None:
+        for name in names:
+            self.run_file(run_id, name).unlink(missing_ok=True)
+
+    def _settle_arrays(self, run_id: str, result: Result) -> None:
+        """Where a save was cut off before its result was written, go back to the old arrays."""
+        replaced = self.run_file(run_id, REPLACED)
+        if replaced.is_file():
+            if _digest(replaced.read_bytes()) == result.digests.get(ARRAYS):
+                replaced.replace(self.run_file(run_id, ARRAYS))
+            self._forget(run_id, REPLACED)
+
+    def result(self, run_id: str) -> Result | None:
+        """A finished run's result; none where there is none, or where it cannot be read."""
+        file = self.run_file(run_id, RESULT)
+        try:
+            return Result.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            _log.warning("%s cannot be read: %s: %s", file, where, first["msg"])
+            return None
+
+    def arrays(self, run_id: str, prefix: str) -> dict[str, Array]:
+        """A run's arrays whose names begin so, each by the rest of its name; none where damaged."""
+        file = self.run_file(run_id, ARRAYS)
+        if not file.is_file():
+            return {}
+        try:
+            with safe_open(file, framework="numpy") as kept:
+                names = [name for name in kept.keys() if name.startswith(prefix)]  # noqa: SIM118
+                return {name.removeprefix(prefix): kept.get_tensor(name) for name in names}
+        except SafetensorError as error:
+            _log.warning("%s is damaged (%s): nothing of it is shown", file, error)
+            return {}
+
+    def results(self) -> list[Result]:
+        """Every finished run that can be read, in the order of their ids."""
+        return [result for run_id in self._ids() if (result := self.result(run_id)) is not None]
+
+    def every_result(self) -> list[Result]:
+        """Every finished run, before something is made of them.
+
+        Raises:
+            RequestError: one cannot be read; the log says why.
+        """
+        found = {run_id: self.result(run_id) for run_id in self._ids()}
+        if unread := [run_id for run_id, result in found.items() if result is None]:
+            raise RequestError(
+                f"{self.path}: {len(unread)} results cannot be read ({unread[0]}); expected files "
+                "of this version of sgdscope. Nothing was changed; move them away to go on without"
+            )
+        return [result for result in found.values() if result is not None]
+
+    def _ids(self) -> list[str]:
+        return sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=DIGEST_SIZE // 2).hexdigest()
+
+
+def _set_aside(file: Path, why: str) -> None:
+    aside = file.with_name(file.name + ".damaged")
+    file.replace(aside)
+    _log.warning("%s is damaged (%s): set aside as %s, its run is redone", file, why, aside.name)

@@ -1,0 +1,136 @@
+"""A result: one run's settings, history, measurements, timings, versions, and why it failed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Collection
+from functools import cache
+from importlib.metadata import version
+from itertools import accumulate
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from sgdscope.data import DATA
+from sgdscope.study.run import Run
+
+Status = Literal["done", "diverged", "collapsed", "failed", "unfinished"]
+
+
+class _Record(BaseModel):
+    # JSON has no NaN or infinity: they are written as strings and read back as numbers.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Epoch(_Record):
+    """What training saw in one epoch."""
+
+    epoch: int  # from 1
+    steps: int  # updates since the start
+    learning_rate: float
+    train_loss: float  # mean over the epoch's batches, training mode
+    train_accuracy: float  # likewise
+    validation_accuracy: float  # at the epoch's end, evaluation mode
+    seconds: float
+
+
+class Measurement(_Record):
+    """One row of the results: what was measured, when, and how far it can be trusted."""
+
+    epoch: int
+    measure: str
+    eps: float | None
+    value: float
+    evidence: dict[str, bool | int | float] = {}
+    flags: list[str] = []
+
+
+def array_prefix(measure: str, *, epoch: int, eps: float | None) -> str:
+    """What the names of a measurement's arrays begin with in a run's file of arrays."""
+    radius = "" if eps is None else f"/{eps:g}"
+    return f"{measure}{radius}/{epoch}/"
+
+
+class Result(_Record):
+    """Everything about one run but its weights."""
+
+    run: Run
+    status: Status
+    error: str | None = None  # traceback of a run that failed
+    history: list[Epoch] = []
+    measured: dict[str, dict[str, Any]] = {}  # options of each measure that was taken
+    measurements: list[Measurement] = []
+    seconds: dict[str, float] = {}  # "train", and each measure by name
+    environment: dict[str, str] = {}
+    device: str = "cpu"
+    method: str = "one by one"  # how it trained: alone or in a cohort, and the figures that decided
+    digests: dict[str, str] = {}  # of the files beside this one, by name
+
+    def without(self, measures: Collection[str]) -> Self:
+        """The same, as if these measures had never been taken."""
+        return self.model_copy(
+            update={
+                "measured": {k: v for k, v in self.measured.items() if k not in measures},
+                "measurements": [m for m in self.measurements if m.measure not in measures],
+                "seconds": {k: v for k, v in self.seconds.items() if k not in measures},
+            }
+        )
+
+    @property
+    def steps(self) -> int:
+        """Updates made."""
+        return self.history[-1].steps if self.history else 0
+
+    @property
+    def noise_scale(self) -> float:
+        """lr·N/(B(1 − m)) at the first epoch's learning rate; N: the images of its full batches.
+
+        The temperature of SGD's noise (Smith and Le 2018).
+        """
+        if not self.history:
+            return float("nan")
+        run, first = self.run, self.history[0]
+        per_epoch = first.steps
+        if first.steps == run.steps:  # perhaps a part of an epoch
+            per_epoch = (run.train_size or DATA[run.data].train_size) // run.batch_size
+        return first.learning_rate * per_epoch / (1 - run.momentum)
+
+    @property
+    def lr_steps(self) -> float:
+        """Learning rate summed over the updates: how far gradient flow would have gone."""
+        return self.lr_steps_by_epoch[-1] if self.history else 0.0
+
+    @property
+    def lr_steps_by_epoch(self) -> list[float]:
+        """The same after each epoch."""
+        before = [0, *(epoch.steps for epoch in self.history)]
+        return list(
+            accumulate(
+                epoch.learning_rate * (epoch.steps - steps)
+                for epoch, steps in zip(self.history, before, strict=False)
+            )
+        )
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Versions and machine, as they stand beside every result."""
+    return {
+        **{package: version(package) for package in ("sgdscope", "torch", "numpy")},
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "unknown"

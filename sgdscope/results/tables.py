@@ -1,0 +1,138 @@
+"""The results of a study as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from sgdscope.files import write_atomically
+from sgdscope.results.folder import Array, StudyFolder
+from sgdscope.results.record import Result, array_prefix
+
+SETTINGS = ["run", "model", "data", "schedule", "schedule_options", "batch_size", "learning_rate"]
+SETTINGS += ["momentum", "epochs", "seed"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's results: three tidy tables, each row beginning with its run's settings.
+
+    ``table`` has one row per run and measurement, ``runs`` one per run, ``history`` one per run
+    and epoch. What measures kept beside their numbers stays in ``folder`` until it is asked for.
+    """
+
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    folder: StudyFolder | None = None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a study's folder.
+
+        Raises:
+            RequestError: the folder holds no study.
+        """
+        study = StudyFolder(folder)
+        study.load_plugins()
+        return cls.collect(study.results(), folder=study)
+
+    @classmethod
+    def collect(cls, results: Iterable[Result], *, folder: StudyFolder | None = None) -> Self:
+        """Make the tables, in the order of model, data, schedule, momentum, batch size and seed."""
+        ordered = sorted(results, key=_order)
+        runs = [_settings(result) | _outcome(result) for result in ordered]
+        rows = [row for result in ordered for row in _measurements(result)]
+        epochs = [
+            _settings(result) | epoch.model_dump() | {"lr_steps": lr_steps}
+            for result in ordered
+            for epoch, lr_steps in zip(result.history, result.lr_steps_by_epoch, strict=True)
+        ]
+        columns = [*SETTINGS, "epoch", "measure", "eps", "value", "status", "steps", "lr_steps"]
+        table = pd.DataFrame(
+            rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
+        )
+        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs), folder)
+
+    def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
+        """The rows of one measure at the end of training (at one eps, where it has several)."""
+        rows = self.table[self.table["measure"] == measure]
+        ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+        return ends if eps is None else ends[ends["eps"] == eps]
+
+    def arrays(
+        self, run: str, measure: str, *, epoch: int, eps: float | None = None
+    ) -> dict[str, Array]:
+        """What a run's measure kept beside one of its numbers, by name; often nothing."""
+        if self.folder is None:
+            return {}
+        return self.folder.arrays(run, array_prefix(measure, epoch=epoch, eps=eps))
+
+    def save(self, folder: StudyFolder) -> None:
+        """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted."""
+        write_atomically(folder.csv, lambda aside: self.table.to_csv(aside, index=False))
+        write_atomically(folder.parquet, lambda aside: self.table.to_parquet(aside, index=False))
+
+
+def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Yes-or-no evidence that some measures lack: a gap is unknown, not false."""
+    answers = [name for name in table if set(table[name].dropna().map(type)) == {bool}]
+    return table.astype(dict.fromkeys(answers, "boolean"))
+
+
+def _order(result: Result) -> tuple[Any, ...]:
+    run = result.run
+    return run.model, run.data, run.schedule, run.momentum, run.batch_size, run.seed, run.id
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    run = result.run
+    return {
+        "run": run.id,
+        "model": run.model,
+        "data": run.data,
+        "train_size": float("nan") if run.train_size is None else run.train_size,
+        "schedule": run.schedule,
+        "schedule_options": ", ".join(f"{k}={v}" for k, v in run.schedule_options.items()),
+        "batch_size": run.batch_size,
+        "learning_rate": run.rate(1),
+        "momentum": run.momentum,
+        "epochs": result.history[-1].epoch if result.history else 0,
+        "seed": run.seed,
+        "precision": run.precision,
+    }
+
+
+def _outcome(result: Result) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "steps": result.steps,
+        "lr_steps": result.lr_steps,
+        "noise_scale": result.noise_scale,
+        "final_train_loss": result.history[-1].train_loss if result.history else float("nan"),
+        "seconds": sum(result.seconds.values()),
+        "device": result.device,
+        "error": result.error,
+    }
+
+
+def _measurements(result: Result) -> list[dict[str, Any]]:
+    outcome = _outcome(result)
+    beside = {key: outcome[key] for key in ("status", "steps", "lr_steps", "final_train_loss")}
+    return [
+        _settings(result)
+        | {
+            "epoch": reading.epoch,
+            "measure": reading.measure,
+            "eps": float("nan") if reading.eps is None else reading.eps,
+            "value": reading.value,
+        }
+        | beside
+        | {"flags": " | ".join(reading.flags)}
+        | reading.evidence
+        for reading in result.measurements
+    ]

@@ -1,0 +1,253 @@
+"""A study's results arranged for drawing: which rows a figure, a table or the page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import pandas as pd
+
+from sgdscope.results import style
+from sgdscope.results.style import Line
+from sgdscope.results.tables import Results
+from sgdscope.results.trajectories import trajectories
+
+LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
+# In this order, before everything else: what the paper shows, and the attack to trust.
+FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "strong_accuracy", "top_eigenvalue")
+
+NO_FLOOR = ("median_eps", "robustness_area")  # robustness that no eps brings to 0
+
+
+class View:
+    """The tables of a study's results, each row with its ``line`` (a key) and its ``panel``.
+
+    A panel is one model on one data set. ``reading`` is a row's place in its table, or −1 − place
+    in ``runs``, so that whatever is picked from them can be traced back.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self.arrays = results.arrays
+        self.lines = style.lines(results.runs)
+        runs = results.runs
+        if runs.empty:
+            self.runs, self.history, self.table = pd.DataFrame(), pd.DataFrame(), NO_ROWS
+            return
+        keys = {(line.schedule, line.options, line.momentum): line.key for line in self.lines}
+        settings = zip(runs["schedule"], runs["schedule_options"], runs["momentum"], strict=True)
+        self.runs = runs.assign(
+            line=[keys[setting] for setting in settings],
+            panel=runs["model"] + " on " + runs["data"],
+            reading=range(-1, -1 - len(runs), -1),
+        )
+        self.table = NO_ROWS
+        if not results.table.empty:
+            self.table = self._joined(results.table, ["line", "panel"])
+        self.history = self._joined(results.history, ["line", "panel", "status"])
+
+    def _joined(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+        if frame.empty:
+            return frame
+        of_run = self.runs.set_index("run")
+        new = {column: frame["run"].map(of_run[column]) for column in columns}
+        return frame.assign(**new, reading=range(len(frame)))
+
+    @cached_property
+    def panels(self) -> list[str]:
+        """Every model on its data set."""
+        return [] if self.runs.empty else list(self.runs["panel"].unique())
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Every batch size."""
+        return [] if self.runs.empty else sorted(int(s) for s in self.runs["batch_size"].unique())
+
+    @cached_property
+    def measures(self) -> list[str]:
+        """Every measure: what the paper shows first, then in alphabetical order."""
+        return sorted(self._ends, key=lambda measure: (style.rank(measure, FIRST), measure))
+
+    @cached_property
+    def attacks(self) -> dict[str, list[float]]:
+        """The accuracies under attack, each with its eps in rising order."""
+        radii = {m: sorted(self._ends[m]["eps"].dropna().unique()) for m in self.measures}
+        return {m: eps for m, eps in radii.items() if eps and style.is_accuracy(m)}
+
+    @cached_property
+    def main_attacks(self) -> list[str]:
+        """The attacks that a summary shows, the one to trust most last."""
+        known = [attack for attack in self.attacks if attack in FIRST]
+        return known or list(self.attacks)[:1]
+
+    @cached_property
+    def along_training(self) -> list[str]:
+        """The measures, but for attacks, that were taken at more than one epoch of some run."""
+        if self.table.empty:
+            return []
+        single = self.table[self.table["eps"].isna()]
+        times = single.groupby(["measure", "run"])["epoch"].nunique()
+        several = set(times[times > 1].index.get_level_values("measure"))
+        return [name for name in self.measures if name in several and name not in self.attacks]
+
+    def followed(self, panel: str) -> dict[str, float | None]:
+        """What was asked of a panel's runs while they trained; of an attack the telling eps."""
+        if self.table.empty:
+            return {}
+        own = self.table[(self.table["panel"] == panel) & (self.table["status"] == "done")]
+        found: dict[str, float | None] = {}
+        for name in ("test_accuracy", *self.main_attacks, *NO_FLOOR, "top_eigenvalue"):
+            rows = own[own["measure"] == name]
+            if rows.groupby("run")["epoch"].nunique().max() > 1:
+                ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+                found[name] = telling_eps(ends) if name in self.attacks else None
+        return found
+
+    @cached_property
+    def seeds(self) -> pd.Series:
+        """Of each point of a line, how many runs trained properly."""
+        done = self.runs[self.runs["status"] == "done"]
+        return done.groupby(["panel", "line", "batch_size"])["seed"].count()
+
+    @cached_property
+    def _ends(self) -> dict[str, pd.DataFrame]:
+        if self.table.empty:
+            return {}
+        last = self.table.groupby(["run", "measure"])["epoch"].transform("max")
+        ends = self.table[self.table["epoch"] == last]
+        return {str(measure): rows for measure, rows in ends.groupby("measure")}
+
+    @cached_property
+    def _chances(self) -> dict[str, float]:
+        if "chance" not in self.table:
+            return {}
+        return dict(self.table.dropna(subset="chance").groupby("panel")["chance"].first())
+
+    def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
+        """A measure's rows at the end of training (at one eps, where it has several)."""
+        rows = self._ends.get(measure)
+        if rows is None:
+            return self.table.iloc[:0]
+        return rows if eps is None else rows[rows["eps"] == eps]
+
+    def headline(self, panel: str) -> Iterator[tuple[str, float | None, pd.DataFrame]]:
+        """What a summary shows of a panel: measures, of attacks the telling eps, and their rows."""
+        for measure in ("test_accuracy", *self.main_attacks, "top_eigenvalue"):
+            rows = self.at_end(measure)
+            rows, eps = rows[rows["panel"] == panel], None
+            if measure in self.attacks and not rows.empty:
+                eps = telling_eps(rows)
+                rows = rows[rows["eps"] == eps]
+            if not rows.empty:
+                yield measure, eps, rows
+
+    def chance(self, panel: str) -> float | None:
+        """The accuracy of guessing, where some run reported it."""
+        return self._chances.get(panel)
+
+    def by_line(self, rows: pd.DataFrame) -> Iterator[tuple[Line, pd.DataFrame]]:
+        """The rows of each line that has some."""
+        parts = dict(list(rows.groupby("line", sort=False)))
+        for line in self.lines:
+            if line.key in parts:
+                yield line, parts[line.key]
+
+    def by_panel(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        """The rows of each panel that has some."""
+        parts = dict(list(rows.groupby("panel", sort=False)))
+        return [(panel, parts[panel]) for panel in self.panels if panel in parts]
+
+    def lost(self, rows: pd.DataFrame, *, above: float | None = None) -> pd.DataFrame:
+        """The diverged and collapsed runs: with a value where ``rows`` have one, else without.
+
+        Values below ``above``, such as a collapsed run's λ₁ of nearly zero, go without too, rather
+        than stretch a logarithmic axis over empty decades.
+        """
+        valued = rows[rows["status"].isin(LOST)]
+        if above is not None:
+            valued = valued.assign(value=valued["value"].where(valued["value"] >= above))
+        runs = self.runs[self.runs["status"].isin(LOST)]
+        without = runs[~runs["run"].isin(valued["run"])]
+        without = without[without["panel"].isin(rows["panel"])]
+        if without.empty:
+            return valued
+        without = without.assign(value=float("nan"), flags="")
+        return without if valued.empty else pd.concat([valued, without], ignore_index=True)
+
+    def extremes(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Of each line a properly trained run at its smallest and one at its largest batch size."""
+        done = rows[rows["status"] == "done"].sort_values(["batch_size", "seed"])
+        first = done.drop_duplicates(["panel", "line", "batch_size"])
+        sizes = first.groupby(["panel", "line"])["batch_size"]
+        smallest, largest = (first["batch_size"] == sizes.transform(end) for end in ("min", "max"))
+        return first[smallest | largest].sort_values(["line", "batch_size"])
+
+    def paired(self, attack: str, *, eps: float) -> pd.DataFrame:
+        """Accuracies under an attack, each with its run's λ₁ in ``top_eigenvalue``.
+
+        A λ₁ that is doubtful adds a flag of its own.
+        """
+        curvature = self.at_end("top_eigenvalue").dropna(subset="value")
+        flags = doubtful(curvature).map({True: "; λ₁ is doubtful", False: ""})
+        curvature = curvature.assign(top_eigenvalue=curvature["value"], doubt=flags)
+        rows = self.at_end(attack, eps=eps)
+        rows = rows.merge(curvature[["run", "top_eigenvalue", "doubt"]], on="run")
+        return rows.assign(flags=(rows["flags"].fillna("") + rows["doubt"]).str.removeprefix("; "))
+
+    def by_eps(self, attack: str) -> pd.DataFrame:
+        """Accuracies at every eps; those without attack stand at eps = 0."""
+        rows = self.at_end(attack)
+        clean = self.at_end("test_accuracy").assign(eps=0.0)
+        if (rows["eps"] == 0).any():
+            return rows
+        return pd.concat([clean[clean["run"].isin(rows["run"])], rows], ignore_index=True)
+
+    def along(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
+        """A measure at every epoch it was taken, with how far training had got by then."""
+        rows = self.table[self.table["measure"] == measure]
+        rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
+        return trajectories(rows, history=self.history, table=self.table)
+
+
+NO_ROWS = pd.DataFrame(columns=["run", "panel", "line", "status", "batch_size", "eps", "value"])
+
+
+def doubtful(rows: pd.DataFrame) -> pd.Series:
+    """Whether each value carries a flag or says that it did not converge."""
+    return (rows["flags"].fillna("") != "") | unconverged(rows)
+
+
+def unconverged(rows: pd.DataFrame) -> pd.Series:
+    """Whether each value says of itself that it did not converge."""
+    if "converged" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["converged"].map(lambda said: not pd.isna(said) and not said).astype(bool)
+
+
+def good(rows: pd.DataFrame) -> pd.Series:
+    """The values of runs that trained properly."""
+    return rows.loc[rows["status"] == "done", "value"].dropna()
+
+
+def stability_limit(momentum: float | pd.Series, rate: pd.Series) -> pd.Series:
+    """2 (1 + m) / learning rate: above it, full-batch heavy ball does not converge."""
+    return 2 * (1 + momentum) / rate
+
+
+def telling_eps(rows: pd.DataFrame) -> float:
+    """The eps at which properly trained runs differ most; the largest where none stands out."""
+    spread = rows[rows["status"] == "done"].groupby("eps")["value"].std().dropna()
+    if spread.empty:
+        return float(rows["eps"].max())
+    return float(spread.index[::-1][int(spread.to_numpy()[::-1].argmax())])
+
+
+def floor(rows: pd.DataFrame, column: str = "value") -> float:
+    """Half the smallest value of a run that trained properly: where a logarithmic axis begins."""
+    return float(rows.loc[rows["status"] == "done", column].min()) / 2
+
+
+def edged(rows: pd.DataFrame, column: str) -> tuple[bool, pd.DataFrame]:
+    """Whether a column is best seen on a logarithmic axis, and the rows moved within its floor."""
+    if not style.on_log_axis(column, rows.loc[rows["status"] == "done", column]):
+        return False, rows
+    return True, rows.assign(**{column: rows[column].clip(lower=floor(rows, column))})

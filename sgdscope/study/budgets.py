@@ -1,0 +1,105 @@
+"""Budgets: smaller studies that keep the question of the whole.
+
+A faithful miniature divides the training set and the batch sizes by one factor and keeps epochs and
+learning rates. Then the number of updates, lr·steps and the noise scale lr·N/B of every line stay
+what they are in full; fewer epochs or one learning rate would change all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sgdscope.data import DATA
+from sgdscope.errors import RequestError, unknown
+from sgdscope.settings import Options
+from sgdscope.study import studyfile
+from sgdscope.study.schedules import SCHEDULES
+
+
+def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, Any]) -> None:
+    """Replace keys of a study's settings, and cut them down to one of its budgets if one is named.
+
+    ``[budget.NAME]`` in a study file has ``factor``, and any other key with what replaces it. Sizes
+    in ``overrides`` are those of the whole study, and are divided like its own.
+
+    Args:
+        settings: the keys of a study file; ``budget`` is taken out.
+        name: of the budget.
+        overrides: values by key; they go before the budget's.
+
+    Raises:
+        RequestError: the study has no such budget, or its numbers cannot be divided.
+    """
+    budgets = settings.pop("budget", {})
+    cuts = {} if name is None else _named(name, budgets)
+    factor = cuts.pop("factor", 1)
+    if not isinstance(factor, int) or factor < 1:
+        raise RequestError(f"budget.{name}.factor = {factor!r}: expected a whole number from 1")
+    for key, value in {**cuts, **overrides}.items():
+        studyfile.override(settings, key, value)
+    if name is None:
+        return
+    _divide(settings, factor)
+    settings["name"] = f"{settings['name']}-{name}"
+    settings["description"] = "\n".join(
+        (_miniature(factor, cuts, overrides), settings.get("description", ""))
+    )
+
+
+def _miniature(factor: int, cuts: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
+    """What was divided and cut, in a line."""
+    shorter = {"epochs", "steps"} & {*cuts, *overrides}
+    kept = "learning rates" if shorter else "updates, learning rates, lr·steps"
+    sampled = [key for key in cuts if key.startswith("measure.")]
+    named = {key: value for key, value in cuts.items() if key not in sampled}
+    further = [f"; {key} = {value}" for key, value in {**named, **overrides}.items()]
+    if sampled:
+        further.append("; measured on fewer points")
+        further.append(" and less often" * any(key.endswith(".at") for key in sampled))
+    return (
+        f"A MINIATURE, 1/{factor}: training images and batch sizes divided by {factor}; "
+        f"{kept} and lr·N/B as in full{''.join(further)}."
+    )
+
+
+def _named(name: str, budgets: Mapping[str, Options]) -> Options:
+    if not budgets:
+        raise RequestError(f"--budget {name}: the study has no budgets")
+    if name not in budgets:
+        raise unknown("budget", name, budgets, where="--budget")
+    return dict(budgets[name])
+
+
+def _divide(settings: dict[str, Any], factor: int) -> None:
+    """Divide training set and batch sizes; what multiplies a batch size grows by as much."""
+    sizes = _listed(settings.get("batch_size", []))
+    odd = [size for size in sizes if not isinstance(size, int) or size % factor]
+    if odd:
+        raise RequestError(f"batch_size = {odd[0]}: expected a multiple of the factor {factor}")
+    settings["batch_size"] = [size // factor for size in sizes]
+    settings["train_size"] = _train_size(settings) // factor
+    schedules = settings.get("schedule", {})
+    if isinstance(schedules, list):
+        schedules = settings["schedule"] = {name: {} for name in schedules}
+    for name, table in schedules.items():
+        for option in SCHEDULES[name].per_batch:
+            ratio = table.get(option, SCHEDULES[name].model_fields[option].default)
+            table[option] = (
+                [each * factor for each in ratio] if isinstance(ratio, list) else ratio * factor
+            )
+
+
+def _train_size(settings: dict[str, Any]) -> int:
+    if "train_size" in settings:
+        if not isinstance(size := settings["train_size"], int):
+            raise RequestError(f"train_size = {size}: expected one whole number, to be divided")
+        return size
+    available = {DATA[name].train_size for name in _listed(settings.get("data", []))}
+    if len(available) != 1:
+        raise RequestError("train_size: required where data sets of different sizes are divided")
+    return available.pop()
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,46 @@
+"""Runs: each is one network trained once."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel
+
+from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole
+from sgdscope.study.schedules import SCHEDULES
+
+Precision = Literal["float32", "bf16"]
+
+
+class Run(BaseModel):
+    """One network trained once. Two runs with equal settings are the same run."""
+
+    model_config = STRICT
+
+    model: str
+    data: str
+    train_size: Whole | None = None  # None: all training images
+    normalise: bool = True  # standardise pixels inside the model, by the training set's moments
+    precision: Precision = "float32"  # of training: bf16 keeps float32 weights, as autocast does
+    schedule: str
+    schedule_options: Options
+    batch_size: Whole
+    momentum: Momentum
+    epochs: Whole | None  # how long to train; exactly one of epochs and steps
+    steps: Whole | None = None
+    until_train_loss: Positive | None = None  # stop after an epoch whose mean loss is no higher
+    seed: Seed
+
+    @cached_property
+    def id(self) -> str:
+        """A short hash of the canonical settings."""
+        # What came after the first release counts where it is not the default: old ids stay valid.
+        later = {"precision"} if self.precision == "float32" else set()
+        canonical = json.dumps(self.model_dump(exclude=later), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 1."""
+        schedule = SCHEDULES[self.schedule](**self.schedule_options)
+        return schedule.rate(batch_size=self.batch_size, epoch=epoch)

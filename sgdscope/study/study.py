@@ -1,0 +1,305 @@
+"""A study: a declared grid of runs and what to measure on each."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from sgdscope.data import DATA
+from sgdscope.errors import RequestError
+from sgdscope.measuring import MEASURES
+from sgdscope.models import MODELS
+from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole, checked, several
+from sgdscope.study import budgets, studyfile
+from sgdscope.study.plugins import Plugin
+from sgdscope.study.run import Precision, Run
+from sgdscope.study.schedules import SCHEDULES
+
+if TYPE_CHECKING:
+    from sgdscope.measuring import Measure
+
+
+def _axis(value: Any) -> list[Any]:
+    """As ``several``, at least one."""
+    if values := several(value):
+        return values
+    raise ValueError("expected at least one value")
+
+
+def _tables(value: Any) -> dict[str, Any]:
+    """Tables of options by name; a plain list of names means default options."""
+    if isinstance(value, dict):
+        return value
+    names = _axis(value)
+    if any(not isinstance(name, str) for name in names):
+        raise ValueError("expected names, or a table for each")
+    return {name: {} for name in names}
+
+
+Axis = BeforeValidator(_axis)
+Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_length=1)]
+
+
+def _studies(value: Any) -> Any:
+    """Settings of studies, as a study's folder keeps them, as studies."""
+    return [checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
+
+
+class Study(BaseModel):
+    """A grid of runs (every combination of its axes) and the measures to take on each.
+
+    Axes take one value or a list. ``schedule`` holds a table for each schedule, whose options and
+    ``momentum`` are axes too: each combination is one line of a figure. A study that includes
+    others has their runs, each with the measures of its own ``part``, and no axes.
+    """
+
+    model_config = STRICT
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    plugins: list[str] = []  # Python files with parts of the user's own
+    part: Annotated[list[Study], BeforeValidator(_studies)] = []
+    model: Annotated[list[str], Axis] = []
+    data: Annotated[list[str], Axis] = []
+    batch_size: Annotated[list[Whole], Axis] = []
+    momentum: Annotated[list[Momentum], Axis] = [0.0]
+    seed: Annotated[list[Seed], Axis] = [0]
+    train_size: Whole | None = None
+    normalise: bool = True
+    precision: Precision = "float32"
+    epochs: Whole | None = None
+    steps: Whole | None = None
+    until_train_loss: Positive | None = None
+    schedule: Tables = {}
+    measure: Tables = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        axes = [
+            name
+            for name in ("model", "data", "batch_size", "schedule", "measure")
+            if name in self.model_fields_set
+        ]
+        if self.part:
+            if axes:
+                raise ValueError(f"{axes[0]}: a study that includes others has none of its own")
+            if len({run.id for run in self.runs}) < len(self.runs):
+                raise ValueError("include: two of the studies have a run in common")
+            return self
+        for name in ("model", "data", "batch_size", "schedule", "measure"):
+            if name not in axes:
+                raise ValueError(f"{name}: required, but not there")
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("expected either epochs or steps, one of the two")
+        for name in self.model:
+            MODELS[name]
+        for data in self.data:
+            self._check_sizes(data)
+        _ = self.runs, self.measures
+        return self
+
+    def _check_sizes(self, data: str) -> None:
+        available = DATA[data].train_size
+        if self.train_size is not None and self.train_size > available:
+            raise ValueError(
+                f"train_size = {self.train_size}: expected at most {available}, "
+                f"the training images of {data}"
+            )
+        size = self.train_size or available
+        if max(self.batch_size) > size:
+            raise ValueError(
+                f"batch_size = {max(self.batch_size)}: expected at most {size}, "
+                f"the training images of {data}"
+            )
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every run of the grid, in the order declared."""
+        if self.part:
+            return [run for part in self.part for run in part.runs]
+        shared = self.model_dump(
+            include={
+                "train_size",
+                "normalise",
+                "precision",
+                "epochs",
+                "steps",
+                "until_train_loss",
+            }
+        )
+        grid = itertools.product(self.model, self.data, self._lines(), self.batch_size, self.seed)
+        return [
+            Run(model=model, data=data, batch_size=batch_size, seed=seed, **line, **shared)
+            for model, data, line, batch_size, seed in grid
+        ]
+
+    def _lines(self) -> Iterator[Options]:
+        """Schedule and momentum of each line of a figure."""
+        for name, table in self.schedule.items():
+            axes = {"momentum": self.momentum, **table}
+            try:
+                choices = [_axis(values) for values in axes.values()]
+            except ValueError as error:
+                raise ValueError(f"schedule.{name}: {error}") from None
+            for values in itertools.product(*choices):
+                options = dict(zip(axes, values, strict=True))
+                momentum = options.pop("momentum")
+                schedule = checked(
+                    SCHEDULES[name], options, where=f"schedule.{name}", beside=["momentum"]
+                )
+                yield {
+                    "schedule": name,
+                    "schedule_options": schedule.model_dump(),
+                    "momentum": momentum,
+                }
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """The measures by name, with their options; of the last part that has each."""
+        if self.part:
+            return {k: v for part in self.part for k, v in part.measures.items()}
+        return {
+            name: checked(MEASURES[name], options, where=f"measure.{name}")
+            for name, options in self.measure.items()
+        }
+
+    def measures_of(self, run: Run) -> dict[str, Measure]:
+        """The measures to take on one of the study's runs."""
+        return self._owners[run.id].measures
+
+    def unreached(self) -> list[str]:
+        """Epochs at which measures are asked for and no run arrives, a line each."""
+        if self.part:
+            return list(dict.fromkeys(line for part in self.part for line in part.unreached()))
+        asked: defaultdict[str, list[str]] = defaultdict(list)
+        for name, measure in self.measures.items():
+            late = [str(epoch) for epoch in measure.at if epoch > (self.epochs or epoch)]
+            if late:
+                asked[", ".join(late)].append(name)
+        return [
+            f"not taken, since runs end after epoch {self.epochs}: {', '.join(names)} at {epochs}"
+            for epochs, names in asked.items()
+        ]
+
+    @cached_property
+    def _owners(self) -> dict[str, Study]:
+        return {run.id: part for part in self.part or [self] for run in part.runs}
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any], *, where: str = "study") -> Self:
+        """Check settings as read from a study file.
+
+        Args:
+            settings: the file's keys; plugins by paths that lead to them from here.
+            where: what to call the file in an error.
+
+        Raises:
+            RequestError: a key, a name or a value is not valid.
+        """
+        for file in settings.get("plugins", []):
+            Plugin.read(Path(file)).load()
+        try:
+            return checked(cls, dict(settings), where="", elsewhere=_of_schedules())
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from None
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        budget: str | None = None,
+    ) -> Self:
+        """Read a shipped study by name or a TOML file by path, with some keys replaced.
+
+        Args:
+            source: name or path.
+            overrides: values by key, applied to each included study if there are any. Plugins are
+                looked for here, not beside the file.
+            budget: one of its budgets, instead of the whole.
+
+        Raises:
+            RequestError: no such study, malformed TOML, or something in it is not valid.
+        """
+        return cls._load(source, overrides or {}, budget, within=())
+
+    @classmethod
+    def _load(
+        cls,
+        source: str | Path,
+        overrides: Mapping[str, Any],
+        budget: str | None,
+        *,
+        within: tuple[Path, ...],
+    ) -> Self:
+        file = studyfile.find(source)
+        settings = studyfile.read(file)
+        settings.setdefault("name", str(source) if source in studyfile.shipped() else file.stem)
+        where = f"study {source}" + (" with --set" if overrides else "")
+        try:
+            if file.resolve() in within:
+                raise RequestError("includes itself")
+            _find_plugins(settings, file.parent)
+            if "include" in settings:
+                within = (*within, file.resolve())
+                cls._include(settings, file.parent, overrides, budget, within=within)
+            else:
+                for key in settings.keys() & {"schedule", "measure"}:
+                    settings[key] = _tables(settings[key])
+                replaced = dict(overrides)
+                _find_plugins(replaced, Path())
+                budgets.apply(settings, budget, replaced)
+        except (RequestError, ValueError) as error:
+            raise RequestError(f"{where}: {error}") from None
+        return cls.parse(settings, where=where)
+
+    @classmethod
+    def _include(
+        cls,
+        settings: dict[str, Any],
+        home: Path,
+        overrides: Mapping[str, Any],
+        budget: str | None,
+        *,
+        within: tuple[Path, ...],
+    ) -> None:
+        """Put the studies that ``include`` names, shipped or beside the file, in their place."""
+        names, parts = settings.pop("include"), []
+        if not isinstance(names, list):
+            raise RequestError(f"include = {names!r}: expected a list of studies")
+        for name in map(str, names):
+            source = home / name if (home / name).is_file() else name
+            part = cls._load(source, overrides, budget, within=within)
+            settings.setdefault("plugins", []).extend(part.plugins)
+            parts.append(part.model_copy(update={"plugins": []}))
+        settings["part"] = parts
+        if budget is not None:
+            settings["name"] = f"{settings['name']}-{budget}"
+            settings["description"] = "\n".join(
+                [
+                    f"MINIATURES (--budget {budget}), each as its part says.",
+                    settings.get("description", ""),
+                ]
+            )
+
+
+def _of_schedules() -> dict[str, str]:
+    """Options of schedules, each with where it belongs, for whoever set one at the top."""
+    return {
+        option: f"it is one of a schedule: schedule.{name}.{option}"
+        for name in reversed(list(SCHEDULES))
+        for option in SCHEDULES[name].model_fields
+    }
+
+
+def _find_plugins(settings: dict[str, Any], home: Path) -> None:
+    """Plugins by paths from the root, which are given by paths from ``home``."""
+    if "plugins" in settings:
+        settings["plugins"] = [str((home / file).resolve()) for file in _axis(settings["plugins"])]

@@ -1,0 +1,1 @@
+"""Training networks by SGD, one at a time or several in step."""

@@ -1,0 +1,213 @@
+"""Training one network by SGD, as its run says."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgdscope import models, streams
+from sgdscope.data import Dataset, as_inputs, augment
+from sgdscope.data.inference import accuracy, logits
+from sgdscope.results.record import Epoch
+from sgdscope.study.run import Run
+from sgdscope.training.precision import require_bfloat16
+
+
+def initialise(run: Run, data: Dataset) -> nn.Module:
+    """The run's network before its first step, on the data's device, channels last."""
+    moments = {"mean": data.mean, "std": data.std} if run.normalise else {}
+    model = models.build(
+        run.model, shape=data.shape, classes=data.classes, seed=run.seed, **moments
+    )
+    return model.to(data.train.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def autocast(run: Run, device: torch.device) -> torch.autocast:
+    """The context of a forward pass in training, in the run's precision."""
+    # A captured step may not cache casts, and nothing is cast twice in one pass.
+    return torch.autocast(
+        device.type, torch.bfloat16, enabled=run.precision == "bf16", cache_enabled=False
+    )
+
+
+@contextmanager
+def _tiny_as_zero() -> Iterator[None]:
+    """Have the CPU take numbers below 1e-38 for zero, with which it computes slowly.
+
+    Velocities of units that died fade into them: an update of M1 took five times as long. An attack
+    still needs them, for the gradient of a sure network can be as small.
+    """
+    already = not (torch.tensor([4e-38]) / 8).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(already)
+
+
+class Training:
+    """A network on its way, an epoch at a time.
+
+    SGD is torch's heavy ball, v ← m·v + g, w ← w − lr·v; no weight decay. The last partial batch of
+    an epoch is dropped. Everything random follows from the run's seed and the place in training, so
+    that weights, velocities and history are the whole state.
+    """
+
+    def __init__(self, run: Run, data: Dataset) -> None:
+        if run.precision == "bf16":
+            require_bfloat16(data.train.pixels.device)
+        self.run = run
+        self.data = data.subset(run.train_size)
+        self.model = initialise(run, data)
+        self.history: list[Epoch] = []
+        self.diverged = False  # a loss or a weight became NaN or infinite
+        self._step = torch.zeros((), dtype=torch.int64, device=data.train.pixels.device)
+        models.bind_dropout(self.model, seed=run.seed, step=self._step)
+        self._sgd = torch.optim.SGD(
+            self.model.parameters(), lr=0.0, momentum=run.momentum, fused=True
+        )
+
+    @property
+    def steps(self) -> int:
+        """Updates made so far."""
+        return self.history[-1].steps if self.history else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's duration or target is reached, or going on makes no sense."""
+        run, epochs = self.run, len(self.history)
+        if self.diverged or (run.epochs is not None and epochs >= run.epochs):
+            return True
+        if run.steps is not None and self.steps >= run.steps:
+            return True
+        reached = run.until_train_loss is not None and epochs > 0
+        return reached and self.history[-1].train_loss <= run.until_train_loss  # type: ignore[operator]
+
+    @property
+    def next_steps(self) -> int:
+        """Updates in the epoch to come: its part that is left, where the run counts steps."""
+        steps = len(self.data.train) // self.run.batch_size
+        return steps if self.run.steps is None else min(steps, self.run.steps - self.steps)
+
+    def next_batches(self) -> Tensor:
+        """(steps, batch size), which images make each batch of the epoch to come; on the CPU."""
+        stream = streams.generator(self.run.seed, "order", len(self.history) + 1)
+        order = torch.randperm(len(self.data.train), generator=stream)
+        size = self.run.batch_size
+        return order[: self.next_steps * size].view(self.next_steps, size)
+
+    def advance(self) -> None:
+        """Train one epoch."""
+        start = time.perf_counter()
+        for group in self._sgd.param_groups:
+            group["lr"] = self.run.rate(len(self.history) + 1)
+        with _tiny_as_zero():
+            losses, hits = self._train_epoch()
+        self.model.eval()
+        score = accuracy(logits(self.model, self.data.validation), self.data.validation.labels)
+        self.record(losses, hits, score, seconds=time.perf_counter() - start)
+
+    def record(
+        self, losses: float, hits: int, validation_accuracy: float, *, seconds: float
+    ) -> None:
+        """End the epoch whose updates were made.
+
+        Args:
+            losses: summed over the epoch's images, as ``hits``.
+            hits: images whose largest logit was their label's.
+            validation_accuracy: at the epoch's end.
+            seconds: that it took.
+        """
+        epoch, steps = len(self.history) + 1, self.next_steps
+        seen = steps * self.run.batch_size
+        self.history.append(
+            Epoch(
+                epoch=epoch,
+                steps=self.steps + steps,
+                learning_rate=self.run.rate(epoch),
+                train_loss=losses / seen,
+                train_accuracy=hits / seen,
+                validation_accuracy=validation_accuracy,
+                seconds=seconds,
+            )
+        )
+        self._step.fill_(self.steps)
+        self.diverged = not self._sound()
+
+    def _train_epoch(self) -> tuple[float, int]:
+        """Make the updates; the sum of the losses and the count of hits over their images."""
+        self.model.train()
+        device = self._step.device
+        losses = torch.zeros((), dtype=torch.float64, device=device)
+        hits = torch.zeros((), dtype=torch.int64, device=device)
+        for inputs, labels in self._batches():
+            with autocast(self.run, device):
+                scores = self.model(inputs)
+                loss = F.cross_entropy(scores, labels)
+            self._sgd.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._sgd.step()
+            self._step += 1
+            losses += loss.detach() * len(labels)
+            hits += (scores.detach().argmax(1) == labels).sum()
+        return losses.item(), int(hits)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        images, epoch = self.data.train, len(self.history) + 1
+        for index in self.next_batches().to(self._step.device):
+            pixels = images.pixels.index_select(0, index)
+            if self.data.augmented:
+                pixels = augment(pixels, index, seed=self.run.seed, epoch=epoch)
+            yield as_inputs(pixels), images.labels[index]
+
+    @property
+    def velocities(self) -> list[Tensor]:
+        """Of each parameter in turn; zeros before the first update, or without momentum."""
+        kept = (self._sgd.state[p].get("momentum_buffer") for p in self.model.parameters())
+        return [
+            torch.zeros_like(p) if velocity is None else velocity
+            for p, velocity in zip(self.model.parameters(), kept, strict=True)
+        ]
+
+    def set_velocities(self, velocities: Iterable[Tensor]) -> None:
+        """Go on from these, in the order of the parameters; without momentum there are none."""
+        if not self.run.momentum:
+            return
+        for parameter, velocity in zip(self.model.parameters(), velocities, strict=True):
+            buffer = torch.empty_like(parameter, requires_grad=False).copy_(velocity)
+            self._sgd.state[parameter]["momentum_buffer"] = buffer
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and velocities; with the history, all that training goes on from."""
+        tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        for number, parameter in enumerate(self.model.parameters()):
+            velocity = self._sgd.state[parameter].get("momentum_buffer")
+            if velocity is not None:
+                tensors[f"velocity.{number}"] = velocity
+        return {key: value.contiguous().cpu() for key, value in tensors.items()}
+
+    def restore(self, state: Mapping[str, Tensor], history: Sequence[Epoch]) -> None:
+        """Go on from a state: what follows is bit for bit what would have followed."""
+        self.history = list(history)
+        self._step.fill_(self.steps)
+        prefix = "model."
+        self.model.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
+        self.model.eval()
+        self.diverged = not self._sound()
+        velocities = [state[name] for n in range(len(state)) if (name := f"velocity.{n}") in state]
+        if velocities:
+            self.set_velocities(velocities)
+
+    def _sound(self) -> bool:
+        """Whether the last epoch's loss and every weight are finite."""
+        return math.isfinite(self.history[-1].train_loss) and all(
+            bool(parameter.isfinite().all()) for parameter in self.model.parameters()
+        )
