@@ -10,7 +10,7 @@ ORDER = [
     {"errors", "files"},
     {"registry", "settings", "streams"},
     {"kernels"},
-    {"models", "data"},
+    {"models", "data", "optimizers"},
     {"attacks", "curvature"},
     {"measuring"},
     {"study"},

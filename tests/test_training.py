@@ -146,8 +146,9 @@ def test_velocities_that_fade_become_zero_in_training_alone(small, make_run):
     training = Training(make_run(momentum=0.25, epochs=1), small)
     for parameter in training.model.parameters():
         parameter.data.zero_()  # no gradient but that of the last bias
-    training.set_velocities([torch.full_like(v, 2e-38) for v in training.velocities])
+    updates = training.updates
+    updates.set_velocities([torch.full_like(v, 2e-38) for v in updates.velocities])
     training.advance()
-    first, *_ = training.velocities
+    first, *_ = updates.velocities
     assert (first == 0).all()
     assert (torch.tensor([4e-38]) / 8).item() > 0

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from sgdscope.optimizers import Optimizer, find
 from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole
 from sgdscope.study.schedules import SCHEDULES
 
@@ -31,14 +32,24 @@ class Run(BaseModel):
     steps: Whole | None = None
     until_train_loss: Positive | None = None  # stop after an epoch whose mean loss is no higher
     seed: Seed
+    optimizer: str = "sgd"
+    optimizer_options: Options = {}  # those not at their defaults; SGD's momentum stands above
 
     @cached_property
     def id(self) -> str:
         """A short hash of the canonical settings."""
         # What came after the first release counts where it is not the default: old ids stay valid.
-        later = {"precision"} if self.precision == "float32" else set()
+        later = {"precision", "optimizer", "optimizer_options"}
+        later = {
+            name for name in later if getattr(self, name) == type(self).model_fields[name].default
+        }
         canonical = json.dumps(self.model_dump(exclude=later), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def rule(self) -> Optimizer:
+        """The optimizer, with its options."""
+        momentum = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
+        return find(self.optimizer)(**momentum, **self.optimizer_options)
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 1."""

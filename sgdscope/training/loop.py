@@ -1,10 +1,10 @@
-"""Training one network by SGD, as its run says."""
+"""Training one network, as its run says."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -54,9 +54,8 @@ def _tiny_as_zero() -> Iterator[None]:
 class Training:
     """A network on its way, an epoch at a time.
 
-    SGD is torch's heavy ball, v ← m·v + g, w ← w − lr·v; no weight decay. The last partial batch of
-    an epoch is dropped. Everything random follows from the run's seed and the place in training, so
-    that weights, velocities and history are the whole state.
+    The last partial batch of an epoch is dropped. Everything random follows from the run's seed and
+    the place in training, so that weights, the optimizer's state and history are the whole state.
     """
 
     def __init__(self, run: Run, data: Dataset) -> None:
@@ -69,9 +68,7 @@ class Training:
         self.diverged = False  # a loss or a weight became NaN or infinite
         self._step = torch.zeros((), dtype=torch.int64, device=data.train.pixels.device)
         models.bind_dropout(self.model, seed=run.seed, step=self._step)
-        self._sgd = torch.optim.SGD(
-            self.model.parameters(), lr=0.0, momentum=run.momentum, fused=True
-        )
+        self.updates = run.rule().bind(list(self.model.parameters()))
 
     @property
     def steps(self) -> int:
@@ -105,8 +102,7 @@ class Training:
     def advance(self) -> None:
         """Train one epoch."""
         start = time.perf_counter()
-        for group in self._sgd.param_groups:
-            group["lr"] = self.run.rate(len(self.history) + 1)
+        self.updates.set_learning_rate(self.run.rate(len(self.history) + 1))
         with _tiny_as_zero():
             losses, hits = self._train_epoch()
         self.model.eval()
@@ -150,9 +146,9 @@ class Training:
             with autocast(self.run, device):
                 scores = self.model(inputs)
                 loss = F.cross_entropy(scores, labels)
-            self._sgd.zero_grad()
+            self.updates.zero_gradients()
             loss.backward()  # type: ignore[no-untyped-call]
-            self._sgd.step()
+            self.updates.step()
             self._step += 1
             losses += loss.detach() * len(labels)
             hits += (scores.detach().argmax(1) == labels).sum()
@@ -166,48 +162,28 @@ class Training:
                 pixels = augment(pixels, index, seed=self.run.seed, epoch=epoch)
             yield as_inputs(pixels), images.labels[index]
 
-    @property
-    def velocities(self) -> list[Tensor]:
-        """Of each parameter in turn; zeros before the first update, or without momentum."""
-        kept = (self._sgd.state[p].get("momentum_buffer") for p in self.model.parameters())
-        return [
-            torch.zeros_like(p) if velocity is None else velocity
-            for p, velocity in zip(self.model.parameters(), kept, strict=True)
-        ]
-
-    def set_velocities(self, velocities: Iterable[Tensor]) -> None:
-        """Go on from these, in the order of the parameters; without momentum there are none."""
-        if not self.run.momentum:
-            return
-        for parameter, velocity in zip(self.model.parameters(), velocities, strict=True):
-            buffer = torch.empty_like(parameter, requires_grad=False).copy_(velocity)
-            self._sgd.state[parameter]["momentum_buffer"] = buffer
-
     def state(self) -> dict[str, Tensor]:
-        """Weights and velocities; with the history, all that training goes on from."""
+        """Weights and the optimizer's state; with the history, all that training goes on from."""
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
-        for number, parameter in enumerate(self.model.parameters()):
-            velocity = self._sgd.state[parameter].get("momentum_buffer")
-            if velocity is not None:
-                tensors[f"velocity.{number}"] = velocity
+        tensors |= {f"optimizer.{key}": value for key, value in self.updates.state().items()}
         return {key: value.contiguous().cpu() for key, value in tensors.items()}
 
     def restore(self, state: Mapping[str, Tensor], history: Sequence[Epoch]) -> None:
         """Go on from a state: what follows is bit for bit what would have followed."""
         self.history = list(history)
         self._step.fill_(self.steps)
-        prefix = "model."
-        self.model.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        )
+        self.model.load_state_dict(_under("model.", state))
         self.model.eval()
         self.diverged = not self._sound()
-        velocities = [state[name] for n in range(len(state)) if (name := f"velocity.{n}") in state]
-        if velocities:
-            self.set_velocities(velocities)
+        self.updates.restore(_under("optimizer.", state))
 
     def _sound(self) -> bool:
         """Whether the last epoch's loss and every weight are finite."""
         return math.isfinite(self.history[-1].train_loss) and all(
             bool(parameter.isfinite().all()) for parameter in self.model.parameters()
         )
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, each by the rest of its name."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

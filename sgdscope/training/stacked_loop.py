@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from sgdscope.data import augmentation_key, crop_and_flip
 from sgdscope.data.inference import chunk_size
+from sgdscope.errors import RequestError
+from sgdscope.optimizers import StackedUpdates
 from sgdscope.training.cuda_graph import WARM_UP, captured
 from sgdscope.training.layouts import Variant
 from sgdscope.training.loop import Training, autocast
@@ -51,8 +53,8 @@ class StackedTraining:
 class _Lockstep:
     """Members at the same epoch, as tensors with a slice for each.
 
-    Every tensor stays where it is, so that a captured step can be replayed: weights, velocities,
-    rates, order, keys and counters are filled in place.
+    Every tensor stays where it is, so that a captured step can be replayed: weights, the
+    optimizer's state, rates, order, keys and counters are filled in place.
     """
 
     def __init__(self, members: list[Training], variant: Variant) -> None:
@@ -64,11 +66,8 @@ class _Lockstep:
         self.weights = torch.cat([p.detach().flatten(1) for p in self.parameters], 1)  # (K, P)
         for parameter, part in zip(self.parameters, self._parts(self.weights), strict=True):
             parameter.data = part
-        self.velocities = torch.stack(
-            [torch.cat([v.flatten() for v in member.velocities]) for member in members]
-        )
-        self.momenta = self._column([member.run.momentum for member in members])
-        self.rates = torch.zeros_like(self.momenta)
+        self.updates = _stacked_updates(members)
+        self.rates = self._column([0.0] * count)
 
         def counter(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.int64, device=device)
@@ -81,9 +80,10 @@ class _Lockstep:
         self.hits = counter(count)
         self.losses = torch.zeros(count, dtype=torch.float64, device=device)
         self.stack.bind_dropout(self.step)
-        changed = [self.weights, self.velocities, self.place, self.step, self.hits, self.losses]
+        changed = [self.weights, self.place, self.step, self.hits, self.losses]
+        changed += [*self.updates.state, *self.stack.buffers()]
         self.stack.train()
-        self._update = captured(self._eager_update, state=[*changed, *self.stack.buffers()])
+        self._update = captured(self._eager_update, state=changed)
 
     def _column(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=self.weights.dtype, device=self.weights.device)[:, None]
@@ -132,22 +132,20 @@ class _Lockstep:
         losses = losses.view(count, size).mean(1)
         gradients = torch.autograd.grad(losses.sum(), self.parameters)
         gradient = torch.cat([g.flatten(1) for g in gradients], 1)
-        self.velocities.mul_(self.momenta).add_(gradient)
-        self.weights.addcmul_(self.rates, self.velocities, value=-1)
+        self.updates.step(self.weights, gradient, rates=self.rates)
         self.step += 1
         self.place += 1
         self.losses += losses.detach() * size
         self.hits += (scores.detach().argmax(2) == labels).sum(1)
 
     def _hand_back(self, start: float) -> None:
-        """Bring networks, velocities and histories up to date; the epoch's time is shared."""
+        """Bring networks, updates and histories up to date; the epoch's time is shared."""
         unstack(self.stack, [member.model for member in self.members])
-        velocities = self._parts(self.velocities)
+        self.updates.hand_back()
         scores = self._validate()
         losses, hits = self.losses.tolist(), self.hits.tolist()
         seconds = (time.perf_counter() - start) / len(self.members)
         for number, member in enumerate(self.members):
-            member.set_velocities([velocity[number] for velocity in velocities])
             member.model.eval()
             member.record(losses[number], hits[number], scores[number], seconds=seconds)
 
@@ -164,3 +162,16 @@ class _Lockstep:
             answers = self.stack(inputs.expand(count, *inputs.shape)).argmax(2)
             hits += (answers == part.labels).sum(1)
         return (hits.double() / len(images)).tolist()
+
+
+def _stacked_updates(members: Sequence[Training]) -> StackedUpdates:
+    """Updates of all members as one.
+
+    Raises:
+        RequestError: their optimizer has no stacked rule.
+    """
+    rule = type(members[0].run.rule())
+    updates = rule.stack([member.updates for member in members])
+    if updates is None:
+        raise RequestError(f"{rule.__name__} with these options cannot update several at once")
+    return updates

@@ -1,0 +1,7 @@
+"""How an update follows from gradients; importing this registers every optimizer."""
+
+from sgdscope.optimizers import adamw, sgd
+from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, StackedUpdates, Updates
+from sgdscope.optimizers.imported import find
+
+__all__ = ["OPTIMIZERS", "Optimizer", "StackedUpdates", "Updates", "adamw", "find", "sgd"]

@@ -1,0 +1,115 @@
+"""What an optimizer is: options in, updates of a network's parameters out."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from sgdscope.registry import Registry
+from sgdscope.settings import STRICT
+
+
+class Optimizer(BaseModel, ABC):
+    """How an update follows from gradients; its fields are what a study file may set."""
+
+    model_config = STRICT
+
+    symbols: ClassVar[Mapping[str, str]] = {}  # of options, as labels write them
+
+    @abstractmethod
+    def bind(self, parameters: Sequence[nn.Parameter]) -> Updates:
+        """Updates of these parameters, none of them made yet."""
+
+    @classmethod
+    def stack(cls, members: Sequence[Updates]) -> StackedUpdates | None:
+        """Updates of several networks as one; None where there is no stacked rule."""
+        return None
+
+    def noise_factor(self) -> float:
+        """What lr·N/B is multiplied by to give SGD's noise scale; NaN where it is not known."""
+        return math.nan
+
+    def stability_limit(self, learning_rate: float) -> float:
+        """The largest λ₁ at which full-batch updates are stable; NaN where it is not known."""
+        return math.nan
+
+
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
+
+
+class Updates:
+    """Updates of a network's parameters by a ``torch.optim`` optimizer."""
+
+    def __init__(self, rule: torch.optim.Optimizer) -> None:
+        self.rule = rule
+        self.parameters = [p for group in rule.param_groups for p in group["params"]]
+        self._options = [dict(group) for group in rule.state_dict()["param_groups"]]
+
+    def set_learning_rate(self, value: float) -> None:
+        """Of the updates to come."""
+        for group in self.rule.param_groups:
+            group["lr"] = value
+
+    def zero_gradients(self) -> None:
+        """Forget the gradients of the last update."""
+        self.rule.zero_grad()
+
+    def step(self) -> None:
+        """One update by the parameters' gradients."""
+        self.rule.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """All that updates go on from, by name; a number is a tensor of no dimension."""
+        kept = self.rule.state_dict()
+        values = {f"{n}.{key}": v for n, own in kept["state"].items() for key, v in own.items()}
+        for n, (group, before) in enumerate(zip(kept["param_groups"], self._options, strict=True)):
+            changed = {key: v for key, v in group.items() if key != "lr" and v != before.get(key)}
+            values |= {f"group{n}.{key}": value for key, value in changed.items()}
+        return {k: _as_tensor(v) for k, v in values.items() if isinstance(v, Tensor | int | float)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state: what follows is bit for bit what would have followed."""
+        kept = self.rule.state_dict()
+        for key, value in state.items():
+            place, name = key.split(".", 1)
+            if place.startswith("group"):
+                group = kept["param_groups"][int(place.removeprefix("group"))]
+                group[name] = value.item() if value.ndim == 0 else value
+                continue
+            like = self.parameters[int(place)]
+            if value.shape == like.shape:  # in its memory format too, which fused updates expect
+                value = torch.empty_like(like, requires_grad=False).copy_(value)
+            kept["state"].setdefault(int(place), {})[name] = value
+        self.rule.load_state_dict(kept)
+
+
+def _as_tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else torch.int64)
+
+
+class StackedUpdates(ABC):
+    """Updates of K networks at once, each with its own options and learning rate."""
+
+    state: Sequence[Tensor]  # every tensor that an update changes, in place
+
+    @abstractmethod
+    def step(self, weights: Tensor, gradients: Tensor, *, rates: Tensor) -> None:
+        """One update in place.
+
+        Args:
+            weights: (K, P), every parameter of each network in a row.
+            gradients: (K, P).
+            rates: (K, 1), learning rates.
+        """
+
+    @abstractmethod
+    def hand_back(self) -> None:
+        """Bring every member's own updates up to date."""

@@ -1,0 +1,83 @@
+"""Any optimizer class by its import path, as ``torch.optim.RMSprop``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any, cast
+
+import torch
+from pydantic import ConfigDict, create_model
+from torch import nn
+
+from sgdscope.errors import RequestError, unknown
+from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, Updates
+
+_GIVEN = ("self", "params", "lr")  # what sgdscope itself hands over
+
+
+def find(name: str) -> type[Optimizer]:
+    """A registered optimizer, or one that wraps the class at an import path.
+
+    Raises:
+        RequestError: there is neither, or the class is no optimizer that takes steps by itself.
+    """
+    return _imported(name) if "." in name else OPTIMIZERS[name]
+
+
+@cache
+def _imported(path: str) -> type[Optimizer]:
+    rule = _class(path)
+    build = cast(Callable[..., torch.optim.Optimizer], rule)
+    fields: dict[str, Any] = {
+        name: (Any, ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(rule).parameters.items()
+        if name not in _GIVEN and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    for option, field in fields.items():
+        if field[1] is ...:
+            raise RequestError(
+                f"optimizer.{path}: needs {option!r}, which a study file cannot give; expected a "
+                "class that is made from parameters and plain options"
+            )
+
+    def bind(self: Optimizer, parameters: Sequence[nn.Parameter]) -> Updates:
+        chosen = {name: getattr(self, name) for name in self.model_fields_set}
+        return Updates(build(list(parameters), lr=0.0, **chosen))
+
+    options = create_model(
+        rule.__name__,
+        __base__=Optimizer,
+        __doc__=f"{rule.__name__} of {rule.__module__.partition('.')[0]}.",
+        **fields,
+    )
+    namespace = {"bind": bind, "model_config": ConfigDict(protected_namespaces=())}
+    return cast(type[Optimizer], type(rule.__name__, (options,), namespace))
+
+
+def _class(path: str) -> type[torch.optim.Optimizer]:
+    module, _, name = path.rpartition(".")
+    try:
+        home = import_module(module)
+    except ImportError as error:
+        raise RequestError(
+            f"optimizer.{path}: {error}; expected the import path of an optimizer class, as "
+            f"torch.optim.RMSprop, or one of {', '.join(OPTIMIZERS)}"
+        ) from error
+    classes = {
+        key: value
+        for key, value in vars(home).items()
+        if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
+    }
+    if name not in classes:
+        raise unknown("optimizer", name, classes, where=f"optimizer.{path}")
+    rule = classes[name]
+    closure = inspect.signature(rule.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise RequestError(
+            f"optimizer.{path}: its updates evaluate the loss several times, by a closure; "
+            "expected an optimizer that steps by the gradients at hand"
+        )
+    return rule
