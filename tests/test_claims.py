@@ -447,7 +447,7 @@ def test_a_value_along_training_on_a_subset_is_compared_with_that_on_the_same_at
     last = (table["measure"] == "pgd_accuracy") & (table["epoch"] == 10)
     shifted = table.assign(along_value=table["value"].where(last))
     shifted.loc[last, "value"] += 0.3
-    moved = Results(shifted, found.runs, found.history)
+    moved = replace(found, table=shifted)
     equal = [
         judged(one, "a-ratio", says="PGD", when="equal training loss")[0] for one in (found, moved)
     ]

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ def test_every_figure(results: Results) -> None:
 
 def test_a_file_of_each_kind(results: Results, tmp_path: Path) -> None:
     some = results.table[results.table["measure"] == "test_accuracy"]
-    files = figures.draw(Results(some, results.runs, results.history.iloc[:0]), tmp_path)
+    files = figures.draw(
+        replace(results, table=some, history=results.history.iloc[:0], folder=None), tmp_path
+    )
     assert [file.name for file in files] == ["test_accuracy.svg", "test_accuracy.pdf"]
     assert [file.read_bytes()[:5] for file in files] == [b"<?xml", b"%PDF-"]
 
@@ -54,7 +57,9 @@ def test_figures_no_longer_drawn_are_deleted_and_nothing_else(tmp_path: Path) ->
     own = results.table[results.table["measure"].isin(["test_accuracy", "top_eigenvalue"])]
     own = own[own["epoch"] == own["epoch"].max()]
     folder = tmp_path / "figures"
-    everything = figures.draw(Results(own, results.runs, results.history.iloc[:0]), folder)
+    everything = figures.draw(
+        replace(results, table=own, history=results.history.iloc[:0], folder=None), folder
+    )
     for kind in ("svg", "pdf"):
         for name in (f"mine.{kind}", f"top.{kind}"):  # renamed, once to how its title begins
             (folder / name).write_bytes((folder / f"top_eigenvalue.{kind}").read_bytes())
@@ -104,7 +109,7 @@ def test_a_lost_run_leaves_a_gap(results: Results) -> None:
     table.loc[table["run"].isin(gone["run"]), "status"] = "collapsed"
     runs = runs.assign(status=runs["status"].mask(runs["run"].isin(gone["run"]), "collapsed"))
     with canvas.in_style():
-        view = View(Results(table, runs, results.history))
+        view = View(replace(results, table=table, runs=runs, folder=None))
         (ax,) = batches.measure(view, "test_accuracy").axes
     line = next(drawn for drawn in ax.lines if drawn.get_color() == view.lines[0].colour)
     assert list(line.get_xdata()) == [64, 256, 1024]

@@ -1,5 +1,7 @@
 """The paper's figures by number: all 22, and what a study lacks of them."""
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -67,8 +69,10 @@ def test_missing_lines_and_batch_sizes_are_named(mnist):
     runs = mnist.runs
     gone = runs[((runs["momentum"] == 0.5) & (runs["model"] == "m1"))
                 | ((runs["momentum"] == 0.2) & (runs["batch_size"] == 256))]["run"]  # fmt: skip
-    left = type(mnist)(
-        mnist.table[~mnist.table["run"].isin(gone)], runs[~runs["run"].isin(gone)], mnist.history
+    left = replace(
+        mnist,
+        table=mnist.table[~mnist.table["run"].isin(gone)],
+        runs=runs[~runs["run"].isin(gone)],
     )
     assert paper.missing(left, paper.FIGURES[13]) == [
         "M1 on MNIST, λ₁: LR m=0.2 at batch size 256",
@@ -96,8 +100,10 @@ def test_a_line_looks_the_same_in_both_panels_whatever_else_is_in_them(mnist):
     """M1 has two of the four momenta; the legend has all, in order."""
     runs = mnist.runs
     gone = runs[(runs["model"] == "m1") & runs["momentum"].isin([0.2, 0.5])]["run"]
-    part = type(mnist)(
-        mnist.table[~mnist.table["run"].isin(gone)], runs[~runs["run"].isin(gone)], mnist.history
+    part = replace(
+        mnist,
+        table=mnist.table[~mnist.table["run"].isin(gone)],
+        runs=runs[~runs["run"].isin(gone)],
     )
     with canvas.in_style():
         figure = paper.make(part, 13)

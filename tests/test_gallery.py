@@ -1,4 +1,5 @@
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_common_points_come_first(tmp_path: Path) -> None:
     results = Results.load(tmp_path)
     lost = results.runs[(results.runs["momentum"] == 0.9) & (results.runs["seed"] == 0)]["run"]
     table = results.table[~results.table["run"].isin(lost)]
-    view = View(Results(table, results.runs, results.history, results.folder))
+    view = View(replace(results, table=table))
     for choice in gallery(view)["panels"]["stdcnn on mnist"]:
         assert [run["seed"] for run in choice["runs"]] == [0, 1]
         places = [[one["place"] for one in run["examples"]] for run in choice["runs"]]
@@ -80,7 +81,7 @@ def test_the_budget_is_kept(view: View, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_study_without_examples_has_no_gallery(folder: StudyFolder, tmp_path: Path) -> None:
     results = Results.load(folder.path)
-    assert gallery(View(Results(results.table, results.runs, results.history))) == {}
+    assert gallery(View(replace(results, folder=None))) == {}
 
 
 def test_damaged_arrays_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

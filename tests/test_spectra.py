@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_top_eigenvalue_is_the_runs(view: View, results: Results) -> None:
 
 
 def test_nothing_without_arrays(results: Results, tmp_path: Path) -> None:
-    without = View(Results(results.table, results.runs, results.history))
+    without = View(replace(results, folder=None))
     assert spectra(without) == []
     assert "spectrum" not in {card.id for card in cards(without)}
     names = [name for name, _ in figures.drawings(results)]

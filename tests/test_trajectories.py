@@ -6,7 +6,7 @@ from sgdscope.results.trajectories import trajectories
 
 HISTORY = pd.DataFrame(
     [
-        {"run": run, "epoch": epoch, "train_loss": 9.0 - epoch, "learning_rate": 0.1 / epoch,
+        {"run": run, "epoch": epoch, "train_loss": 9.0 - epoch, "stability_limit": 20.0 * epoch,
          "lr_steps": 10.0 * epoch}
         for run in "ab"
         for epoch in (1, 2, 3)
@@ -32,8 +32,8 @@ def test_the_loss_is_the_measured_one_where_a_run_has_it_at_every_epoch():
         ("b", 1): 8.0, ("b", 3): 6.0,  # one is missing: the history's, at both
     }  # fmt: skip
     assert (
-        found["rate"].to_dict()
-        == HISTORY.set_index(["run", "epoch"])["learning_rate"].loc[list(found.index)].to_dict()
+        found["limit"].to_dict()
+        == HISTORY.set_index(["run", "epoch"])["stability_limit"].loc[list(found.index)].to_dict()
     )
     assert found.loc[("b", 3), "gradient_time"] == 30.0
     assert found["along"].equals(found["value"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sgdscope.claims import literature, paper
+from sgdscope.claims import paper, related
 from sgdscope.claims.evidence import CLAIMS, Claim, Evidence, Sample
 from sgdscope.claims.verdicts import MOMENTS, Finding, Verdict
 from sgdscope.results.tables import Results
@@ -17,8 +17,8 @@ __all__ = [
     "Sample",
     "Verdict",
     "judge",
-    "literature",
     "paper",
+    "related",
 ]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
 from sgdscope.registry import Registry
 from sgdscope.results import style
-from sgdscope.results.style import Line
+from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, doubtful
 
@@ -27,7 +28,7 @@ class Sample:
     panel: tuple[str, str]  # model, data
     line: str
     when: str
-    rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), rate
+    rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), limit
     lost: int  # runs that diverged, collapsed or failed
     unmatched: int  # runs that do not pass the common training loss
     gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
@@ -120,50 +121,53 @@ class Evidence:
     def samples(
         self,
         wanted: Iterable[Quantity],
-        *,
-        schedule: str,
-        momentum: float | None = None,
+        **settings: Any,
     ) -> Iterator[Sample]:
         """One for each panel, line and quantity measured there.
 
         Args:
             wanted: the quantities.
-            schedule: of the lines.
-            momentum: of the lines; any by default.
+            settings: of the lines, as ``schedule="fixed", momentum=0.9``; others may be any.
         """
         wanted = list(wanted)
         for panel in self.view.panels:
-            for line in self._lines(panel, schedule):
-                if momentum is None or line.momentum == momentum:
-                    for quantity in wanted:
-                        yield from self._sample(quantity, panel, [line], line.label)
+            for line in self._lines(panel, settings):
+                for quantity in wanted:
+                    yield from self._sample(quantity, panel, [line], line.label)
 
-    def families(self, wanted: Iterable[Quantity], *, schedule: str) -> Iterator[Sample]:
-        """One for each panel, schedule with two momenta or more, and quantity measured there.
+    def families(
+        self, wanted: Iterable[Quantity], *, knob: str, **settings: Any
+    ) -> Iterator[Sample]:
+        """One for each panel, lines that differ in a knob alone, and quantity measured there.
 
         At equal training loss, runs are compared with those of their own batch size.
+
+        Args:
+            wanted: the quantities.
+            knob: an option of the lines, such as ``"momentum"``.
+            settings: of the lines, as for samples.
         """
         wanted = list(wanted)
         for panel in self.view.panels:
-            lines = self._lines(panel, schedule)
-            for options in dict.fromkeys(line.options for line in lines):
-                family = [line for line in lines if line.options == options]
+            lines = [one for one in self._lines(panel, settings) if knob in one.line.settings]
+            for rest in dict.fromkeys(one.line.without(knob) for one in lines):
+                family = [one for one in lines if one.line.without(knob) == rest]
                 if len(family) > 1:
                     for quantity in wanted:
                         yield from self._sample(
-                            quantity, panel, family, _family_name(family), by_batch=True
+                            quantity, panel, family, _family_name(family, knob), by_batch=True
                         )
 
-    def _lines(self, panel: str, schedule: str) -> list[Line]:
+    def _lines(self, panel: str, settings: Mapping[str, Any]) -> list[DrawnLine]:
         runs = self.view.runs
         there = set(runs.loc[runs["panel"] == panel, "line"])
-        return [line for line in self.view.lines if line.schedule == schedule and line.key in there]
+        return [one for one in self.view.lines if one.line.matches(settings) and one.key in there]
 
     def _sample(
         self,
         quantity: Quantity,
         panel: str,
-        lines: list[Line],
+        lines: list[DrawnLine],
         name: str,
         *,
         by_batch: bool = False,
@@ -176,7 +180,7 @@ class Evidence:
             yield sample
 
     def _made(
-        self, quantity: Quantity, panel: str, lines: list[Line], name: str, *, by_batch: bool
+        self, quantity: Quantity, panel: str, lines: list[DrawnLine], name: str, *, by_batch: bool
     ) -> Sample | None:
         taken = _of(self._taken(quantity), panel, lines)
         if taken.empty:
@@ -239,10 +243,15 @@ Claim = Callable[[Evidence], Iterable[Verdict]]
 CLAIMS: Registry[Claim] = Registry("claim")
 
 
-def _of(rows: pd.DataFrame, panel: str, lines: list[Line]) -> pd.DataFrame:
+def _of(rows: pd.DataFrame, panel: str, lines: list[DrawnLine]) -> pd.DataFrame:
     return rows[(rows["panel"] == panel) & rows["line"].isin([line.key for line in lines])]
 
 
-def _family_name(lines: list[Line]) -> str:
-    momenta = ", ".join(f"{line.momentum:g}" for line in lines)
-    return f"{lines[0].name}, m = {momenta}"
+def _family_name(lines: list[DrawnLine], knob: str) -> str:
+    """The label of the first, with every value of the knob."""
+    first = lines[0]
+    symbols = dict(pair for choice in first.line.choices for pair in choice.symbols)
+    symbol = symbols.get(knob, knob)
+    own = f"{symbol} = {first.line.settings[knob]:g}"
+    values = ", ".join(f"{one.line.settings[knob]:g}" for one in lines)
+    return first.label.replace(own, f"{symbol} = {values}")

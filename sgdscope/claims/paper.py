@@ -23,8 +23,8 @@ def ratio(evidence: Evidence) -> Iterator[Verdict]:
     for sample in evidence.samples([*accuracies, CURVATURE], schedule="constant-ratio"):
         statement = f"{sample.quantity.label} barely varies with batch size: {sample.where}"
         yield sample.verdict(statement, judging.barely_varies(sample))
-    for schedule, momentum in (("fixed", 0.0), ("step-decay", None)):
-        for sample in evidence.samples(accuracies, schedule=schedule, momentum=momentum):
+    for settings in ({"schedule": "fixed", "momentum": 0.0}, {"schedule": "step-decay"}):
+        for sample in evidence.samples(accuracies, **settings):
             statement = f"{sample.quantity.label} falls with batch size: {sample.where}"
             yield sample.verdict(statement, judging.changes(sample, "falls"))
 
@@ -64,7 +64,7 @@ def momentum_and_curvature(evidence: Evidence) -> Iterator[Verdict]:
     samples = [
         sample
         for schedule in ("fixed", "constant-ratio")
-        for sample in evidence.families([CURVATURE], schedule=schedule)
+        for sample in evidence.families([CURVATURE], knob="momentum", schedule=schedule)
     ]
     for sample in samples:
         statement = f"larger momentum lowers λ₁ at most batch sizes: {sample.where}"
@@ -80,7 +80,7 @@ def momentum_and_robustness(evidence: Evidence) -> Iterator[Verdict]:
     the first from better generalisation, so test accuracy is asked too.
     """
     accuracies = [TEST_ACCURACY, *evidence.robustness]
-    samples = list(evidence.families(accuracies, schedule="fixed"))
+    samples = list(evidence.families(accuracies, knob="momentum", schedule="fixed"))
     for sample in samples:
         label = sample.quantity.label
         statement = f"larger momentum raises {label} at most batch sizes: {sample.where}"
@@ -91,6 +91,7 @@ def momentum_and_robustness(evidence: Evidence) -> Iterator[Verdict]:
             "rises",
             statement=f"larger momentum raises {quantity.label} in most cases under LR",
         )
-    for sample in evidence.families(evidence.robustness, schedule="constant-ratio"):
+    flat = evidence.families(evidence.robustness, knob="momentum", schedule="constant-ratio")
+    for sample in flat:
         statement = f"momentum does not change {sample.quantity.label}: {sample.where}"
         yield sample.verdict(statement, judging.no_difference(sample))

@@ -135,7 +135,7 @@ def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[
             data=data,
             batch_size=size,
             runs=len(same),
-            lines=len({(run.schedule, str(run.schedule_options), run.momentum) for run in same}),
+            lines=len({run.line for run in same}),
             epochs=epochs,
             steps=steps,
             parameters=parameters,

@@ -12,8 +12,7 @@ from matplotlib.lines import Line2D
 
 from sgdscope.figures import canvas
 from sgdscope.results import intervals, style
-from sgdscope.results.style import Line
-from sgdscope.results.view import View, good, stability_limit
+from sgdscope.results.view import View, good
 
 
 def learning(view: View, panel: str) -> Figure:
@@ -57,14 +56,14 @@ def along(view: View, measure: str, panel: str) -> Figure:
     colours = style.batch_colours(view.sizes)
     log = style.on_log_axis(measure, good(rows))
     seeds = []
-    for (line, own), ax in zip(parts, axes, strict=True):
+    for (_, own), ax in zip(parts, axes, strict=True):
         seeds.append(_by_batch(ax, own, colours, log=log))
         if log:
             canvas.log_axis(ax.yaxis)
         if style.is_accuracy(measure):
             canvas.accuracy_axis(ax, view.chance(panel))
         if measure == "top_eigenvalue":
-            _limits(ax, own, line, colours)
+            _limits(ax, own, colours)
     handles = _batch_keys(colours)
     if measure == "top_eigenvalue":
         handles.append(Line2D([], [], color=canvas.FAINT, ls=":", label="2(1 + m)/learning rate"))
@@ -124,12 +123,12 @@ def _by_batch(ax: Axes, rows: pd.DataFrame, colours: dict[int, str], *, log: boo
     return spreads["seeds"]
 
 
-def _limits(ax: Axes, rows: pd.DataFrame, line: Line, colours: dict[int, str]) -> None:
+def _limits(ax: Axes, rows: pd.DataFrame, colours: dict[int, str]) -> None:
     """The stability limit of each batch size; once, where several have the same."""
     limits: dict[tuple[float, ...], int] = {}
     for size, own in rows.groupby("batch_size"):
         own = own.drop_duplicates("epoch").sort_values("epoch")
-        limit = tuple(stability_limit(line.momentum, own["rate"]))
+        limit = tuple(own["limit"])
         if limit not in limits:
             ax.plot(own["epoch"], limit, ls=":", lw=0.8, color=colours[int(str(size))], zorder=1)
         limits[limit] = int(str(size))

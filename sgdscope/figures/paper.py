@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sgdscope.figures import canvas
 from sgdscope.results import intervals, style
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, floor, good
+from sgdscope.study.line import Choice, Line
 
 Setting = tuple[str, float]  # a line: schedule and momentum
 
@@ -131,7 +132,7 @@ def make(results: Results, number: int) -> Figure:
     """
     plate = FIGURES[number]
     titles = [_title(results, panel) for panel in plate.panels]
-    results = Results(_in_full(results.table), _in_full(results.runs), _in_full(results.history))
+    results = _with_tables(results, _in_full)
     figure, axes = canvas.sheet(
         titles, f"Figure {number}", xlabel="batch size", columns=1, share="row"
     )
@@ -201,20 +202,35 @@ def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
     """A panel's lines alone, named as the paper names them; of one look in all panels."""
     runs = pd.concat([_line(_of(results.runs, panel), setting) for setting in settings])
     kept = runs["run"]
-    view = View(
-        Results(
-            results.table[results.table["run"].isin(kept)],
-            results.runs[results.runs["run"].isin(kept)],
-            results.history[results.history["run"].isin(kept)],
-        )
-    )
-    whole = pd.DataFrame(settings, columns=["schedule", "momentum"]).assign(schedule_options="")
+    own = _with_tables(results, lambda rows: rows[rows["run"].isin(kept)])
+    there = set(own.runs["line"])
+    view = View(replace(own, lines=tuple(line for line in own.lines if line.name in there)))
     looks: dict[Setting, dict[str, Any]] = {}
-    for line in style.lines(whole):
-        setting = line.schedule, line.momentum
-        looks[setting] = {"label": label(setting), "colour": line.colour, "mark": line.mark}
-    view.lines = [replace(line, **looks[line.schedule, line.momentum]) for line in view.lines]
+    for drawn in style.lines(map(_as_line, settings)):
+        setting = _setting(drawn.line)
+        looks[setting] = {"label": label(setting), "colour": drawn.colour, "mark": drawn.mark}
+    view.lines = [replace(drawn, **looks[_setting(drawn.line)]) for drawn in view.lines]
     return view
+
+
+def _with_tables(results: Results, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Results:
+    return replace(
+        results,
+        table=change(results.table),
+        runs=change(results.runs),
+        history=change(results.history),
+        folder=None,
+    )
+
+
+def _as_line(setting: Setting) -> Line:
+    schedule, momentum = setting
+    beside = Choice("optimizer", "sgd", (("momentum", momentum),))
+    return Line((Choice("schedule", schedule, ()), beside))
+
+
+def _setting(line: Line) -> Setting:
+    return line.settings["schedule"], line.settings["momentum"]
 
 
 def _rows(results: Results, panel: Panel, settings: list[Setting]) -> pd.DataFrame:

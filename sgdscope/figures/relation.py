@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from sgdscope.figures import canvas
 from sgdscope.results import style
-from sgdscope.results.style import Line
+from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import LOST, View, edged
 
 
@@ -39,7 +39,7 @@ def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
     return figure
 
 
-def _scatter(ax: Axes, line: Line, rows: pd.DataFrame, sizes: list[int]) -> None:
+def _scatter(ax: Axes, line: DrawnLine, rows: pd.DataFrame, sizes: list[int]) -> None:
     for status, own in rows.groupby("status"):
         lost = status in LOST
         ax.scatter(

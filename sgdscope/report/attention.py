@@ -11,6 +11,7 @@ from sgdscope.report import markup
 from sgdscope.results import style
 from sgdscope.results.record import Result
 from sgdscope.results.view import View, unconverged
+from sgdscope.study.line import labels
 
 MEANING = {
     "failed": "stopped with an error; nothing of them is in the figures",
@@ -93,8 +94,7 @@ def _list(items: Sequence[str]) -> str:
 
 def _names(rows: pd.DataFrame) -> list[str]:
     return [
-        f"{row['panel']}, {row['schedule']}, m = {row['momentum']:g}, "
-        f"batch size {row['batch_size']}, seed {row['seed']}"
+        f"{row['panel']}, {row['label']}, batch size {row['batch_size']}, seed {row['seed']}"
         + (f", eps {row['eps']:g}" if "eps" in row and row["eps"] == row["eps"] else "")
         + f" ({row['run']})"
         for row in rows.to_dict("records")
@@ -125,5 +125,5 @@ def failures(finished: Sequence[Result]) -> str:
 def _described(result: Result) -> str:
     run = result.run
     last = (result.error or "").strip().splitlines()[-1:]
-    where = f"{run.model} on {run.data}, {run.schedule}, m = {run.momentum:g}"
+    where = f"{run.model} on {run.data}, {labels([run.line])[0]}"
     return ": ".join([f"{where}, batch size {run.batch_size}, seed {run.seed}", *last])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from sgdscope.results.style import Line
+from sgdscope.results.style import DrawnLine
 
 
 def chip(text: object) -> str:
@@ -13,7 +13,7 @@ def chip(text: object) -> str:
     return f'<span class="chip">{escape(str(text))}</span>'
 
 
-def swatch(line: Line) -> str:
+def swatch(line: DrawnLine) -> str:
     """A line's colour in a word's height."""
     return f'<i class="swatch" style="--light:{line.colour};--dark:{line.dark}"></i>'
 

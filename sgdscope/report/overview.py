@@ -12,7 +12,7 @@ import pandas as pd
 from sgdscope.report import markup
 from sgdscope.results import intervals, style
 from sgdscope.results.record import Result
-from sgdscope.results.style import Line
+from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View, good
 
 LENGTHS = {"epochs": "epochs", "steps": "steps", "until_train_loss": "until training loss"}
@@ -82,7 +82,7 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
         rows = rows[(rows["status"] == "done") & rows["value"].notna()]
         if style.is_accuracy(measure) and len(rows):
             best = rows.sort_values("value").to_dict("records")[-1]
-            note = f"{best['schedule']}, m = {best['momentum']:g}, batch {best['batch_size']}"
+            note = f"{best['label']}, batch {best['batch_size']}"
             tiles.append(markup.tile(f"{best['value']:.3f}", f"best {_short(measure, eps)}", note))
     sharp = good(view.at_end("top_eigenvalue"))
     if len(sharp):
@@ -127,7 +127,7 @@ def _schedules(settings: dict[str, Any], view: View) -> str:
     shared = settings.get("momentum", [0.0])
     parts = []
     for name, options in _tables(settings["schedule"]).items():
-        own = [line for line in lines if line.schedule == name]
+        own = [drawn for drawn in lines if drawn.line.settings["schedule"] == name]
         said = [f"{key} {_said(value)}" for key, value in options.items() if key != "momentum"]
         said.append(f"momentum {_said(options.get('momentum', shared))}")
         paper = f" <em>the paper’s {style.PAPER[name]}</em>" if name in style.PAPER else ""
@@ -181,7 +181,7 @@ def trends(view: View) -> str:
     return "".join(parts)
 
 
-def _followed(line: Line, columns: Sequence[pd.DataFrame], sizes: Sequence[int]) -> str:
+def _followed(line: DrawnLine, columns: Sequence[pd.DataFrame], sizes: Sequence[int]) -> str:
     cells = [_trend(rows[rows["line"] == line.key], line, sizes) for rows in columns]
     name = f"{markup.swatch(line)}{escape(line.label)}"
     return f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>'
@@ -196,7 +196,7 @@ def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
     return columns
 
 
-def _trend(rows: pd.DataFrame, line: Line, sizes: Sequence[int]) -> str:
+def _trend(rows: pd.DataFrame, line: DrawnLine, sizes: Sequence[int]) -> str:
     spread = intervals.over_seeds(rows, ["batch_size"]).set_index("batch_size")
     middles = spread["middle"].reindex(list(sizes))
     if middles.isna().all():

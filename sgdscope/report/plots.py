@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from sgdscope.report import traces
 from sgdscope.results import intervals, style
 from sgdscope.results.spectra import Spectrum
-from sgdscope.results.style import Line
+from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View, edged, floor, good
 
 INK, FAINT, RULE = traces.INK, "#7A808A", "#E7E9ED"
@@ -142,7 +142,7 @@ def along(
                     & (rows["line"] == line.key)
                     & (rows["batch_size"] == spread["batch_size"].iloc[0])
                 ]
-                drawn.append(traces.limit(measured, line, name=name, group=group, colour=colour))
+                drawn.append(traces.limit(measured, name=name, group=group, colour=colour))
         yield _plot(view, panel, choice, drawn, measure, log=log, xaxis=axis)
 
 
@@ -165,7 +165,7 @@ def against_progress(
         yield made if pd.isna(eps) else made | {"panel": f"{panel}, eps {eps:g}"}
 
 
-def density(line: Line, spectra: Sequence[Spectrum], choice: Choice) -> Iterator[Plot]:
+def density(line: DrawnLine, spectra: Sequence[Spectrum], choice: Choice) -> Iterator[Plot]:
     """The spectra of one line's runs, side by side on the same axes within a panel."""
     for panel in dict.fromkeys(one.panel for one in spectra):
         own = [one for one in spectra if one.panel == panel]
@@ -192,7 +192,7 @@ def density(line: Line, spectra: Sequence[Spectrum], choice: Choice) -> Iterator
 
 def _compared(
     view: View, spreads: pd.DataFrame, *, by_line: bool
-) -> Iterator[tuple[Line, str, str, pd.DataFrame]]:
+) -> Iterator[tuple[DrawnLine, str, str, pd.DataFrame]]:
     """Line, name, colour and means of each curve of a plot."""
     colours = style.batch_colours(view.sizes)
     for line, own in view.by_line(spreads):

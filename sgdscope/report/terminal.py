@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
 from sgdscope.results import intervals, style
-from sgdscope.results.style import Line
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
+from sgdscope.study.line import labels
 
 LOSS = "loss"
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
@@ -42,18 +40,12 @@ def table(results: Results, *, width: int = WIDE) -> Table:
             said = [f"eps {eps}" if (eps := _eps(columns, name)) else "" for name in names]
             grid.add_row(f"[bold]{escape(panel.replace(' on ', ' '))}[/]", "", *said)
         lines = dict(view.by_line(view.runs[view.runs["panel"] == panel]))
-        for line, own in lines.items():
-            label = _label(line, lines)
+        short = labels([drawn.line for drawn in lines])
+        for label, own in zip(short, lines.values(), strict=True):
             for i, (size, runs) in enumerate(own.groupby("batch_size")):
                 cells = [_cell(columns, name, runs, bands=width >= WIDE) for name in names]
                 grid.add_row("" if i else escape(label), str(size), *cells, _statuses(runs))
     return grid
-
-
-def _label(line: Line, lines: Iterable[Line]) -> str:
-    """A line's label, without options that tell it from no other of these."""
-    alike = [one for one in lines if (one.schedule, one.momentum) == (line.schedule, line.momentum)]
-    return line.label if len(alike) > 1 else f"{line.schedule}, m = {line.momentum:g}"
 
 
 def _columns(view: View, panel: str) -> dict[str, Column]:

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from sgdscope.results import style
 from sgdscope.results.spectra import Spectrum
-from sgdscope.results.style import Line
-from sgdscope.results.view import View, doubtful, stability_limit
+from sgdscope.results.style import DrawnLine
+from sgdscope.results.view import View, doubtful
 
 INK = "#22242A"
 LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
@@ -71,12 +71,12 @@ def mean(
     )
 
 
-def limit(rows: pd.DataFrame, line: Line, *, name: str, group: str, colour: str) -> go.Scatter:
+def limit(rows: pd.DataFrame, *, name: str, group: str, colour: str) -> go.Scatter:
     """The learning rate's stability limit along training."""
     once = rows.drop_duplicates("epoch").sort_values("epoch")
     return go.Scatter(
         x=numbers(once["epoch"]),
-        y=numbers(stability_limit(line.momentum, once["rate"])),
+        y=numbers(once["limit"]),
         mode="lines",
         line={"color": colour, "width": 1.2, "dash": "dot"},
         legendgroup=group,
@@ -101,7 +101,7 @@ def trajectory(rows: pd.DataFrame, x: str, colour: str) -> go.Scatter:
     )
 
 
-def density(one: Spectrum, line: Line, floor: float) -> go.Scatter:
+def density(one: Spectrum, line: DrawnLine, floor: float) -> go.Scatter:
     """A spectrum, with gaps where nothing lies; the page's script draws the band."""
     there = one.density >= floor
     low, high = (np.clip(edge, floor, None) for edge in (one.low, one.high))
@@ -119,7 +119,7 @@ def density(one: Spectrum, line: Line, floor: float) -> go.Scatter:
     )
 
 
-def top(one: Spectrum, line: Line, ends: list[float]) -> go.Scatter:
+def top(one: Spectrum, line: DrawnLine, ends: list[float]) -> go.Scatter:
     """Where λ₁ lies."""
     return go.Scatter(
         x=numbers(pd.Series([one.top, one.top])),
@@ -147,7 +147,7 @@ def lost(view: View, rows: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
                 yield foot
 
 
-def points(line: Line, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> go.Scatter:
+def points(line: DrawnLine, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> go.Scatter:
     """One point a run; the page's script writes what it says when pointed at."""
     return go.Scatter(
         x=numbers(rows[x]),
@@ -161,7 +161,7 @@ def points(line: Line, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> go
     )
 
 
-def marker(line: Line, rows: pd.DataFrame) -> dict[str, Any]:
+def marker(line: DrawnLine, rows: pd.DataFrame) -> dict[str, Any]:
     """A line's marker; hollow where the value need not be believed."""
     symbol = style.SYMBOLS[line.mark]
     doubted = doubtful(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sgdscope.results.view import View, stability_limit
+from sgdscope.results.view import View
 
 # Progress, noise and confidence: each a column of ``causes``.
 LABELS = {
@@ -34,7 +34,7 @@ def causes(view: View) -> pd.DataFrame:
     sharp = view.at_end("top_eigenvalue")
     if not sharp.empty:
         ends = view.along("top_eigenvalue").merge(sharp[["run", "epoch"]], on=["run", "epoch"])
-        ratio = ends["value"] / stability_limit(ends["momentum"], ends["rate"])
+        ratio = ends["value"] / ends["limit"]
         runs = runs.merge(ends[["run"]].assign(stability=ratio), on="run", how="left")
     return runs
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+
+from sgdscope.study.line import Choice, Line, labels
 
 LABELS = {
     "train_accuracy": "Training accuracy",
@@ -56,49 +59,52 @@ SYMBOLS = ["circle", "square", "triangle-up", "diamond", "pentagon", "star"]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a figure: a schedule with its options and a momentum."""
+class DrawnLine:
+    """How one line of a study is drawn."""
 
+    line: Line
     key: str
-    schedule: str
-    options: str  # as in the column schedule_options
-    momentum: float
-    name: str  # the schedule, with those options that tell it from another of the study
-    label: str  # the name and the momentum
+    label: str
     colour: str  # on a light ground
     dark: str  # on a dark ground
     mark: int  # index into MARKERS and SYMBOLS
 
 
-def lines(runs: pd.DataFrame) -> list[Line]:
-    """Every line of a study: the paper's schedules first, momentum rising within each."""
-    if runs.empty:
-        return []
-    found = runs[["schedule", "schedule_options", "momentum"]].drop_duplicates()
-    names = sorted(found["schedule"].unique(), key=_schedule_order)
-    momenta = sorted(found["momentum"].unique())
-    made: list[Line] = []
-    for name in names:
-        shades = _shades(name, names)
-        own = found[found["schedule"] == name].sort_values(["momentum", "schedule_options"])
-        varying = _varying(own["schedule_options"].unique())
-        for i, row in enumerate(own.itertuples(index=False)):
-            light, dark = (mix(*ends, i / max(len(own) - 1, 1)) for ends in shades)
-            title = ", ".join(filter(None, [name, varying[str(row.schedule_options)]]))
-            made.append(
-                Line(
-                    key=f"line{len(made)}",
-                    schedule=name,
-                    options=str(row.schedule_options),
-                    momentum=float(row.momentum),
-                    name=title,
-                    label=f"{title}, m = {row.momentum:g}",
-                    colour=light,
-                    dark=dark,
-                    mark=momenta.index(row.momentum) % len(MARKERS),
-                )
-            )
+def lines(found: Iterable[Line]) -> list[DrawnLine]:
+    """Every line of a study: the paper's schedules first, other choices rising within each."""
+    ordered = sorted(found, key=_line_order)
+    names = list(dict.fromkeys(_schedule(line) for line in ordered))
+    beside = sorted({line.choices[1:] for line in ordered}, key=_choices_order)
+    made: list[DrawnLine] = []
+    for line, label in zip(ordered, labels(ordered), strict=True):
+        own = [other for other in ordered if _schedule(other) == _schedule(line)]
+        place = own.index(line) / max(len(own) - 1, 1)
+        light, dark = (mix(*ends, place) for ends in _shades(_schedule(line), names))
+        mark = beside.index(line.choices[1:]) % len(MARKERS)
+        made.append(DrawnLine(line, f"line{len(made)}", label, light, dark, mark))
     return made
+
+
+def _schedule(line: Line) -> str:
+    return line.choices[0].name
+
+
+def _line_order(line: Line) -> tuple[Any, ...]:
+    schedule, *others = line.choices
+    return *_schedule_order(schedule.name), _choices_order(others), str(schedule)
+
+
+def _choices_order(choices: Iterable[Choice]) -> list[Any]:
+    """Numbers in their order, and before words."""
+    return [
+        (one.name != "sgd", one.name, [_rising(value) for _, value in one.options])
+        for one in choices
+    ]
+
+
+def _rising(value: Any) -> tuple[bool, float, str]:
+    number = isinstance(value, int | float)
+    return not number, float(value) if number else 0.0, str(value)
 
 
 def label(measure: str) -> str:
@@ -165,13 +171,6 @@ def _shades(name: str, names: list[str]) -> Shades:
         return SCHEDULES[name]
     others = [other for other in names if other not in SCHEDULES]
     return OTHERS[others.index(name) % len(OTHERS)]
-
-
-def _varying(options: Iterable[str]) -> dict[str, str]:
-    """For each text of options, the part of it that is not common to all of them."""
-    parts = {text: text.split(", ") for text in options}
-    common = set.intersection(*(set(part) for part in parts.values()))
-    return {text: ", ".join(p for p in part if p not in common) for text, part in parts.items()}
 
 
 def progress_figure(against: str, panel: str) -> str:

@@ -12,9 +12,11 @@ import pandas as pd
 from sgdscope.files import write_atomically
 from sgdscope.results.folder import Array, StudyFolder
 from sgdscope.results.record import Result, array_prefix
+from sgdscope.study.line import Line
+from sgdscope.study.run import Run
 
 SETTINGS = ["run", "model", "data", "schedule", "schedule_options", "batch_size", "learning_rate"]
-SETTINGS += ["momentum", "epochs", "seed"]
+SETTINGS += ["momentum", "epochs", "seed", "line"]
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Results:
     """A study's results: three tidy tables, each row beginning with its run's settings.
 
     ``table`` has one row per run and measurement, ``runs`` one per run, ``history`` one per run
-    and epoch. What measures kept beside their numbers stays in ``folder`` until it is asked for.
+    and epoch; ``lines`` are those that their column ``line`` names. What measures kept beside their
+    numbers stays in ``folder`` until it is asked for.
     """
 
     table: pd.DataFrame
     runs: pd.DataFrame
     history: pd.DataFrame
+    lines: tuple[Line, ...]
     folder: StudyFolder | None = None
 
     @classmethod
@@ -48,15 +52,19 @@ class Results:
         runs = [_settings(result) | _outcome(result) for result in ordered]
         rows = [row for result in ordered for row in _measurements(result)]
         epochs = [
-            _settings(result) | epoch.model_dump() | {"lr_steps": lr_steps}
+            _settings(result)
+            | epoch.model_dump()
+            | {"lr_steps": lr_steps, "stability_limit": rule.stability_limit(epoch.learning_rate)}
             for result in ordered
+            for rule in [result.run.rule()]
             for epoch, lr_steps in zip(result.history, result.lr_steps_by_epoch, strict=True)
         ]
         columns = [*SETTINGS, "epoch", "measure", "eps", "value", "status", "steps", "lr_steps"]
         table = pd.DataFrame(
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
         )
-        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs), folder)
+        lines = tuple(dict.fromkeys(result.run.line for result in ordered))
+        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs), lines, folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""
@@ -104,7 +112,14 @@ def _settings(result: Result) -> dict[str, Any]:
         "epochs": result.history[-1].epoch if result.history else 0,
         "seed": run.seed,
         "precision": run.precision,
-    }
+        "line": run.line.name,
+    } | _further_knobs(run)
+
+
+def _further_knobs(run: Run) -> dict[str, Any]:
+    """Options of the run's optimizer, each in a column of its own."""
+    own = {} if run.optimizer == "sgd" else {"optimizer": run.optimizer}
+    return own | run.optimizer_options
 
 
 def _outcome(result: Result) -> dict[str, Any]:

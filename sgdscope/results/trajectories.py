@@ -18,10 +18,10 @@ def trajectories(rows: pd.DataFrame, *, history: pd.DataFrame, table: pd.DataFra
         table: one row per run and measurement, ``train_loss`` among them where it was measured.
 
     Returns:
-        The rows with ``loss``, ``rate``, ``gradient_time`` (learning rate summed over updates) and
+        The rows with ``loss``, ``gradient_time`` (learning rate summed over updates), ``limit`` and
         ``along``: the value on the examples that were measured along the way, at the end too.
     """
-    names = {"train_loss": "loss", "learning_rate": "rate", "lr_steps": "gradient_time"}
+    names = {"train_loss": "loss", "lr_steps": "gradient_time", "stability_limit": "limit"}
     passed = history[["run", "epoch", *names]].rename(columns=names)
     known = [name for name in names.values() if name in rows]
     found = rows.drop(columns=known).merge(passed, on=["run", "epoch"], how="inner")

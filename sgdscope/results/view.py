@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from sgdscope.results import style
-from sgdscope.results.style import Line
+from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.trajectories import trajectories
 
@@ -20,7 +20,7 @@ NO_FLOOR = ("median_eps", "robustness_area")  # robustness that no eps brings to
 
 
 class View:
-    """The tables of a study's results, each row with its ``line`` (a key) and its ``panel``.
+    """The tables of a study's results, each row with its ``line`` (a key), ``label`` and ``panel``.
 
     A panel is one model on one data set. ``reading`` is a row's place in its table, or −1 − place
     in ``runs``, so that whatever is picked from them can be traced back.
@@ -28,21 +28,20 @@ class View:
 
     def __init__(self, results: Results) -> None:
         self.arrays = results.arrays
-        self.lines = style.lines(results.runs)
         runs = results.runs
+        self.lines = style.lines(results.lines)
         if runs.empty:
             self.runs, self.history, self.table = pd.DataFrame(), pd.DataFrame(), NO_ROWS
             return
-        keys = {(line.schedule, line.options, line.momentum): line.key for line in self.lines}
-        settings = zip(runs["schedule"], runs["schedule_options"], runs["momentum"], strict=True)
         self.runs = runs.assign(
-            line=[keys[setting] for setting in settings],
+            line=runs["line"].map({one.line.name: one.key for one in self.lines}),
+            label=runs["line"].map({one.line.name: one.label for one in self.lines}),
             panel=runs["model"] + " on " + runs["data"],
             reading=range(-1, -1 - len(runs), -1),
         )
         self.table = NO_ROWS
         if not results.table.empty:
-            self.table = self._joined(results.table, ["line", "panel"])
+            self.table = self._joined(results.table, ["line", "label", "panel"])
         self.history = self._joined(results.history, ["line", "panel", "status"])
 
     def _joined(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -144,7 +143,7 @@ class View:
         """The accuracy of guessing, where some run reported it."""
         return self._chances.get(panel)
 
-    def by_line(self, rows: pd.DataFrame) -> Iterator[tuple[Line, pd.DataFrame]]:
+    def by_line(self, rows: pd.DataFrame) -> Iterator[tuple[DrawnLine, pd.DataFrame]]:
         """The rows of each line that has some."""
         parts = dict(list(rows.groupby("line", sort=False)))
         for line in self.lines:
@@ -226,11 +225,6 @@ def unconverged(rows: pd.DataFrame) -> pd.Series:
 def good(rows: pd.DataFrame) -> pd.Series:
     """The values of runs that trained properly."""
     return rows.loc[rows["status"] == "done", "value"].dropna()
-
-
-def stability_limit(momentum: float | pd.Series, rate: pd.Series) -> pd.Series:
-    """2 (1 + m) / learning rate: above it, full-batch heavy ball does not converge."""
-    return 2 * (1 + momentum) / rate
 
 
 def telling_eps(rows: pd.DataFrame) -> float:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from sgdscope.optimizers import Optimizer, find
 from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole
+from sgdscope.study.line import Choice, Line
 from sgdscope.study.schedules import SCHEDULES
 
 Precision = Literal["float32", "bf16"]
@@ -45,6 +46,21 @@ class Run(BaseModel):
         }
         canonical = json.dumps(self.model_dump(exclude=later), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @cached_property
+    def line(self) -> Line:
+        """What the run shares with those of other batch sizes and seeds that are drawn with it."""
+        rule = self.rule()
+        options = rule.model_dump(exclude_defaults=True)
+        if self.optimizer == "sgd":
+            options = {"momentum": self.momentum} | options
+        symbols = tuple(rule.symbols.items())
+        return Line(
+            (
+                Choice("schedule", self.schedule, tuple(self.schedule_options.items())),
+                Choice("optimizer", self.optimizer, tuple(options.items()), symbols),
+            )
+        )
 
     def rule(self) -> Optimizer:
         """The optimizer, with its options."""

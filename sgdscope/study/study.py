@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -15,6 +15,7 @@ from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
+from sgdscope.optimizers import find
 from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole, checked, several
 from sgdscope.study import budgets, studyfile
 from sgdscope.study.plugins import Plugin
@@ -54,9 +55,9 @@ def _studies(value: Any) -> Any:
 class Study(BaseModel):
     """A grid of runs (every combination of its axes) and the measures to take on each.
 
-    Axes take one value or a list. ``schedule`` holds a table for each schedule, whose options and
-    ``momentum`` are axes too: each combination is one line of a figure. A study that includes
-    others has their runs, each with the measures of its own ``part``, and no axes.
+    Axes take one value or a list. ``schedule`` and ``optimizer`` hold a table for each, whose
+    options are axes too: each combination is one line of a figure. ``momentum`` is SGD's. A study
+    that includes others has their runs, each with the measures of its own ``part``, and no axes.
     """
 
     model_config = STRICT
@@ -77,6 +78,7 @@ class Study(BaseModel):
     steps: Whole | None = None
     until_train_loss: Positive | None = None
     schedule: Tables = {}
+    optimizer: Tables = {"sgd": {}}
     measure: Tables = {}
 
     @model_validator(mode="after")
@@ -140,24 +142,38 @@ class Study(BaseModel):
         ]
 
     def _lines(self) -> Iterator[Options]:
-        """Schedule and momentum of each line of a figure."""
+        """Schedule and optimizer of each line of a figure."""
         for name, table in self.schedule.items():
-            axes = {"momentum": self.momentum, **table}
-            try:
-                choices = [_axis(values) for values in axes.values()]
-            except ValueError as error:
-                raise ValueError(f"schedule.{name}: {error}") from None
-            for values in itertools.product(*choices):
-                options = dict(zip(axes, values, strict=True))
-                momentum = options.pop("momentum")
-                schedule = checked(
-                    SCHEDULES[name], options, where=f"schedule.{name}", beside=["momentum"]
+            where = f"schedule.{name}"
+            axes = {key: values for key, values in table.items() if key != "momentum"}
+            momenta = _combinations({"momentum": table.get("momentum", self.momentum)}, where=where)
+            for optimizer in self._optimizers(name, [one["momentum"] for one in momenta]):
+                for options in _combinations(axes, where=where):
+                    schedule = checked(SCHEDULES[name], options, where=where, beside=["momentum"])
+                    chosen = {"schedule": name, "schedule_options": schedule.model_dump()}
+                    yield chosen | optimizer
+
+    def _optimizers(self, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:
+        """Optimizers to be used with a schedule, beside which SGD's momenta may stand."""
+        for name, table in self.optimizer.items():
+            where, kind = f"optimizer.{name}", find(name)
+            axes = dict(table)
+            if name == "sgd":
+                beside = (
+                    "momentum" in self.schedule[schedule] or "momentum" in self.model_fields_set
                 )
-                yield {
-                    "schedule": name,
-                    "schedule_options": schedule.model_dump(),
-                    "momentum": momentum,
-                }
+                if "momentum" in table and beside:
+                    raise ValueError(
+                        f"{where}.momentum: momentum is also set beside the schedule; "
+                        "expected it in one place"
+                    )
+                axes = {"momentum": list(momenta), **table}
+            for options in _combinations(axes, where=where):
+                place = f"schedule.{schedule}" if name == "sgd" and beside else where
+                rule = checked(kind, options, where=place if "momentum" in options else where)
+                chosen = rule.model_dump(exclude_defaults=True)
+                momentum = chosen.pop("momentum", 0.0) if name == "sgd" else 0.0
+                yield {"optimizer": name, "optimizer_options": chosen, "momentum": momentum}
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
@@ -251,7 +267,7 @@ class Study(BaseModel):
                 within = (*within, file.resolve())
                 cls._include(settings, file.parent, overrides, budget, within=within)
             else:
-                for key in settings.keys() & {"schedule", "measure"}:
+                for key in settings.keys() & set(studyfile.TABLES):
                     settings[key] = _tables(settings[key])
                 replaced = dict(overrides)
                 _find_plugins(replaced, Path())
@@ -288,6 +304,16 @@ class Study(BaseModel):
                     settings.get("description", ""),
                 ]
             )
+
+
+def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
+    """Every combination of options, each of which takes one value or several."""
+    try:
+        choices = [_axis(values) for values in axes.values()]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    for values in itertools.product(*choices):
+        yield dict(zip(axes, values, strict=True))
 
 
 def _of_schedules() -> dict[str, str]:

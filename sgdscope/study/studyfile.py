@@ -7,6 +7,8 @@ from typing import Any
 
 from sgdscope.errors import RequestError, unknown
 
+TABLES = ("schedule", "optimizer", "measure")  # named parts with options
+
 
 def shipped() -> dict[str, Path]:
     """The studies that come with sgdscope, by name."""
@@ -48,13 +50,13 @@ def read(file: Path) -> dict[str, Any]:
 def override(settings: dict[str, Any], key: str, value: Any) -> None:
     """Replace one key, dotted for a table within a table.
 
-    Names for ``schedule`` and ``measure`` choose among the study's own tables; ``momentum``
-    replaces that of every schedule; ``epochs`` and ``steps`` replace each other.
+    Names for ``schedule``, ``optimizer`` and ``measure`` choose among the study's own tables;
+    ``momentum`` replaces that of every schedule; ``epochs`` and ``steps`` replace each other.
 
     Raises:
         RequestError: a table is a value, or the other way round.
     """
-    if key in ("schedule", "measure") and not isinstance(value, dict):
+    if key in TABLES and not isinstance(value, dict):
         names = value if isinstance(value, list) else [value]
         if any(not isinstance(name, str) for name in names):
             raise RequestError(f"--set {key} = {value}: expected names")

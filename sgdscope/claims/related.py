@@ -9,7 +9,6 @@ from sgdscope.claims import judging, statistics
 from sgdscope.claims.evidence import CLAIMS, Evidence, Sample
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY
 from sgdscope.claims.verdicts import Finding, Verdict, all_of, lacking
-from sgdscope.results.view import stability_limit
 
 NEAR = 1.1  # λ₁ over its limit: it hovers a little above (Cohen et al. 2021)
 FAR = 0.5  # further below, a run does not feel its limit
@@ -21,13 +20,13 @@ def yao(evidence: Evidence) -> Iterator[Verdict]:
 
     Yao et al. (2018), arXiv 1802.08241; on their own schedule and on a fixed learning rate.
     """
-    for schedule, momentum in (("step-decay", None), ("fixed", 0.0)):
+    for settings in ({"schedule": "step-decay"}, {"schedule": "fixed", "momentum": 0.0}):
         curved = {}
-        for sample in evidence.samples([CURVATURE], schedule=schedule, momentum=momentum):
+        for sample in evidence.samples([CURVATURE], **settings):
             curved[sample.panel, sample.line] = sample
             statement = f"λ₁ rises with batch size: {sample.where}"
             yield sample.verdict(statement, judging.changes(sample, "rises"))
-        for sample in evidence.samples(evidence.robustness, schedule=schedule, momentum=momentum):
+        for sample in evidence.samples(evidence.robustness, **settings):
             label = sample.quantity.label
             statement = f"{label} falls with batch size: {sample.where}"
             yield sample.verdict(statement, judging.changes(sample, "falls"))
@@ -80,7 +79,7 @@ def _capped(sample: Sample) -> Finding:
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
     rows = sample.rows
-    ratios = 2.0 ** rows["value"] / stability_limit(rows["momentum"], rows["rate"])
+    ratios = 2.0 ** rows["value"] / rows["limit"]
     near, beyond = ratios.between(FAR, NEAR).sum(), (ratios > NEAR).sum()
     reason = (
         f"{near} of {len(ratios)} runs are within {FAR:g} to {NEAR:g} of it and {beyond} beyond; "

@@ -1,0 +1,88 @@
+"""Lines: runs that differ in batch size and seed alone, drawn as one line of a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One part that a line is trained with, and its options."""
+
+    kind: str  # "schedule", "optimizer" or "method"
+    name: str
+    options: tuple[tuple[str, Any], ...]
+    symbols: tuple[tuple[str, str], ...] = ()  # of options, as labels write them
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.options)})"
+
+    def described(self, shown: Mapping[str, Any]) -> list[str]:
+        """These of its options, in print."""
+        symbols = dict(self.symbols)
+        return [_option(symbols.get(key), key, value) for key, value in shown.items()]
+
+
+@dataclass(frozen=True)
+class Line:
+    """The settings that all runs of a line share, besides network, data and duration."""
+
+    choices: tuple[Choice, ...]  # the schedule first
+
+    @property
+    def name(self) -> str:
+        """Unlike that of any other line."""
+        return " ".join(map(str, self.choices))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every choice by its kind, and every option by its own name."""
+        chosen = {choice.kind: choice.name for choice in self.choices}
+        return chosen | {key: value for one in self.choices for key, value in one.options}
+
+    def matches(self, wanted: Mapping[str, Any]) -> bool:
+        """Whether the line has these settings, whatever else it has."""
+        return all(self.settings.get(key) == value for key, value in wanted.items())
+
+    def without(self, knob: str) -> tuple[Any, ...]:
+        """What lines that differ in this knob alone have in common."""
+        return tuple(
+            (one.kind, one.name, tuple(option for option in one.options if option[0] != knob))
+            for one in self.choices
+        )
+
+
+def labels(lines: Sequence[Line]) -> list[str]:
+    """Of each line the name of its schedule, and those options that tell it from others."""
+    return [", ".join(_told(line, lines)) for line in lines]
+
+
+def _told(line: Line, lines: Sequence[Line]) -> list[str]:
+    told: list[str] = []
+    for choice in line.choices:
+        alike = [
+            dict(one.options)
+            for other in lines
+            for one in other.choices
+            if (one.kind, one.name) == (choice.kind, choice.name)
+        ]
+        varying = {
+            key: value
+            for key, value in choice.options
+            if (choice.name == "sgd" and key == "momentum")
+            or any(other.get(key) != value for other in alike)
+        }
+        told += [] if choice.name == "sgd" else [choice.name]
+        told += choice.described(varying)
+    return told
+
+
+def _option(symbol: str | None, key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return key if value else f"no {key}"
+    said = f"{value:g}" if isinstance(value, float) and symbol else str(value)
+    return f"{symbol} = {said}" if symbol else f"{key}={said}"
