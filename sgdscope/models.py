@@ -81,8 +81,7 @@ def build(
     Raises:
         RequestError: no model has that name.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(streams.key(seed, "initialisation"))
+    with streams.seeded(seed, "initialisation"):
         network = MODELS[name](shape=shape, classes=classes)
     if mean is None or std is None:
         return network

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +26,8 @@ class Registry(Generic[Part]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, Part] = {}
+        self._origins: dict[str, _Origin] = {}  # of parts from plugins
+        _registries.append(self)
 
     def add(self, name: str) -> Callable[[Part], Part]:
         """Register the decorated part under ``name``.
@@ -33,9 +37,12 @@ class Registry(Generic[Part]):
         """
 
         def register(part: Part) -> Part:
-            if name in self._parts:
+            old = self._origins.get(name)
+            if name in self._parts and not (_registering and _registering.replaces(old)):
                 raise RequestError(f"{self.kind} {name!r} is registered twice")
             self._parts[name] = part
+            if _registering is not None:
+                self._origins[name] = _registering
             return part
 
         return register
@@ -48,9 +55,56 @@ class Registry(Generic[Part]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
 
+    def code(self, name: str) -> str | None:
+        """The digest of the plugin that a part comes from; None for sgdscope's own."""
+        origin = self._origins.get(name)
+        return None if origin is None else origin.digest
+
+    def forget(self, digest: str) -> None:
+        """Remove the parts of a plugin."""
+        for name in [n for n, origin in self._origins.items() if origin.digest == digest]:
+            del self._parts[name], self._origins[name]
+
     def summary(self, name: str) -> str:
         """The first line of what the part says of itself."""
         return (inspect.getdoc(self[name]) or "").split("\n")[0]
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The plugin that a part comes from."""
+
+    plugin: str
+    digest: str
+    replaced: set[str] = field(default_factory=set, compare=False)
+
+    def replaces(self, old: _Origin | None) -> bool:
+        """Whether a part of that origin is of another state of the same plugin."""
+        if old is None or old.plugin != self.plugin or old.digest == self.digest:
+            return False
+        self.replaced.add(old.digest)
+        return True
+
+
+_registries: list[Registry[Any]] = []
+_registering: _Origin | None = None
+
+
+@contextmanager
+def registering(plugin: str, digest: str) -> Iterator[set[str]]:
+    """Within it, parts come from a plugin, and replace those of another state of it.
+
+    Yields:
+        The digests of the states that lost a part.
+    """
+    global _registering
+    before, _registering = _registering, _Origin(plugin, digest)
+    for registry in _registries:
+        registry.forget(digest)
+    try:
+        yield _registering.replaced
+    finally:
+        _registering = before
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ random state to save.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,32 @@ def generator(seed: int, purpose: str, *position: int) -> torch.Generator:
     import torch  # here, so that whoever only needs a key does not pay for it
 
     return torch.Generator().manual_seed(key(seed, purpose, *position))
+
+
+@contextmanager
+def seeded(seed: int, purpose: str, *position: int) -> Iterator[None]:
+    """Within it, the generators of torch, numpy and Python stand at the start of the stream.
+
+    For code that draws from them itself: layers of a user's own, initialisations. Afterwards they
+    stand where they stood before.
+    """
+    import random
+
+    import numpy as np
+    import torch
+
+    start = key(seed, purpose, *position)
+    others = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(start)
+        random.seed(start)
+        np.random.seed(start)
+        try:
+            yield
+        finally:
+            random.setstate(others[0])
+            np.random.set_state(others[1])
 
 
 def uniform(keys: Tensor, *positions: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Shared by the tests: one thread, small data, small runs."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 
 from sgdscope.data import Dataset, Images, load
 from sgdscope.parts import CLAIMS, DATA, MEASURES, MODELS, SCHEDULES
+from sgdscope.study import plugins
 from sgdscope.study.run import Run
 from sgdscope.training.precision import bfloat16_works
 
@@ -26,8 +26,9 @@ def afresh():
     for registry, parts in zip(registries, before, strict=True):
         registry._parts.clear()
         registry._parts.update(parts)
-    for name in [name for name in sys.modules if name.startswith("sgdscope_plugin_")]:
-        del sys.modules[name]
+    for registry in registries:
+        registry._origins.clear()
+    plugins._loaded.clear()
 
 
 @pytest.fixture(scope="session")

@@ -199,10 +199,10 @@ def test_a_checkpoint_does_not_count_where_other_epochs_are_asked_for(make_run):
 
 def test_options_of_an_earlier_version_are_the_same_at_their_defaults():
     measure = Fragile(at=[2])
-    assert measure.taken_with({"at": [2]})
-    assert not measure.taken_with({"at": [2], "early": True})
-    assert not measure.taken_with({"at": [2], "gone": 1})
-    assert not measure.taken_with(None)
+    assert measure.taken_with({"at": [2]}, "fragile")
+    assert not measure.taken_with({"at": [2], "early": True}, "fragile")
+    assert not measure.taken_with({"at": [2], "gone": 1}, "fragile")
+    assert not measure.taken_with(None, "fragile")
 
 
 def test_a_diverged_runs_end_is_not_what_was_measured_before(make_run):

@@ -181,7 +181,7 @@ def test_plugins_of_one_name_are_kept_apart(tmp_path):
     folder = StudyFolder(tmp_path / "out")
     with folder.locked():
         folder.prepare(Study.load(tmp_path / "both.toml"))
-    assert {file.name for file in folder.path.glob("plugins/*")} == {"0-parts.py", "1-parts.py"}
+    assert {file.parent.name for file in folder.path.glob("plugins/*/parts.py")} == {"0", "1"}
     assert len(Study.load(folder.study_file).plugins) == 2
 
 

@@ -116,7 +116,7 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
 def lacking(result: Result, measures: Mapping[str, Measure]) -> set[str]:
     """The measures that were not taken of a run, or with other options."""
     taken = result.measured
-    return {name for name, one in measures.items() if not one.taken_with(taken.get(name))}
+    return {name for name, one in measures.items() if not one.taken_with(taken.get(name), name)}
 
 
 def choose_engine(name: str, *, workers: int | None) -> Engine:

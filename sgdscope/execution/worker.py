@@ -13,6 +13,7 @@ from safetensors.torch import load as read
 from safetensors.torch import save
 from torch import Tensor
 
+from sgdscope import streams
 from sgdscope.data import Dataset
 from sgdscope.data.inference import logits
 from sgdscope.execution.messages import Checkpoint, Event, Outcome, Task
@@ -152,7 +153,7 @@ class _Execution:
         changed = {
             name
             for name, measure in self.measures.items()
-            if not measure.taken_with(then.get(name))
+            if not measure.taken_with(then.get(name), name)
         }
         if any(self.measures[name].along for name in changed):
             _log.info("run %s starts anew: its measures along training changed", self.run.id)
@@ -209,7 +210,7 @@ class _Execution:
             except Exception:
                 self.errors.append(f"{name}: {traceback.format_exc()}")
             else:
-                self.measured[name] = measure.model_dump()
+                self.measured[name] = measure.record(name)
             self.tell(Event(self.run.id, name))
             self._keep()
 
@@ -227,7 +228,9 @@ class _Execution:
     def _take(self, name: str, measure: Measure) -> None:
         start = time.perf_counter()
         subject = Subject(self.training.model, self.data, self.run.seed, self.run.batch_size)
-        for reading in measure.read(subject):
+        with streams.seeded(self.run.seed, name, len(self.training.history)):
+            readings = measure.read(subject)
+        for reading in readings:
             self._record(reading)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
@@ -276,7 +279,7 @@ class _Execution:
         tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.arrays.items()}
         metadata = {
             "result": self._result("unfinished").model_dump_json(),
-            "measures": json.dumps({k: m.model_dump() for k, m in self.measures.items()}),
+            "measures": json.dumps({k: m.record(k) for k, m in self.measures.items()}),
         }
         self.tell(Checkpoint(self.run.id, save(tensors, metadata=metadata)))
         self._due = time.monotonic() + self._every

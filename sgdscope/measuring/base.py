@@ -50,10 +50,22 @@ class Measure(BaseModel, ABC):
         """Whether it is taken along training."""
         return self.every is not None or bool(self.at)
 
-    def taken_with(self, options: Mapping[str, Any] | None) -> bool:
-        """Whether these options, kept from an earlier time, are its own; new ones at defaults."""
+    def record(self, name: str) -> dict[str, Any]:
+        """What is kept beside its readings: its options, and which plugin's code took it.
+
+        Args:
+            name: under which the measure is registered.
+        """
+        code = MEASURES.code(name)
+        return self.model_dump() | ({} if code is None else {"code": code})
+
+    def taken_with(self, record: Mapping[str, Any] | None, name: str) -> bool:
+        """Whether a record, kept from an earlier time, is its own; new options at defaults."""
+        if record is None:
+            return False
+        options = {key: value for key, value in record.items() if key != "code"}
         try:
-            return options is not None and type(self)(**options) == self
+            return type(self)(**options) == self and record.get("code") == MEASURES.code(name)
         except ValidationError:
             return False
 

@@ -21,6 +21,7 @@ from sgdscope.files import remove_leftovers, write_bytes, write_text
 from sgdscope.results.record import Result
 from sgdscope.study import studyfile
 from sgdscope.study.plugins import Plugin
+from sgdscope.study.run import Run
 from sgdscope.study.study import Study
 
 if TYPE_CHECKING:
@@ -96,17 +97,28 @@ class StudyFolder:
             raise RequestError(f"--out {self.path}: cannot be written: {error.strerror}") from error
 
     def _keep_plugins(self, files: Sequence[Path]) -> list[str]:
-        """Copy them, under names of their own; the copies' paths from the folder."""
-        names = [file.name for file in files]
-        kept = [
-            f"plugins/{name if names.count(name) == 1 else f'{number}-{name}'}"
-            for number, name in enumerate(names)
-        ]
-        for file, name in zip(files, kept, strict=True):
-            copy = self.path / name
-            if not (copy.exists() and copy.samefile(file)):
-                write_bytes(copy, file.read_bytes())
+        """Copy them with the modules that they import; the copies' paths from the folder.
+
+        A copy that changes, because a measure did, leaves the one before beside it.
+        """
+        plugins = [Plugin.read(file) for file in files]
+        places = [place for plugin in plugins for place, _ in plugin.files]
+        kept = []
+        for number, (file, plugin) in enumerate(zip(files, plugins, strict=True)):
+            alone = all(places.count(place) == 1 for place, _ in plugin.files)
+            home = Path("plugins") if alone else Path("plugins") / str(number)
+            kept.append((home / plugin.name).as_posix())
+            if file.resolve() == (self.path / home / plugin.name).resolve():
+                continue
+            for place, text in plugin.files:
+                self._keep_source(self.path / home / place, text)
         return kept
+
+    def _keep_source(self, copy: Path, text: str) -> None:
+        if copy.is_file() and (before := copy.read_text(encoding="utf-8")) != text:
+            old = _digest(before.encode())[:8]
+            write_text(copy.with_name(f"{copy.name}.{old}.before"), before)
+        write_text(copy, text)
 
     def _must_belong_to(self, study: Study) -> None:
         other = self.settings().get("name")
@@ -116,12 +128,20 @@ class StudyFolder:
                 f"or one of study {study.name!r}"
             )
         wanted = {run.id for run in study.runs}
-        strange = [result.run.id for result in self.results() if result.run.id not in wanted]
-        if strange:
+        strange = [result.run for result in self.results() if result.run.id not in wanted]
+        if not strange:
+            return
+        alike = {_but_code(run) for run in study.runs}
+        if any(_but_code(run) in alike for run in strange):
             raise RequestError(
-                f"--out {self.path}: holds {len(strange)} runs of {study.name!r} with other "
-                f"settings (run {strange[0]}); choose another folder"
+                f"{', '.join(study.plugins) or 'plugins'}: the code has changed since the runs in "
+                f"{self.path} were made with it; choose another folder for --out, or go back to "
+                f"the code kept in {self.path / 'plugins'}"
             )
+        raise RequestError(
+            f"--out {self.path}: holds {len(strange)} runs of {study.name!r} with other "
+            f"settings (run {strange[0].id}); choose another folder"
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -289,6 +309,11 @@ class StudyFolder:
 
     def _ids(self) -> list[str]:
         return sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
+
+
+def _but_code(run: Run) -> str:
+    """What a run is, whatever state its plugins are in."""
+    return run.model_dump_json(exclude={"code"})
 
 
 def _digest(content: bytes) -> str:

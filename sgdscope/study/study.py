@@ -15,7 +15,7 @@ from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
-from sgdscope.optimizers import find
+from sgdscope.optimizers import OPTIMIZERS, find
 from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole, checked, several
 from sgdscope.study import budgets, studyfile
 from sgdscope.study.plugins import Plugin
@@ -137,7 +137,15 @@ class Study(BaseModel):
         )
         grid = itertools.product(self.model, self.data, self._lines(), self.batch_size, self.seed)
         return [
-            Run(model=model, data=data, batch_size=batch_size, seed=seed, **line, **shared)
+            Run(
+                model=model,
+                data=data,
+                batch_size=batch_size,
+                seed=seed,
+                code=_code(model, data, line["schedule"], line["optimizer"]),
+                **line,
+                **shared,
+            )
             for model, data, line, batch_size, seed in grid
         ]
 
@@ -314,6 +322,14 @@ def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
         raise ValueError(f"{where}: {error}") from None
     for values in itertools.product(*choices):
         yield dict(zip(axes, values, strict=True))
+
+
+def _code(model: str, data: str, schedule: str, optimizer: str) -> str | None:
+    """What stands for the plugins' code that a run is made of."""
+    found = {
+        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule), OPTIMIZERS.code(optimizer)
+    }  # fmt: skip
+    return " ".join(sorted(filter(None, found))) or None
 
 
 def _of_schedules() -> dict[str, str]:

@@ -103,7 +103,7 @@ class Training:
         """Train one epoch."""
         start = time.perf_counter()
         self.updates.set_learning_rate(self.run.rate(len(self.history) + 1))
-        with _tiny_as_zero():
+        with _tiny_as_zero(), streams.seeded(self.run.seed, "layers", len(self.history) + 1):
             losses, hits = self._train_epoch()
         self.model.eval()
         score = accuracy(logits(self.model, self.data.validation), self.data.validation.labels)
