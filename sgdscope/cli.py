@@ -47,6 +47,7 @@ class EngineName(StrEnum):
     """What carries out the runs."""
 
     local = "local"
+    inline = "inline"
     ray = "ray"
 
 
@@ -75,7 +76,7 @@ def start(
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train and measure.")] = Device.auto,
     engine: Annotated[
-        EngineName, typer.Option(help="Processes on this machine, or a Ray cluster.")
+        EngineName, typer.Option(help="Processes on this machine, this process, or a Ray cluster.")
     ] = EngineName.local,
     budget: Annotated[
         str | None, typer.Option(help="A smaller form of the study, such as small.")
@@ -100,7 +101,7 @@ def start(
             return
         results = _run(loaded, out, workers=workers, device=device, engine=engine)
         _show(results, out)
-        if (results.runs["status"] == "failed").any():
+        if results.runs["reason"].notna().any():
             raise typer.Exit(1)
 
 
@@ -129,7 +130,7 @@ def _run(study: Study, out: Path, **how: Any) -> Results:
     )
     try:
         with RunProgress(console) as progress:
-            return run(study, out=out, watcher=progress, **how)
+            return run(study, out=out, watcher=progress, allow_failures=True, **how)
     except KeyboardInterrupt:
         errors.print(
             f"stopped; every finished run is kept in {out}. The same command goes on from there.",

@@ -12,6 +12,10 @@ class RequestError(SgdscopeError):
     """The request cannot be carried out as it stands; nothing was computed or changed."""
 
 
+class RunsFailedError(SgdscopeError):
+    """Every run of a study failed."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> RequestError:
     """An error for a name that does not exist, with the nearest one that does.
 

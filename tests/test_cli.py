@@ -62,7 +62,8 @@ def test_a_failed_run_is_exit_code_1(invoke, tmp_path):
     )
     done = invoke("run", "mine.toml", "--out", "here")
     assert done.exit_code == 1
-    assert "failed" in done.output
+    assert "bad: ValueError: no" in done.output
+    assert "could not be taken: ValueError: no" in (tmp_path / "here" / "results.csv").read_text()
 
 
 @pytest.mark.parametrize(
@@ -116,14 +117,15 @@ def test_a_script_that_starts_a_study_in_its_workers_too_is_told(tmp_path):
         "import sgdscope\n"
         "study = sgdscope.Study.load('quick', overrides={'batch_size': 32, 'epochs': 1, 'seed': 0,"
         " 'schedule': 'fixed', 'measure': 'test_accuracy', 'train_size': 64})\n"
-        "print(sgdscope.run(study, out='here').runs['error'][0])\n"
+        "sgdscope.run(study, out='here')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
     assert 'if __name__ == "__main__"' in done.stderr
-    assert "died (exit code 1), 2 times" in done.stdout
-    assert "memory" not in done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("sgdscope.errors.RunsFailedError: here: all 1 runs failed: the worker")
+    assert "died (exit code 1), 2 times" in last
+    assert "memory" not in last
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_no_network_and_no_data_says_what_to_do(root, monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr("datasets.load_dataset", unreachable)
-    with pytest.raises(RequestError, match=r"nobody/tiny: ConnectionError.*set SGDSCOPE_DATA"):
+    with pytest.raises(RequestError, match=r"nobody/tiny on the Hugging Face hub: ConnectionError.*set SGDSCOPE_DATA"):
         Tiny().load()
 
 

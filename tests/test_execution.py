@@ -127,9 +127,14 @@ def test_a_few_other_answers_in_200_save_no_run(make_run, monkeypatch, others, s
 def test_a_failing_measure_spares_the_others_and_is_redone(make_run):
     run = make_run(batch_size=16, schedule_options={"learning_rate": 0.1})
     first, _ = carry_out(Task(run), {"broken": Broken(), "constant": Constant()})
-    assert first.result.status == "failed"
+    assert first.result.status == "done"
     assert "a broken measure" in first.result.error
-    assert [m.measure for m in first.result.measurements] == ["constant"]
+    assert "a broken measure" in first.result.reason
+    assert "\n" not in first.result.reason
+    gap, constant = first.result.measurements
+    assert (gap.measure, constant.measure) == ("broken", "constant")
+    assert math.isnan(gap.value)
+    assert "a broken measure" in gap.flags[0]
     mended, heard = carry_out(
         Task(run, prior=first.result, weights=first.weights),
         measures("train_loss") | {"constant": Constant()},

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,26 @@ class Images:
 
     pixels: Tensor  # (N, C, H, W) uint8
     labels: Tensor  # (N,) int64
+
+    def __post_init__(self) -> None:
+        for name in ("pixels", "labels"):
+            if not isinstance(value := getattr(self, name), Tensor):
+                object.__setattr__(self, name, torch.as_tensor(value))
+        pixels, labels = self.pixels, self.labels
+        if pixels.dtype != torch.uint8:
+            raise RequestError(
+                f"images: pixels of type {_type(pixels)}{_span(pixels)}; expected uint8 from 0 to "
+                "255 (of pixels in [0, 1]: (pixels * 255).round().to(torch.uint8))"
+            )
+        if pixels.ndim != 4 or labels.ndim != 1 or len(pixels) != len(labels):
+            raise RequestError(
+                f"images: pixels of shape {tuple(pixels.shape)} and labels of shape "
+                f"{tuple(labels.shape)}; expected (N, channels, height, width) and (N,)"
+            )
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise RequestError(f"images: labels of type {_type(labels)}; expected whole numbers")
+        if labels.dtype != torch.int64:
+            object.__setattr__(self, "labels", labels.long())
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -31,6 +52,14 @@ class Images:
     def inputs(self) -> Tensor:
         """Pixels in [0, 1]: float32, channels last."""
         return as_inputs(self.pixels)
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _span(tensor: Tensor) -> str:
+    return f", from {tensor.min().item():g} to {tensor.max().item():g}" if tensor.numel() else ""
 
 
 def as_inputs(pixels: Tensor) -> Tensor:
@@ -52,6 +81,23 @@ class Dataset:
     mean: list[float]  # of the training pixels in [0, 1], by channel
     std: list[float]
     augmented: bool = False  # whether training batches are cropped and flipped at random
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            part: Images = getattr(self, name)
+            if not len(part):
+                raise RequestError(f"data set: no {name} images; expected one at least")
+            if part.pixels.shape[1:] != self.train.pixels.shape[1:]:
+                raise RequestError(
+                    f"data set: {name} images of shape {tuple(part.pixels.shape[1:])}; expected "
+                    f"that of the training images, {tuple(self.train.pixels.shape[1:])}"
+                )
+            low, high = int(part.labels.min()), int(part.labels.max())
+            if low < 0 or high >= self.classes:
+                raise RequestError(
+                    f"data set: {name} labels from {low} to {high}; expected 0 to "
+                    f"{self.classes - 1}, for {self.classes} classes"
+                )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import torch
+from PIL import Image
+from pyarrow import parquet
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -40,9 +46,27 @@ def load(name: str) -> Dataset:
     """A registered data set, ready to use.
 
     Raises:
-        RequestError: there is no such data set, or it cannot be had, or it is damaged.
+        RequestError: there is no such data set, it cannot be had, or it is not what it should be.
     """
-    return DATA[name]().load()
+    source = DATA[name]()
+    try:
+        found = source.load()
+    except RequestError as error:
+        raise RequestError(_named(name, str(error))) from error
+    except Exception as error:  # whatever a user's own source says
+        raise RequestError(_named(name, f"{type(error).__name__}: {error}")) from error
+    if len(found.train) != source.train_size:
+        raise RequestError(
+            f"data set {name!r}: {len(found.train):,} training images; expected "
+            f"{source.train_size:,}, its train_size"
+        )
+    return found
+
+
+def _named(name: str, said: str) -> str:
+    """An error of a data set, with its name."""
+    said = said.removeprefix("data set: ")
+    return said if name in said else f"data set {name!r}: {said}"
 
 
 class HubImages:
@@ -95,22 +119,14 @@ class HubImages:
 
     def _decode(self, files: dict[str, list[str]] | None) -> dict[str, Tensor]:
         """Every image of both parts as tensors."""
-        import datasets
-
-        source = self.repository if files is None else str(Path(files["train"][0]).parent)
-        where = f"{source} on the Hugging Face hub" if files is None else source
-        _log.info("reading %s from %s (once; decoded images are kept)", self.name, where)
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries are its own affair
-        bars = datasets.utils.logging.is_progress_bar_enabled()
+        source = f"{self.repository} on the Hugging Face hub"
         if files is not None:
-            datasets.disable_progress_bars()
+            source = str(Path(files["train"][0]).parent)
+        _log.info("reading %s from %s (once; decoded images are kept)", self.name, source)
+        sizes = {"train": self.train_size + self.validation_size, "test": self.test_size}
+        tensors: dict[str, Tensor] = {}
         try:
-            if files is None:
-                parts = datasets.load_dataset(self.repository)
-            else:
-                parts = datasets.load_dataset("parquet", data_files=files)
-            tensors: dict[str, Tensor] = {}
-            sizes = {"train": self.train_size + self.validation_size, "test": self.test_size}
+            parts = _from_hub(self.repository) if files is None else _from_files(files)
             for part, size in sizes.items():
                 images = self._tensors(parts[part], size, f"{source}, {part}")
                 tensors |= {f"{part}_pixels": images.pixels, f"{part}_labels": images.labels}
@@ -124,33 +140,54 @@ class HubImages:
                 f"data set {self.name!r} cannot be read from {source}: {_reason(error)}"
                 + (advice if files is None else "")
             ) from error
-        finally:
-            if bars:
-                datasets.enable_progress_bars()
         return tensors
 
-    def _tensors(self, rows: Any, size: int, place: str) -> Images:
-        import datasets
-
+    def _tensors(self, rows: pa.Table, size: int, place: str) -> Images:
         for column in (self.column, "label"):
             if column not in rows.column_names:
                 found = ", ".join(rows.column_names)
                 raise RequestError(f"{place}: no column {column!r}; expected one, found {found}")
         if len(rows) != size:
             raise RequestError(f"{place}: {len(rows):,} images; expected {size:,}")
-        rows = rows.cast_column(self.column, datasets.Image())
         channels, height, width = self.shape
         pixels = np.empty((size, height, width, channels), dtype=np.uint8)
-        for i, image in enumerate(rows[self.column]):
-            array = np.asarray(image)
-            if array.size != pixels[i].size:
+        for i, stored in enumerate(rows[self.column]):
+            array = as_array(Image.open(BytesIO(stored["bytes"].as_py())), channels)
+            if array.shape != pixels[i].shape:
                 wanted = f"{height}×{width}×{channels}"
                 raise RequestError(f"{place}: image {i} is {array.shape}; expected {wanted}")
-            pixels[i] = array.reshape(height, width, channels)
-        labels = torch.tensor(rows["label"][:], dtype=torch.int64)
+            pixels[i] = array
+        labels = torch.tensor(rows["label"].to_pylist(), dtype=torch.int64)
         if not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             raise RequestError(f"{place}: labels outside 0 … {self.classes - 1}")
         return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def _from_files(files: dict[str, list[str]]) -> dict[str, pa.Table]:
+    """The rows of each part; the paths are taken as they are, whatever signs are in them."""
+    return {
+        part: pa.concat_tables([parquet.ParquetFile(file).read() for file in own])
+        for part, own in files.items()
+    }
+
+
+def _from_hub(repository: str) -> dict[str, pa.Table]:
+    """The rows of each part, images as the bytes of their files."""
+    import datasets
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries are its own affair
+    parts = datasets.load_dataset(repository)
+    return {part: parts[part].with_format("arrow")[:] for part in ("train", "test")}
+
+
+def as_array(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
+    """(height, width, channels) of an image of any mode: bits, palettes, 16 bits, CMYK, alpha."""
+    if image.mode.startswith("I") or image.mode == "F":  # Pillow clips these where it converts them
+        deep = np.asarray(image).astype(np.float64)
+        scale = 257 if image.mode.startswith("I") else 1
+        image = Image.fromarray((deep / scale).round().clip(0, 255).astype(np.uint8))
+    found = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return found.reshape(*found.shape[:2], -1)
 
 
 def _reason(error: BaseException) -> str:
@@ -169,8 +206,17 @@ def _cache_file(name: str, repository: str, files: dict[str, list[str]] | None) 
         found = [Path(file).resolve() for part in sorted(files) for file in files[part]]
         stamp = repr([(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in found])
     digest = hashlib.blake2b(stamp.encode(), digest_size=6).hexdigest()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "sgdscope" / f"{name}-{digest}.safetensors"
+    return _cache_home() / "sgdscope" / f"{name}-{digest}.safetensors"
+
+
+def _cache_home() -> Path:
+    """The user's cache; a temporary folder where there is no home, as in some containers."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
 
 
 def _kept(cache: Path) -> dict[str, Tensor] | None:

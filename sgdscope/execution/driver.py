@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from sgdscope import data
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError, RunsFailedError, unknown
 from sgdscope.execution.engine import Engine, Job
+from sgdscope.execution.inline import InlineEngine
 from sgdscope.execution.local import LocalEngine
 from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.measuring import Measure
@@ -41,6 +42,7 @@ def run(
     workers: int | None = None,
     watcher: Watcher | None = None,
     checkpoint_every: float = 30.0,
+    allow_failures: bool = False,
 ) -> Results:
     """Carry out what is missing of a study and keep it in a folder.
 
@@ -48,16 +50,19 @@ def run(
         study: what to run.
         out: the folder for its results; finished runs in it are kept as they are.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        engine: "local" for processes on this machine, "ray" for a Ray cluster.
+        engine: "local" for processes on this machine, "inline" for this process, which is slower
+            and can be debugged, "ray" for a Ray cluster.
         workers: runs at a time; by default one per core or GPU.
         watcher: told of what there is to do and of everything that happens.
         checkpoint_every: seconds of training that a crash may cost, rounded up to an epoch.
+        allow_failures: return where every run failed, too.
 
     Raises:
         RequestError: the folder, the data or the device cannot be used, or this is a process that
             another one started: a script's own call belongs under ``if __name__ == "__main__"``.
+        RunsFailedError: every run failed; their results are kept all the same.
     """
-    if multiprocessing.current_process().name != "MainProcess":
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RequestError(
             "a study was started while a worker process was reading the script that started it; "
             'put what starts it under: if __name__ == "__main__":'
@@ -81,6 +86,9 @@ def run(
                     watcher.tell(message)
         results = Results.load(out)
         results.save(folder)
+    runs = results.runs
+    if not allow_failures and len(runs) and (runs["status"] == "failed").all():
+        raise RunsFailedError(f"{out}: all {len(runs)} runs failed: {runs['reason'].iloc[0]}")
     return results
 
 
@@ -127,11 +135,13 @@ def choose_engine(name: str, *, workers: int | None) -> Engine:
     """
     if name == "local":
         return LocalEngine(workers=workers)
+    if name == "inline":
+        return InlineEngine()
     if name == "ray":
         from sgdscope.execution.ray import RayEngine
 
         return RayEngine(workers=workers)
-    raise unknown("engine", name, ["local", "ray"])
+    raise unknown("engine", name, ["inline", "local", "ray"])
 
 
 def choose_device(name: str, engine: Engine) -> str:

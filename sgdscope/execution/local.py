@@ -8,16 +8,18 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import torch
 
 from sgdscope import data
+from sgdscope.errors import RequestError
 from sgdscope.execution.engine import ATTEMPTS, Deaths, Job, batches, failure, measures
 from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.execution.worker import execute_cohort
@@ -46,6 +48,11 @@ class LocalEngine:
 
         Closing the iterator stops the workers at once.
         """
+        if multiprocessing.current_process().daemon:
+            raise RequestError(
+                "a study was started in a process that may start no others (a worker of "
+                'multiprocessing.Pool, for example); expected engine="inline" there'
+            )
         count = self.workers or default_workers(job.device)
         queue = deque(batches(tasks, device=job.device, workers=count))
         deaths = Deaths()
@@ -87,13 +94,38 @@ def _start(job: Job, number: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, job, number), daemon=True)
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with _ignoring_interrupts(), _script_that_exists():
         process.start()
-    finally:
-        signal.signal(signal.SIGINT, handler)
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Within it, processes start deaf to Ctrl-C; only the main thread can see to that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _script_that_exists() -> Iterator[None]:
+    """Within it, a process that starts is not told to read a script that came by a pipe."""
+    script = vars(sys.modules["__main__"])
+    file = script.get("__file__")
+    piped = file is not None and not Path(file).exists()
+    if piped:
+        del script["__file__"]
+    try:
+        yield
+    finally:
+        if piped:
+            script["__file__"] = file
 
 
 def _hand_out(workers: Sequence[_Worker], queue: deque[list[Task]]) -> list[_Worker]:
@@ -130,6 +162,7 @@ def _obituary(process: BaseProcess) -> str:
 
 def _work(pipe: Connection, job: Job, number: int) -> None:
     """A worker's life: take tasks, carry them out, send what came of each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
     if job.device == "cuda":

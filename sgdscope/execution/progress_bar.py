@@ -8,9 +8,11 @@ from typing import Self
 
 from rich import progress
 from rich.console import Console
+from rich.markup import escape
 
 from sgdscope.execution.messages import Event, Message, Outcome, Task
 from sgdscope.results.record import Result
+from sgdscope.study.line import labels
 
 
 class RunProgress:
@@ -23,6 +25,7 @@ class RunProgress:
         self.console = console
         self.finished = 0
         self._tasks: dict[str, Task] = {}
+        self._labels: dict[str, str] = {}
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=30),
@@ -53,6 +56,9 @@ class RunProgress:
     def begin(self, tasks: Sequence[Task]) -> None:
         """Told once, what there is to do."""
         self._tasks = {task.run.id: task for task in tasks}
+        lines = list(dict.fromkeys(task.run.line for task in tasks))
+        short = dict(zip(lines, labels(lines), strict=True))
+        self._labels = {task.run.id: short[task.run.line] for task in tasks}
         total = sum((task.run.epochs or 1) + len(task.measures) for task in tasks)
         self._bar.update(self._id, total=total)
         self._describe()
@@ -72,10 +78,13 @@ class RunProgress:
         seconds = sum(result.seconds.values())
         self.console.print(
             f"[{colour}]{status:9}[/] {self.finished:>{len(str(len(self._tasks)))}}"
-            f"/{len(self._tasks)} [dim]{run.id}[/] {run.model} {run.data} {run.schedule} "
-            f"m={run.momentum:g} B={run.batch_size} seed={run.seed} [dim]{seconds:.1f} s[/]",
+            f"/{len(self._tasks)} [dim]{run.id}[/] {escape(f'{run.model} on {run.data}')}: "
+            f"{escape(self._labels[run.id])}, B = {run.batch_size}, seed {run.seed} "
+            f"[dim]{seconds:.1f} s[/]",
             highlight=False,
         )
+        if result.reason:
+            self.console.print(f"          {result.reason}", markup=False, highlight=False)
 
     def _describe(self) -> None:
         self._bar.update(self._id, description=f"{self.finished}/{len(self._tasks)} runs")

@@ -192,8 +192,7 @@ class _Execution:
                 try:
                     self._take(name, measure.on_the_way())
                 except Exception as error:
-                    why = f"could not be taken: {type(error).__name__}: {error}"
-                    self._record(Reading(name, float("nan"), flags=[why]))
+                    self._leave_gap(name, error)
         self._keep()
 
     def measure(self) -> None:
@@ -207,8 +206,9 @@ class _Execution:
                     self._record(Reading(name, float("nan")))
                 else:
                     self._take(name, measure)
-            except Exception:
+            except Exception as error:
                 self.errors.append(f"{name}: {traceback.format_exc()}")
+                self._leave_gap(name, error)
             else:
                 self.measured[name] = measure.record(name)
             self.tell(Event(self.run.id, name))
@@ -221,9 +221,8 @@ class _Execution:
             for key, value in self.training.state().items()
             if key.startswith("model.")
         }
-        status = "failed" if self.errors else self._status()
         arrays = save(self.arrays) if self.arrays else None
-        return Outcome(self._result(status), save(weights), arrays)
+        return Outcome(self._result(self._status()), save(weights), arrays)
 
     def _take(self, name: str, measure: Measure) -> None:
         start = time.perf_counter()
@@ -233,6 +232,11 @@ class _Execution:
         for reading in readings:
             self._record(reading)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def _leave_gap(self, name: str, error: Exception) -> None:
+        """Say why a value is missing, where it would stand."""
+        why = f"could not be taken: {type(error).__name__}: {str(error).strip()}"
+        self._record(Reading(name, float("nan"), flags=[why.splitlines()[0]]))
 
     def _record(self, reading: Reading) -> None:
         epoch = len(self.training.history)

@@ -57,7 +57,7 @@ class Result(_Record):
 
     run: Run
     status: Status
-    error: str | None = None  # traceback of a run that failed
+    error: str | None = None  # traceback of a run, or of measures of it, that failed
     history: list[Epoch] = []
     measured: dict[str, dict[str, Any]] = {}  # options of each measure that was taken
     measurements: list[Measurement] = []
@@ -76,6 +76,11 @@ class Result(_Record):
                 "seconds": {k: v for k, v in self.seconds.items() if k not in measures},
             }
         )
+
+    @property
+    def reason(self) -> str:
+        """Why the run, or a measure of it, failed, in one line; nothing where none did."""
+        return _last_lines(self.error or "")
 
     @property
     def steps(self) -> int:
@@ -111,6 +116,21 @@ class Result(_Record):
                 for epoch, steps in zip(self.history, before, strict=False)
             )
         )
+
+
+def _last_lines(tracebacks: str) -> str:
+    """The message of each traceback: its last line that is not indented."""
+    lines = [line for line in tracebacks.splitlines() if line.strip()]
+    starts = [i for i, line in enumerate(lines) if "Traceback (most recent call last)" in line]
+    if not starts:
+        return lines[-1].strip() if lines else ""
+    ends = [*starts[1:], len(lines)]
+    said = []
+    for start, end in zip(starts, ends, strict=True):
+        name = lines[start].partition("Traceback")[0]
+        own = [line for line in lines[start + 1 : end] if not line.startswith(" ")]
+        said.append(name + (own[0] if own else lines[end - 1].strip()))
+    return "; ".join(dict.fromkeys(said))
 
 
 @cache

@@ -81,9 +81,23 @@ class Results:
         return self.folder.arrays(run, array_prefix(measure, epoch=epoch, eps=eps))
 
     def save(self, folder: StudyFolder) -> None:
-        """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted."""
-        write_atomically(folder.csv, lambda aside: self.table.to_csv(aside, index=False))
-        write_atomically(folder.parquet, lambda aside: self.table.to_parquet(aside, index=False))
+        """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted.
+
+        A failed run without measurements has a row too, with the reason among its flags.
+        """
+        table = self._with_failures()
+        write_atomically(folder.csv, lambda aside: table.to_csv(aside, index=False))
+        write_atomically(folder.parquet, lambda aside: table.to_parquet(aside, index=False))
+
+    def _with_failures(self) -> pd.DataFrame:
+        if self.runs.empty:
+            return self.table
+        failed = self.runs[self.runs["status"] == "failed"]
+        failed = failed[~failed["run"].isin(self.table["run"])].assign(flags=failed["reason"])
+        known = [name for name in self.table if name in failed]
+        return (
+            pd.concat([self.table, failed[known]], ignore_index=True) if len(failed) else self.table
+        )
 
 
 def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,6 +145,7 @@ def _outcome(result: Result) -> dict[str, Any]:
         "final_train_loss": result.history[-1].train_loss if result.history else float("nan"),
         "seconds": sum(result.seconds.values()),
         "device": result.device,
+        "reason": result.reason or None,
         "error": result.error,
     }
 

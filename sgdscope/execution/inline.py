@@ -1,0 +1,38 @@
+"""The in-process engine: runs one after another in this process, for debugging and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import lru_cache
+
+import torch
+
+from sgdscope import data
+from sgdscope.execution.engine import Job, measures
+from sgdscope.execution.messages import Message, Task
+from sgdscope.execution.worker import execute
+
+
+class InlineEngine:
+    """Carries out tasks where it is called; a breakpoint in a user's own part stops there."""
+
+    @property
+    def device(self) -> str:
+        """What this machine can train on."""
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
+        """Carry out the tasks; what is told of a run comes once it has ended."""
+        job.prepare()
+
+        @lru_cache(maxsize=1)
+        def load(name: str) -> data.Dataset:
+            return data.load(name).to(torch.device(job.device))
+
+        for task in tasks:
+            told: list[Message] = []
+            outcome = execute(
+                task, measures(task), load, tell=told.append, checkpoint_every=job.checkpoint_every
+            )
+            yield from told
+            yield outcome
