@@ -18,6 +18,7 @@ ORDER = [
     {"training"},
     {"execution"},
     {"claims"},
+    {"findings"},
     {"figures"},
     {"report"},
     {"parts"},

@@ -18,17 +18,31 @@ from sgdscope.results.view import View, good
 LENGTHS = {"epochs": "epochs", "steps": "steps", "until_train_loss": "until training loss"}
 
 
-def head(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
-    """Name, question, headline numbers, grid, machine."""
-    name = escape(str(settings.get("name", "study")))
+def study(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
+    """The question, headline numbers, grid, machine."""
     question = escape(str(settings.get("description", "")))
     return (
-        f'<header><p class="eyebrow">Study</p><h1>{name}</h1>'
-        f'<p class="question">{question}</p></header>'
+        f'<p class="question">{question}</p>'
         f'<div class="tiles">{"".join(_tiles(settings, finished, view))}</div>'
-        + ("" if finished else '<p class="empty">No run has finished yet.</p>')
         + _asked(settings, finished, view)
     )
+
+
+def byline(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
+    """What was run, in a line."""
+    said = [str(settings.get("name", "study")), *_networks(view)]
+    if finished:
+        seeds = view.runs["seed"].nunique()
+        said.append(f"{len(finished)} of {planned(settings)} runs")
+        said.append(f"batch sizes {view.sizes[0]} to {view.sizes[-1]}")
+        said.append(f"{seeds} seed{'s' * (seeds > 1)}")
+        spent = sum(sum(result.seconds.values()) for result in finished)
+        said.append(f"{style.duration(spent)} of computing")
+    return " · ".join(said)
+
+
+def _networks(view: View) -> list[str]:
+    return view.panels if len(view.panels) <= 2 else [f"{len(view.panels)} networks"]
 
 
 def _asked(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from sgdscope import claims
+from sgdscope import claims, findings
 from sgdscope.figures.paper import Drawn
 from sgdscope.report import plots, sections
 from sgdscope.report.cards import cards
@@ -53,6 +53,7 @@ def html(
         shown,
         list(drawn),
         judged=claims.judge(results),
+        found=findings.find(results),
         examples=bool(examples),
         plates=plates,
     )

@@ -10,8 +10,10 @@ from typing import Any
 
 from sgdscope.claims import Verdict
 from sgdscope.figures.paper import Drawn
+from sgdscope.findings import Finding
 from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import Card
+from sgdscope.report.first_screen import first_screen
 from sgdscope.report.verdicts import verdicts
 from sgdscope.results.record import Result
 from sgdscope.results.view import View
@@ -66,25 +68,28 @@ def build(
     drawn: Sequence[Path],
     *,
     judged: Sequence[Verdict],
+    found: Sequence[Finding],
     examples: bool,
     plates: Sequence[Drawn],
 ) -> list[Section]:
     """Every section that has something to say; ``examples``: whether the gallery does."""
     missing = overview.planned(settings) - len(finished)
-    made = [Section("overview", "Overview", overview.head(settings, finished, view))]
-    if finished and (warnings := attention.warnings(view, missing=missing)):
-        made.append(Section("attention", "Read first", "".join(warnings)))
+    byline = overview.byline(settings, finished, view)
+    made = [Section("overview", "Findings", first_screen(view, found, byline=byline))]
     if finished and (trends := overview.trends(view)):
         made.append(Section("trends", "In short", _lead(trends, _SHORT)))
     if judged:
         html = verdicts(judged, drawn={file.stem for file in drawn})
         made.append(Section("claims", "Claims", _lead(html, _CLAIMS)))
+    if finished and (warnings := attention.warnings(view, missing=missing)):
+        made.append(Section("attention", "What to distrust", _folded(warnings)))
     for id_, (title, lead) in PLOTTED.items():
         holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
         if id_ == "examples" and examples:
             holes = '<article class="card" id="gallery"></article>'
         if holes:
             made.append(Section(id_, title, _lead(holes, lead)))
+    made.append(Section("study", "Study", overview.study(settings, finished, view)))
     if finished:
         made.append(Section("runs", "Runs", '<div id="run-table"></div>'))
     if failures := attention.failures(finished):
@@ -106,6 +111,12 @@ _CLAIMS = (
     "all runs had the same training loss. Each value with its 95 % interval; differences within "
     "the margin count as none."
 )
+
+
+def _folded(warnings: Sequence[str]) -> str:
+    """One line that opens."""
+    count = f"{len(warnings)} warning{'s' * (len(warnings) > 1)}"
+    return markup.fold(count, "".join(warnings), kind="panel")
 
 
 def _lead(html: str, lead: str) -> str:

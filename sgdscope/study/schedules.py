@@ -15,6 +15,7 @@ class Schedule(BaseModel, ABC):
     model_config = STRICT
 
     per_batch: ClassVar[tuple[str, ...]] = ()  # options that multiply the batch size
+    phrase: ClassVar[str] = ""  # how it is named within a sentence
 
     @abstractmethod
     def rate(self, *, batch_size: int, epoch: int) -> float:
@@ -28,6 +29,8 @@ SCHEDULES: Registry[type[Schedule]] = Registry("schedule")
 class Fixed(Schedule):
     """One learning rate for every batch size and epoch (the paper's LR)."""
 
+    phrase = "at a fixed learning rate"
+
     learning_rate: Positive = 0.01
 
     def rate(self, *, batch_size: int, epoch: int) -> float:
@@ -40,6 +43,7 @@ class ConstantRatio(Schedule):
     """Learning rate proportional to the batch size (the paper's LR/BS; Jastrzebski et al. 2017)."""
 
     per_batch = ("ratio",)
+    phrase = "with the learning rate proportional to the batch size"
 
     ratio: Positive = 0.00015625
 
@@ -51,6 +55,8 @@ class ConstantRatio(Schedule):
 @SCHEDULES.add("step-decay")
 class StepDecay(Schedule):
     """Learning rate multiplied by a factor every few epochs (the paper's Benchmark)."""
+
+    phrase = "with a learning rate that decays in steps"
 
     learning_rate: Positive = 0.01
     factor: Annotated[float, Field(gt=0, le=1)] = 0.5

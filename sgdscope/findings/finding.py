@@ -1,0 +1,94 @@
+"""What a finding is, and the trends over batch sizes that it speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from sgdscope.claims.evidence import Sample
+from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.statistics import Estimate
+
+Course = Literal["falls", "rises", "flat", "unclear"]
+Kind = Literal["progress", "fades", "kept", "reversed", "open", "flat", "unclear"]
+CHIPS: dict[Kind | Literal["lost"], str] = {
+    "progress": "progress only",
+    "fades": "mostly progress",
+    "kept": "real effect",
+    "reversed": "reverses",
+    "open": "undecided",
+    "flat": "no effect",
+    "unclear": "undecided",
+    "lost": "not trained",
+}
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How a quantity goes with batch size on one line of one panel, at both moments."""
+
+    quantity: Quantity
+    panel: str
+    line: str  # key
+    label: str  # of the line
+    schedule: str
+    end: Estimate
+    equal: Estimate | None  # None where it cannot be told
+    why_not: str  # why it cannot
+    sample: Sample  # at the end of training
+
+    def course(self, found: Estimate | None) -> Course:
+        """What the interval allows to say; an effect within the margin is none."""
+        if found is None:
+            return "unclear"
+        margin = self.quantity.margin
+        if -margin <= found.low and found.high <= margin:
+            return "flat"
+        if found.low <= 0 <= found.high:
+            return "unclear"
+        return "rises" if found.value > 0 else "falls"
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What the control of equal training loss makes of the trend at the end."""
+        end, equal = self.course(self.end), self.course(self.equal)
+        if end in ("flat", "unclear"):
+            return end
+        if equal == "flat":
+            return "progress"
+        if equal == "unclear":
+            return "fades" if self.equal is not None and _apart(self.end, self.equal) else "open"
+        return "kept" if equal == end else "reversed"
+
+    @property
+    def size(self) -> float:
+        """Of the effect at the end, in margins."""
+        return abs(self.end.value) / self.quantity.margin
+
+
+def _apart(one: Estimate, other: Estimate) -> bool:
+    """Whether two intervals have nothing in common."""
+    return one.low > other.high or other.low > one.high
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One plain sentence about a study."""
+
+    kind: Kind | Literal["lost"]
+    headline: str  # the sentence, without numbers
+    numbers: str  # what carries it, with intervals
+    weight: float  # how much it matters beside others
+    trends: list[Trend] = field(default_factory=list)  # the one to be drawn first
+    anchor: str = ""  # the section of the page with the details
+
+    @property
+    def chip(self) -> str:
+        """Its kind in a word or two."""
+        return CHIPS[self.kind]
+
+    @property
+    def text(self) -> str:
+        """The whole in one paragraph."""
+        return f"{self.headline} {self.numbers}".strip()

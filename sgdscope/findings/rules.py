@@ -1,0 +1,210 @@
+"""The rules that write findings, from trends and what became of the runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from sgdscope.claims import judging
+from sgdscope.claims.evidence import Evidence
+from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
+from sgdscope.claims.statistics import Estimate
+from sgdscope.claims.verdicts import END, EQUAL
+from sgdscope.findings.finding import Course, Finding, Kind, Trend
+from sgdscope.results.tables import Results
+from sgdscope.results.view import LOST, telling_eps
+from sgdscope.study.schedules import SCHEDULES
+
+MOST = 8  # findings; more are not read
+ROBUSTNESS = [  # the attack to trust most first
+    "strong_accuracy", "apgd_accuracy", "pgd_margin_accuracy", "pgd_accuracy",
+    "fgsm_margin_accuracy", "fgsm_accuracy", "median_eps", "robustness_area",
+]  # fmt: skip
+SURPRISE: dict[Kind, float] = {
+    "progress": 4, "fades": 4, "reversed": 4, "kept": 2, "open": 1, "flat": 1, "unclear": 0.2,
+}  # fmt: skip
+
+
+def find(results: Results) -> list[Finding]:
+    """A study's findings, what matters most first; none where nothing was measured."""
+    if results.table.empty:
+        return []
+    moments = [Evidence(results, when) for when in (END, EQUAL)]
+    trends = list(_trends(*moments))
+    found = [*_by_schedule(trends), *_lost(moments[0])]
+    return sorted(found, key=lambda one: -one.weight)[:MOST]
+
+
+def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
+    """Of test accuracy, the attack to trust most at its most informative eps, and λ₁."""
+    for panel in end.view.panels:
+        for quantity in (TEST_ACCURACY, _robustness(end, panel), CURVATURE):
+            if quantity is None:
+                continue
+            matched = {(one.panel, one.line): one for one in equal.samples([quantity])}
+            for sample in end.samples([quantity]):
+                if " on ".join(sample.panel) != panel or sample.enough() is not None:
+                    continue
+                drawn = next(one for one in end.view.lines if one.label == sample.line)
+                beside = matched.get((sample.panel, sample.line))
+                short = None if beside is None else beside.enough()
+                told = beside is not None and short is None
+                yield Trend(
+                    quantity=quantity,
+                    panel=panel,
+                    line=drawn.key,
+                    label=drawn.label,
+                    schedule=str(drawn.line.settings["schedule"]),
+                    end=judging.slope(sample),
+                    equal=judging.slope(beside) if told and beside is not None else None,
+                    why_not="" if short is None else short.reason,
+                    sample=sample,
+                )
+
+
+def _robustness(evidence: Evidence, panel: str) -> Quantity | None:
+    """The attack to trust most, at the eps at which the panel's runs differ most.
+
+    One that was followed along training goes before others: only it can be compared at equal loss.
+    """
+    view = evidence.view
+    followed = view.followed(panel)
+    for measure in sorted(ROBUSTNESS, key=lambda one: one not in followed):
+        rows = view.at_end(measure)
+        rows = rows[rows["panel"] == panel]
+        if len(rows):
+            return Quantity(measure, telling_eps(rows) if measure in view.attacks else None)
+    return None
+
+
+def _by_schedule(trends: Sequence[Trend]) -> Iterator[Finding]:
+    """One finding a schedule and family of quantities, over all panels and lines."""
+    for schedule in dict.fromkeys(trend.schedule for trend in trends):
+        for family in ("robustness", "accuracy", "curvature"):
+            own = [t for t in trends if t.schedule == schedule and _family(t.quantity) == family]
+            if own:
+                yield _finding(own)
+
+
+def _family(quantity: Quantity) -> str:
+    if quantity == TEST_ACCURACY:
+        return "accuracy"
+    return "curvature" if quantity == CURVATURE else "robustness"
+
+
+def _finding(trends: Sequence[Trend]) -> Finding:
+    counts = Counter((trend.kind, trend.course(trend.end)) for trend in trends)
+    kind, course = max(counts, key=lambda one: (SURPRISE[one[0]] * counts[one], one))
+    agreeing = [t for t in trends if (t.kind, t.course(t.end)) == (kind, course)]
+    agreeing.sort(key=lambda trend: -trend.size)
+    share = len(agreeing) / len(trends)
+    family = _family(agreeing[0].quantity)
+    size = min(float(np.median([trend.size for trend in agreeing])), 6.0)
+    bonus = {"robustness": 1.3, "accuracy": 1.0, "curvature": 0.9}[family]
+    return Finding(
+        kind=kind,
+        headline=_headline(kind, course, agreeing, trends),
+        numbers=_numbers(agreeing[0], several=len(trends) > 1),
+        weight=SURPRISE[kind] * share * bonus * (1.0 + size),
+        trends=agreeing + [trend for trend in trends if trend not in agreeing],
+        anchor="batch" if kind in ("flat", "unclear", "open") else "progress",
+    )
+
+
+def _headline(
+    kind: Kind, course: Course, agreeing: Sequence[Trend], trends: Sequence[Trend]
+) -> str:
+    first = agreeing[0]
+    how, cases = _upper(phrase(first.schedule)), _cases(agreeing, trends)
+    subject = _subject(first.quantity)
+    if kind in ("progress", "fades") and _family(first.quantity) == "robustness":
+        more = "more" if course == "rises" else "less"
+        why = "only" if kind == "progress" else "mostly"
+        return (
+            f"{how}, larger batches look {more} robust {why} because they trained less far{cases}."
+        )
+    endings: dict[Kind, str] = {
+        "progress": f"{course} with batch size{cases}, only because large batches trained less far",
+        "fades": f"{course} with batch size{cases}, mostly because large batches trained less far",
+        "kept": f"{course} with batch size{cases}, at equal training loss too",
+        "reversed": f"{course} with batch size{cases}, and goes the other way at equal loss",
+        "open": f"{course} with batch size{cases}; at equal training loss it is undecided",
+        "flat": f"barely varies with batch size{cases}",
+    }
+    if kind == "unclear":
+        return f"{how}, it is undecided whether {subject} varies with batch size{cases}."
+    return f"{how}, {subject} {endings[kind]}."
+
+
+def _subject(quantity: Quantity) -> str:
+    if _family(quantity) == "robustness" and quantity.eps is not None:
+        return "accuracy under attack"
+    return quantity.label if quantity.label.startswith("λ") else quantity.label.lower()
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _cases(agreeing: Sequence[Trend], trends: Sequence[Trend]) -> str:
+    """In how many networks, or in how many of their lines."""
+    if len(trends) == 1:
+        return ""
+    several = len({trend.label for trend in trends}) > 1
+    lines = "lines" if len({trend.panel for trend in trends}) == 1 else "networks"
+    if lines == "networks" and several:
+        lines = "cases (network and momentum)"
+    if len(agreeing) == len(trends):
+        return f" in all {len(trends)} {lines}"
+    return f" in {len(agreeing)} of {len(trends)} {lines}"
+
+
+def _numbers(trend: Trend, *, several: bool) -> str:
+    quantity = trend.quantity
+    where = f"{trend.panel}, {trend.label}: " if several else ""
+    said = f"{where}{quantity.label} {_estimate(trend.end, quantity)}"
+    if trend.equal is not None:
+        return f"{said}; at equal training loss {_estimate(trend.equal, quantity, short=True)}."
+    if not trend.why_not:
+        return f"{said}."
+    return f"{said}. At equal training loss: {trend.why_not.split(';')[0]}."
+
+
+def _estimate(found: Estimate, quantity: Quantity, *, short: bool = False) -> str:
+    """A slope with its interval, in print."""
+    if quantity.is_accuracy:
+        unit = "" if short else " points per doubling of the batch size"
+        return f"{_signed(found.value)}{unit} ({_signed(found.low)} to {_signed(found.high)})"
+    return f"∝ B^{_plain(found.value)} ({_plain(found.low)} to {_plain(found.high)})"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+
+
+def _plain(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def phrase(schedule: str) -> str:
+    """A schedule in a sentence."""
+    return SCHEDULES[schedule].phrase or f"under {schedule}"
+
+
+def _lost(evidence: Evidence) -> Iterator[Finding]:
+    """Lines of which half of the runs or more diverged, collapsed or failed."""
+    view = evidence.view
+    for line, runs in view.by_line(view.runs):
+        gone = runs[runs["status"].isin([*LOST, "failed"])]
+        if 2 * len(gone) < len(runs):
+            continue
+        word = str(gone["status"].mode().iloc[0])
+        yield Finding(
+            kind="lost",
+            headline=f"Under {line.label} most runs do not train here.",
+            numbers=f"{len(gone)} of {len(runs)} {word}; no number of theirs means anything.",
+            weight=3.0 * len(gone) / len(view.runs) * len(view.lines),
+            anchor="attention",
+        )

@@ -1,0 +1,174 @@
+"""The first screen: what was found, how sure it is, and what not to rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
+from sgdscope.findings import Finding, Trend
+from sgdscope.report import markup, picture
+from sgdscope.report.picture import Curve
+from sgdscope.results import intervals, style
+from sgdscope.results.view import View, doubtful
+
+LINES = 4  # curves in one picture
+
+
+def first_screen(view: View, findings: Sequence[Finding], *, byline: str) -> str:
+    """Title, abstract, three pictures, the other findings, and what not to rely on, as HTML."""
+    top = next((one for one in findings if one.trends), None)
+    if top is None:
+        title, lead, drawn = _nothing(view), "", ""
+    else:
+        title, lead, drawn = top.headline, top.numbers, "".join(_pictures(view, top.trends[0]))
+    rows = "".join(map(_row, (one for one in findings if one is not top)))
+    return (
+        f'<header><p class="byline">{escape(byline)}</p><h1>{escape(title)}</h1>'
+        + (f'<p class="abstract">{_emphasised(lead)}</p>' if lead else "")
+        + f'</header><div class="pictures">{drawn}</div>'
+        + (f'<ol class="findings">{rows}</ol>' if rows else "")
+        + _caution(view)
+    )
+
+
+def _nothing(view: View) -> str:
+    if view.runs.empty:
+        return "No run has finished yet."
+    if len(view.sizes) < 3:
+        return "Trends need three batch sizes or more; this study has fewer that trained."
+    return "These runs are too few for a trend: five at three batch sizes would tell more."
+
+
+def _row(finding: Finding) -> str:
+    spark = ""
+    if finding.trends:
+        first = finding.trends[0]
+        means = first.sample.rows.groupby("batch_size")["value"].mean()
+        spark = markup.sparkline([float(value) for value in means])
+    return (
+        f'<li><span class="kind {finding.kind}">{escape(finding.chip)}</span>'
+        f"<p><b>{escape(finding.headline)}</b> {_emphasised(finding.numbers)}</p>"
+        f'<a href="#{finding.anchor}" aria-label="details">{spark or "›"}</a></li>'
+    )
+
+
+def _emphasised(text: str) -> str:
+    """Intervals softer than what they are of."""
+    return escape(text).replace("(", '<span class="interval">(').replace(")", ")</span>")
+
+
+def _pictures(view: View, trend: Trend) -> Iterator[str]:
+    """The trend at the end of training, the control of equal progress, and λ₁ beside them."""
+    yield _by_size(view, trend, trend.quantity, "At the end of training")
+    if control := _by_loss(view, trend):
+        yield control
+    beside = CURVATURE if trend.quantity != CURVATURE else TEST_ACCURACY
+    if len(view.at_end(beside.measure)):
+        yield _by_size(view, trend, beside, beside.label)
+
+
+def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
+    rows = view.at_end(quantity.measure, eps=quantity.eps)
+    rows = rows[(rows["panel"] == trend.panel) & (rows["value"] > 0)]
+    log = not quantity.is_accuracy
+    spread = intervals.over_seeds(rows, ["line", "batch_size"], log=log)
+    parts = list(view.by_line(spread))
+    parts.sort(key=lambda part: part[0].key != trend.line)  # the finding's own first
+    schedules: dict[str, None] = {}
+    curves: list[Curve] = []
+    for line, own in parts:
+        schedule = line.line.settings["schedule"]
+        if (schedule in schedules and len(parts) > LINES) or len(curves) == LINES:
+            continue
+        schedules[schedule] = None
+        points = list(zip(own["batch_size"].astype(float), own["middle"], strict=True))
+        curves.append(Curve(points, line.colour, line.dark, line.label))
+    if not curves:
+        return ""
+    middles = [value for curve in curves for _, value in curve.points]
+    y = picture.log_axis("", middles) if log else picture.share_axis("", middles)
+    sizes = sorted({size for curve in curves for size, _ in curve.points})
+    named = quantity.label if title != quantity.label else trend.panel
+    legend = f'<p class="legend">{"".join(map(_key, curves))}</p>'
+    drawn = picture.picture(curves, x=picture.size_axis(sizes), y=y, title=title, note=named)
+    return drawn.replace("</figure>", f"{legend}</figure>")
+
+
+def _key(curve: Curve) -> str:
+    looks = f"--light:{curve.light};--dark:{curve.dark}"
+    return f'<span><i class="swatch" style="{looks}"></i>{escape(curve.label)}</span>'
+
+
+def _by_loss(view: View, trend: Trend) -> str:
+    """One curve a batch size, against training loss; nothing where it was measured once."""
+    rows = view.along(trend.quantity.measure, eps=trend.quantity.eps)
+    rows = rows[(rows["panel"] == trend.panel) & (rows["line"] == trend.line)]
+    rows = rows[(rows["status"] == "done") & np.isfinite(rows["along"].astype(float))]
+    log = not trend.quantity.is_accuracy
+    if log:
+        rows = rows[rows["along"] > 0]
+    if rows.empty or rows.groupby("run")["epoch"].nunique().max() < 2:
+        return ""
+    sizes = sorted(int(size) for size in rows["batch_size"].unique())
+    light, dark = style.batch_colours(sizes), style.batch_colours(sizes, dark=True)
+    curves = [
+        Curve(list(_path(own)), light[size], dark[size], f"batch size {size}")
+        for size in sizes
+        for own in [rows[rows["batch_size"] == size]]
+    ]
+    values = rows["along"].astype(float).tolist()
+    y = picture.log_axis("", values) if log else picture.share_axis("", values)
+    return picture.picture(
+        curves,
+        x=picture.loss_axis(rows["loss"].astype(float).tolist()),
+        y=y,
+        title="At equal training loss",
+        note=f"{trend.quantity.label}; one curve a batch size, light to dark",
+    )
+
+
+def _path(rows: pd.DataFrame) -> Iterator[picture.Point]:
+    """The mean over seeds at each epoch."""
+    means = rows.groupby("epoch")[["loss", "along"]].mean().sort_index()
+    yield from zip(means["loss"], means["along"], strict=True)
+
+
+def _caution(view: View) -> str:
+    """What not to rely on, in one line."""
+    parts = [*_flagged(view), *_unfinished(view)]
+    if len(view.seeds) and view.seeds.max() == 1:
+        parts.append("one seed: intervals do not know what another seed would give")
+    if not parts:
+        return ""
+    return (
+        f'<p class="caution"><b>Do not rely on</b> {escape("; ".join(parts))}. '
+        '<a href="#attention">Why</a></p>'
+    )
+
+
+def _flagged(view: View, most: int = 3) -> list[str]:
+    """The measures with most flagged values."""
+    if view.table.empty:
+        return []
+    done = view.table[view.table["status"] == "done"]
+    marked = done[doubtful(done)]["measure"].value_counts()[:most]
+    totals = done["measure"].value_counts()
+    return [
+        f"{style.label(str(measure))} where flagged, {count} of {totals[str(measure)]} values"
+        for measure, count in marked.items()
+    ]
+
+
+def _unfinished(view: View) -> list[str]:
+    if view.runs.empty:
+        return []
+    counts = view.runs["status"].value_counts()
+    return [
+        f"{counts[word]} {word} of {len(view.runs)} runs"
+        for word in ("failed", "diverged", "collapsed")
+        if word in counts
+    ]
