@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from sgdscope.study.study import Study
 
 app = typer.Typer(
-    help="What SGD's knobs do to a network: generalisation, curvature, robustness.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 console = Console(width=None if sys.stdout.isatty() else 100)
@@ -61,6 +60,24 @@ class Kind(StrEnum):
     attacks = "attacks"
     claims = "claims"
     studies = "studies"
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from sgdscope import __version__
+
+        typer.echo(f"sgdscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def sgdscope(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """What SGD's knobs do to a network: generalisation, curvature, robustness."""
 
 
 @app.command("run")
@@ -180,12 +197,17 @@ def _show(results: Results, out: Path) -> None:
     console.print(summary.table(results, width=console.width))
     page = report.write(folder)
     drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
-    for number in drawn:
+    for number in drawn if _is_the_papers(folder) else []:
         if lacking := paper.missing(results, paper.FIGURES[number]):
             console.print(f"figure {number} lacks {'; '.join(lacking)}", style="dim", markup=False)
     if drawn:
         console.print(f"the paper's figures drawn: {', '.join(map(str, drawn))}", highlight=False)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _is_the_papers(folder: StudyFolder) -> bool:
+    """Whether a study is one of those that redo the paper, and could lack something of it."""
+    return str(folder.settings().get("name", "")).startswith("paper")
 
 
 def _introduce(folder: StudyFolder) -> None:
@@ -224,10 +246,14 @@ def judge(
             typer.echo(text)
             return
         _introduce(home)
-        if not verdicts:
-            console.print("no claim can be tested: no finished run measured what one is about")
-        console.print(record.table(verdicts))
-        console.print(MARKS, style="dim")
+        if not any(verdict.tells for verdict in verdicts):
+            why = "no finished run measured what one is about"
+            if verdicts:
+                why = f"{verdicts[0].statement}: {verdicts[0].reason}, for example"
+            console.print(f"no claim can be tested: {why}", markup=False, highlight=False)
+        else:
+            console.print(record.table(verdicts))
+            console.print(MARKS, style="dim")
         console.print(
             f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True
         )
@@ -284,4 +310,7 @@ def main() -> None:
     log = logging.getLogger("sgdscope")
     log.addHandler(RichHandler(console=errors, show_time=False, show_level=False, show_path=False))
     log.setLevel(logging.INFO)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # whatever the terminal's encoding lacks
     app()

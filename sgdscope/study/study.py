@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
 from sgdscope.optimizers import OPTIMIZERS, find
-from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole, checked, several
+from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
 from sgdscope.study import budgets, studyfile
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.run import Precision, Run
@@ -52,7 +52,7 @@ def _studies(value: Any) -> Any:
     return [checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
 
 
-class Study(BaseModel):
+class Study(Settings):
     """A grid of runs (every combination of its axes) and the measures to take on each.
 
     Axes take one value or a list. ``schedule`` and ``optimizer`` hold a table for each, whose
@@ -60,7 +60,7 @@ class Study(BaseModel):
     that includes others has their runs, each with the measures of its own ``part``, and no axes.
     """
 
-    model_config = STRICT
+    words = frozenset({"name", "description", "plugins", "model", "data"})
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
@@ -252,7 +252,7 @@ class Study(BaseModel):
         Raises:
             RequestError: no such study, malformed TOML, or something in it is not valid.
         """
-        return cls._load(source, overrides or {}, budget, within=())
+        return cls._load(source, cls.plain(overrides or {}), budget, within=())
 
     @classmethod
     def _load(
@@ -264,7 +264,7 @@ class Study(BaseModel):
         within: tuple[Path, ...],
     ) -> Self:
         file = studyfile.find(source)
-        settings = studyfile.read(file)
+        settings = cls.plain(studyfile.read(file))
         settings.setdefault("name", str(source) if source in studyfile.shipped() else file.stem)
         where = f"study {source}" + (" with --set" if overrides else "")
         try:
@@ -282,6 +282,8 @@ class Study(BaseModel):
                 budgets.apply(settings, budget, replaced)
         except (RequestError, ValueError) as error:
             raise RequestError(f"{where}: {error}") from None
+        if budget is None and "description" not in overrides:
+            _describe(settings, overrides)
         return cls.parse(settings, where=where)
 
     @classmethod
@@ -339,6 +341,15 @@ def _of_schedules() -> dict[str, str]:
         for name in reversed(list(SCHEDULES))
         for option in SCHEDULES[name].model_fields
     }
+
+
+def _describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Put before a description what of the study it does not speak of, since it was replaced."""
+    replaced = [f"{k} = {v}" for k, v in overrides.items() if k not in ("name", "plugins")]
+    if replaced and settings.get("description"):
+        settings["description"] = (
+            f"With {', '.join(replaced)}. Without these: {settings['description']}"
+        )
 
 
 def _find_plugins(settings: dict[str, Any], home: Path) -> None:
