@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,15 +65,13 @@ class Kind(StrEnum):
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from sgdscope import __version__
-
-        typer.echo(f"sgdscope {__version__}")
+        typer.echo(f"sgdscope {version('sgdscope')}")
         raise typer.Exit
 
 
 @app.callback()
 def sgdscope(
-    version: Annotated[
+    said: Annotated[
         bool,
         typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
     ] = False,
@@ -195,6 +194,8 @@ def _show(results: Results, out: Path) -> None:
     if results.runs.empty:
         console.print("no run has finished yet")
     console.print(summary.table(results, width=console.width))
+    for line in summary.reasons(results):
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     page = report.write(folder)
     drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
     for number in drawn if _is_the_papers(folder) else []:

@@ -56,7 +56,8 @@ def _labels(column: pa.ChunkedArray, place: str) -> npt.NDArray[np.int64]:
     if values.dtype.kind not in "iu":
         empty = f", {column.null_count} of them empty" if column.null_count else ""
         raise RequestError(f"{place}: labels are {column.type}{empty}; expected whole numbers")
-    return values.astype(np.int64)
+    labels: npt.NDArray[np.int64] = values.astype(np.int64)
+    return labels
 
 
 def _encoded(cell: Any, where: str) -> bytes:

@@ -18,12 +18,13 @@ from sgdscope.models import MODELS
 from sgdscope.optimizers import OPTIMIZERS, find
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
 from sgdscope.study import budgets, studyfile
-from sgdscope.study.plugins import Plugin
+from sgdscope.study.plugins import Plugin, adopt, code_of, file_of
 from sgdscope.study.run import Precision, Run
 from sgdscope.study.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
+    from sgdscope.registry import Registry
 
 
 def _axis(value: Any) -> list[Any]:
@@ -226,10 +227,14 @@ class Study(Settings):
         Raises:
             RequestError: a key, a name or a value is not valid.
         """
-        for file in settings.get("plugins", []):
+        named = list(settings.get("plugins", []))
+        named += [file for file in _optimizer_files(settings) if file not in named]
+        for file in named:
             Plugin.read(Path(file)).load()
         try:
-            return checked(cls, dict(settings), where="", elsewhere=_of_schedules())
+            named += [file for file in adopt(_parts(settings)) if file not in named]
+            settings = {**settings, "plugins": named}
+            return checked(cls, settings, where="", elsewhere=_of_schedules())
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
 
@@ -329,9 +334,31 @@ def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
 def _code(model: str, data: str, schedule: str, optimizer: str) -> str | None:
     """What stands for the plugins' code that a run is made of."""
     found = {
-        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule), OPTIMIZERS.code(optimizer)
+        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule),
+        OPTIMIZERS.code(optimizer), code_of(optimizer.rpartition(".")[0]),
     }  # fmt: skip
     return " ".join(sorted(filter(None, found))) or None
+
+
+def _parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
+    """The registered parts that settings name."""
+    kinds: dict[str, Registry[Any]] = {
+        "model": MODELS, "data": DATA, "schedule": SCHEDULES, "optimizer": OPTIMIZERS,
+        "measure": MEASURES,
+    }  # fmt: skip
+    for key, registry in kinds.items():
+        names = settings.get(key, [])
+        for name in [names] if isinstance(names, str) else names:
+            if name in list(registry):
+                yield registry, name
+
+
+def _optimizer_files(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The user's own files among those that optimizers are imported from."""
+    for name in settings.get("optimizer", []):
+        file = file_of(name.rpartition(".")[0]) if "." in name else None
+        if file is not None:
+            yield str(file)
 
 
 def _of_schedules() -> dict[str, str]:
@@ -355,4 +382,6 @@ def _describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
 def _find_plugins(settings: dict[str, Any], home: Path) -> None:
     """Plugins by paths from the root, which are given by paths from ``home``."""
     if "plugins" in settings:
-        settings["plugins"] = [str((home / file).resolve()) for file in _axis(settings["plugins"])]
+        settings["plugins"] = [
+            str((home / file).resolve()) for file in several(settings["plugins"])
+        ]
