@@ -98,6 +98,15 @@ def test_changed_code_is_refused_and_the_old_copy_stays(home):
     assert set(Results.load(out).runs["status"]) == {"done"}
 
 
+def test_code_that_failed_may_be_mended(home):
+    (home / "widths.py").write_text("WIDTH = 'wide'\n")
+    with pytest.raises(sgdscope.RunsFailedError, match="TypeError"):
+        sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
+    (home / "widths.py").write_text("WIDTH = 16\n")
+    results = sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
+    assert results.runs["status"].tolist() == ["done", "done"]
+
+
 def test_a_folder_is_read_where_its_plugins_modules_are_nowhere_else(home, tmp_path_factory):
     out = home / "out"
     sgdscope.run(Study.load(home / "mine.toml"), out=out, workers=1)
