@@ -250,9 +250,9 @@ def judge(
         if not any(verdict.tells for verdict in verdicts):
             why = "no finished run measured what one is about"
             if verdicts:
-                why = f"{verdicts[0].statement}: {verdicts[0].reason}, for example"
-            console.print(f"no claim can be tested: {why}", markup=False, highlight=False)
-        else:
+                why = "what each lacks stands beside it"
+            console.print(f"no claim can be tested: {why}", highlight=False)
+        if verdicts:
             console.print(record.table(verdicts))
             console.print(MARKS, style="dim")
         console.print(

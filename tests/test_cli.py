@@ -202,7 +202,6 @@ def test_a_study_without_anything_to_test_says_so(invoke, tmp_path):
     invoke(*words, "measure=test_accuracy", "--workers", "1")
     said = invoke("claims", "here").output
     assert said.count("no claim can be tested: ") == 1
-    assert "so at the end" not in said
 
 
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])

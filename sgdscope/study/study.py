@@ -15,16 +15,16 @@ from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
-from sgdscope.optimizers import OPTIMIZERS, find
+from sgdscope.optimizers import find
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
 from sgdscope.study import budgets, studyfile
-from sgdscope.study.plugins import Plugin, adopt, code_of, file_of
+from sgdscope.study.code import code_of_run, optimizer_files, parts
+from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
 from sgdscope.study.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
-    from sgdscope.registry import Registry
 
 
 def _axis(value: Any) -> list[Any]:
@@ -143,7 +143,7 @@ class Study(Settings):
                 data=data,
                 batch_size=batch_size,
                 seed=seed,
-                code=_code(model, data, line["schedule"], line["optimizer"]),
+                code=code_of_run(model, data, line["schedule"], line["optimizer"]),
                 **line,
                 **shared,
             )
@@ -228,11 +228,11 @@ class Study(Settings):
             RequestError: a key, a name or a value is not valid.
         """
         named = list(settings.get("plugins", []))
-        named += [file for file in _optimizer_files(settings) if file not in named]
+        named += [file for file in optimizer_files(settings) if file not in named]
         for file in named:
             Plugin.read(Path(file)).load()
         try:
-            named += [file for file in adopt(_parts(settings)) if file not in named]
+            named += [file for file in adopt(parts(settings)) if file not in named]
             settings = {**settings, "plugins": named}
             return checked(cls, settings, where="", elsewhere=_of_schedules())
         except RequestError as error:
@@ -329,36 +329,6 @@ def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
         raise ValueError(f"{where}: {error}") from None
     for values in itertools.product(*choices):
         yield dict(zip(axes, values, strict=True))
-
-
-def _code(model: str, data: str, schedule: str, optimizer: str) -> str | None:
-    """What stands for the plugins' code that a run is made of."""
-    found = {
-        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule),
-        OPTIMIZERS.code(optimizer), code_of(optimizer.rpartition(".")[0]),
-    }  # fmt: skip
-    return " ".join(sorted(filter(None, found))) or None
-
-
-def _parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
-    """The registered parts that settings name."""
-    kinds: dict[str, Registry[Any]] = {
-        "model": MODELS, "data": DATA, "schedule": SCHEDULES, "optimizer": OPTIMIZERS,
-        "measure": MEASURES,
-    }  # fmt: skip
-    for key, registry in kinds.items():
-        names = settings.get(key, [])
-        for name in [names] if isinstance(names, str) else names:
-            if name in list(registry):
-                yield registry, name
-
-
-def _optimizer_files(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The user's own files among those that optimizers are imported from."""
-    for name in settings.get("optimizer", []):
-        file = file_of(name.rpartition(".")[0]) if "." in name else None
-        if file is not None:
-            yield str(file)
 
 
 def _of_schedules() -> dict[str, str]:
