@@ -5,19 +5,29 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sgdscope.errors import RequestError, SgdscopeError
+    from sgdscope.errors import RequestError, RunsFailedError, SgdscopeError
     from sgdscope.execution.driver import run
     from sgdscope.results.tables import Results
     from sgdscope.study.run import Run
     from sgdscope.study.study import Study
 
 __version__ = version("sgdscope")
-__all__ = ["RequestError", "Results", "Run", "SgdscopeError", "Study", "__version__", "run"]
+__all__ = [
+    "RequestError",
+    "Results",
+    "Run",
+    "RunsFailedError",
+    "SgdscopeError",
+    "Study",
+    "__version__",
+    "run",
+]
 
 _HOMES = {
     "RequestError": "errors",
     "Results": "results.tables",
     "Run": "study.run",
+    "RunsFailedError": "errors",
     "SgdscopeError": "errors",
     "Study": "study.study",
     "run": "execution.driver",

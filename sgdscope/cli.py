@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,9 +28,7 @@ if TYPE_CHECKING:
     from sgdscope.study.study import Study
 
 app = typer.Typer(
-    help="What SGD's knobs do to a network: generalisation, curvature, robustness.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 console = Console(width=None if sys.stdout.isatty() else 100)
@@ -61,6 +61,22 @@ class Kind(StrEnum):
     attacks = "attacks"
     claims = "claims"
     studies = "studies"
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sgdscope {version('sgdscope')}")
+        raise typer.Exit
+
+
+@app.callback()
+def sgdscope(
+    said: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """What SGD's knobs do to a network: generalisation, curvature, robustness."""
 
 
 @app.command("run")
@@ -178,14 +194,21 @@ def _show(results: Results, out: Path) -> None:
     if results.runs.empty:
         console.print("no run has finished yet")
     console.print(summary.table(results, width=console.width))
+    for line in summary.reasons(results):
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     page = report.write(folder)
     drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
-    for number in drawn:
+    for number in drawn if _is_the_papers(folder) else []:
         if lacking := paper.missing(results, paper.FIGURES[number]):
             console.print(f"figure {number} lacks {'; '.join(lacking)}", style="dim", markup=False)
     if drawn:
         console.print(f"the paper's figures drawn: {', '.join(map(str, drawn))}", highlight=False)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _is_the_papers(folder: StudyFolder) -> bool:
+    """Whether a study is one of those that redo the paper, and could lack something of it."""
+    return str(folder.settings().get("name", "")).startswith("paper")
 
 
 def _introduce(folder: StudyFolder) -> None:
@@ -224,10 +247,14 @@ def judge(
             typer.echo(text)
             return
         _introduce(home)
-        if not verdicts:
-            console.print("no claim can be tested: no finished run measured what one is about")
-        console.print(record.table(verdicts))
-        console.print(MARKS, style="dim")
+        if not any(verdict.tells for verdict in verdicts):
+            why = "no finished run measured what one is about"
+            if verdicts:
+                why = "what each lacks stands beside it"
+            console.print(f"no claim can be tested: {why}", highlight=False)
+        if verdicts:
+            console.print(record.table(verdicts))
+            console.print(MARKS, style="dim")
         console.print(
             f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True
         )
@@ -284,4 +311,7 @@ def main() -> None:
     log = logging.getLogger("sgdscope")
     log.addHandler(RichHandler(console=errors, show_time=False, show_level=False, show_path=False))
     log.setLevel(logging.INFO)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # whatever the terminal's encoding lacks
     app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class Registry(Generic[Part]):
         self.kind = kind
         self._parts: dict[str, Part] = {}
         self._origins: dict[str, _Origin] = {}  # of parts from plugins
+        self._homes: dict[str, str] = {}  # modules that registered parts without being plugins
         _registries.append(self)
 
     def add(self, name: str) -> Callable[[Part], Part]:
@@ -43,6 +45,8 @@ class Registry(Generic[Part]):
             self._parts[name] = part
             if _registering is not None:
                 self._origins[name] = _registering
+            else:
+                self._homes[name] = sys._getframe(1).f_globals["__name__"]
             return part
 
         return register
@@ -59,6 +63,15 @@ class Registry(Generic[Part]):
         """The digest of the plugin that a part comes from; None for sgdscope's own."""
         origin = self._origins.get(name)
         return None if origin is None else origin.digest
+
+    def home(self, name: str) -> str | None:
+        """The module that registered a part, where it is neither sgdscope's nor a plugin."""
+        home = None if name in self._origins else self._homes.get(name)
+        return None if home is None or home.partition(".")[0] == "sgdscope" else home
+
+    def adopt(self, name: str, *, plugin: str, digest: str) -> None:
+        """Say of a part that it comes from a plugin, which has been carried out already."""
+        self._origins[name] = _Origin(plugin, digest)
 
     def forget(self, digest: str) -> None:
         """Remove the parts of a plugin."""
@@ -105,6 +118,11 @@ def registering(plugin: str, digest: str) -> Iterator[set[str]]:
         yield _registering.replaced
     finally:
         _registering = before
+
+
+def reading_plugin() -> bool:
+    """Whether a plugin is being carried out for its parts."""
+    return _registering is not None
 
 
 def __getattr__(name: str) -> Any:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Rational
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sgdscope.errors import RequestError, unknown
 
 Whole = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what tables can hold
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Radius = Annotated[float, Field(ge=0)]
@@ -20,6 +32,49 @@ Options = dict[str, Any]
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def plain(value: Any) -> Any:
+    """A value as TOML would give it, however Python or people write it.
+
+    Tuples, ranges and arrays become lists, numbers of numpy and fractions those of Python, paths
+    their text, and a quotient of two numbers, as ``"8/255"``, what it comes to.
+    """
+    if isinstance(value, str):
+        return float(Fraction(value.replace(" ", ""))) if _QUOTIENT.fullmatch(value) else value
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | range):
+        return [plain(each) for each in value]
+    if isinstance(value, Rational | Decimal) and not isinstance(value, int):
+        return float(value)
+    return str(value) if isinstance(value, PurePath) else value
+
+
+_QUOTIENT = re.compile(r"\s*\d+\s*/\s*0*[1-9]\d*\s*")
+
+
+class Settings(BaseModel):
+    """Settings as people write them; they are made plain before they are checked."""
+
+    model_config = STRICT
+
+    words: ClassVar[frozenset[str]] = frozenset()  # fields of names and texts, never of numbers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        return cls.plain(given) if isinstance(given, Mapping) else given
+
+    @classmethod
+    def plain(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields, or parts of them by dotted keys, made plain."""
+        return {
+            key: value if key in cls.words and isinstance(value, str) else plain(value)
+            for key, value in given.items()
+        }
 
 
 def several(value: Any) -> list[Any]:

@@ -59,6 +59,22 @@ def seeded(seed: int, purpose: str, *position: int) -> Iterator[None]:
             np.random.set_state(others[1])
 
 
+def restart(generator: object, seed: int, purpose: str, *position: int) -> None:
+    """Put a generator of torch, numpy or Python at the start of the stream; leave all else."""
+    import random
+
+    import numpy as np
+    import torch
+
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(key(seed, purpose, *position))
+    elif isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+        bits.state = type(bits)(key(seed, purpose, *position)).state
+    elif isinstance(generator, random.Random):
+        generator.seed(key(seed, purpose, *position))
+
+
 def uniform(keys: Tensor, *positions: Tensor) -> Tensor:
     """Numbers uniform in [0, 1), one for each element of the broadcast arguments.
 

@@ -1,6 +1,7 @@
 """Shared by the tests: one thread, small data, small runs."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,10 @@ def afresh():
     for registry in registries:
         registry._origins.clear()
     plugins._loaded.clear()
+    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, plugins._Sources)]
+    for name, module in list(sys.modules.items()):
+        if isinstance(getattr(module, "__loader__", None), plugins._Sources):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,33 @@ def test_a_damaged_cache_is_decoded_anew(root, tmp_path):
     assert torch.equal(Tiny().load().train.pixels, first.train.pixels)
 
 
+@pytest.mark.parametrize("name", ["data [v2]", "a*b", "ü ?", "year=2020"])
+def test_a_folder_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("SGDSCOPE_DATA", str(tmp_path / name))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    both(tmp_path / name)
+    assert len(Tiny().load().train) == 4
+
+
+def test_a_user_without_a_home_has_a_cache_elsewhere(root, monkeypatch, tmp_path):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    both(root)
+    assert len(Tiny().load().train) == 4
+    assert list((tmp_path / "temporary").rglob("tiny-*.safetensors"))
+
+
+def test_images_of_another_shape_are_decoded_anew(root, monkeypatch):
+    both(root)
+    assert Tiny().load().shape == (1, 4, 4)
+    monkeypatch.setattr(Tiny, "shape", (3, 4, 4))
+    assert Tiny().load().shape == (3, 4, 4)
+
+
 def both(root: Path, train: int = 6, test: int = 2, **options) -> None:
     write(root / "tiny", "train", train, **options)
     write(root / "tiny", "test", test, **options)
@@ -102,7 +129,10 @@ def test_no_network_and_no_data_says_what_to_do(root, monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr("datasets.load_dataset", unreachable)
-    with pytest.raises(RequestError, match=r"nobody/tiny on the Hugging Face hub: ConnectionError.*set SGDSCOPE_DATA"):
+    with pytest.raises(
+        RequestError,
+        match=r"nobody/tiny on the Hugging Face hub: ConnectionError.*set SGDSCOPE_DATA",
+    ):
         Tiny().load()
 
 

@@ -1,8 +1,11 @@
 """A user's own code counts in what a run is, travels with its results, and draws from the seed."""
 
 import hashlib
+import subprocess
+import sys
 
 import pytest
+from safetensors import safe_open
 
 import sgdscope
 from sgdscope import Study
@@ -95,6 +98,15 @@ def test_changed_code_is_refused_and_the_old_copy_stays(home):
     assert set(Results.load(out).runs["status"]) == {"done"}
 
 
+def test_code_that_failed_may_be_mended(home):
+    (home / "widths.py").write_text("WIDTH = 'wide'\n")
+    with pytest.raises(sgdscope.RunsFailedError, match="TypeError"):
+        sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
+    (home / "widths.py").write_text("WIDTH = 16\n")
+    results = sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
+    assert results.runs["status"].tolist() == ["done", "done"]
+
+
 def test_a_folder_is_read_where_its_plugins_modules_are_nowhere_else(home, tmp_path_factory):
     out = home / "out"
     sgdscope.run(Study.load(home / "mine.toml"), out=out, workers=1)
@@ -132,3 +144,127 @@ def test_an_edited_plugin_replaces_itself_within_a_process(home):
     new = Plugin.read(home / "net.py")
     new.load()
     assert Study.load(home / "mine.toml").runs[0].code == new.digest
+
+
+def test_what_a_file_does_as_a_script_does_not_count(home):
+    before = Plugin.read(home / "net.py").digest
+    (home / "net.py").write_text(NET + "\nif __name__ == '__main__':\n    print(mine)\n")
+    assert Plugin.read(home / "net.py").digest == before
+
+
+def test_a_plugin_knows_its_file_and_finds_modules_in_folders(home):
+    (home / "lib").mkdir()
+    (home / "lib" / "nets.py").write_text(NET)
+    (home / "net.py").write_text(
+        "\ufeffimport lib.nets\nfrom pathlib import Path\nassert Path(__file__).is_file()\n"
+    )
+    plugin = Plugin.read(home / "net.py")
+    assert {place for place, _ in plugin.files} == {"net.py", "lib/nets.py", "widths.py"}
+    study = Study.load(home / "mine.toml")
+    assert study.runs[0].code == plugin.digest
+    sgdscope.run(study, out=home / "out", engine="inline")
+    assert (home / "out" / "plugins" / "lib" / "nets.py").is_file()
+
+
+@pytest.mark.parametrize("wrong", ["raise SystemExit(3)", "1 / 0", "def", "import sgdscop"])
+def test_a_plugin_that_cannot_be_read_is_named(home, wrong):
+    (home / "net.py").write_text(wrong)
+    with pytest.raises(RequestError, match=r"plugin net\.py: \w+"):
+        Study.load(home / "mine.toml")
+
+
+def test_a_plugin_changed_since_the_study_was_loaded_is_refused(home):
+    study = Study.load(home / "mine.toml")
+    (home / "widths.py").write_text("WIDTH = 32\n")
+    with pytest.raises(RequestError, match="changed since the study was loaded"):
+        sgdscope.run(study, out=home / "out", workers=1)
+    assert not (home / "out").exists()
+
+
+def test_another_studys_plugin_of_the_same_name_takes_nothing_away(home, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "net.py").write_text(NET.replace("nn.ReLU()", "nn.Tanh()"))
+    (other / "widths.py").write_text("WIDTH = 8\n")
+    (other / "mine.toml").write_text(STUDY)
+    first = Study.load(home / "mine.toml")
+    Study.load(other / "mine.toml")
+    sgdscope.run(first, out=home / "out", engine="inline")
+    (kept, _) = (home / "out").glob(f"runs/*/{WEIGHTS}")
+    with safe_open(kept, "np") as file:
+        assert file.get_slice("network.1.weight").get_shape() == [16, 784]
+
+
+SCRIPT = """
+import sgdscope
+{part}
+def study():
+    return sgdscope.Study.load("quick", overrides={{"model": "mine", "batch_size": 64, "seed": 0,
+        "epochs": 1, "train_size": 256, "schedule": "fixed", "measure": "test_accuracy"}})
+
+{guard}
+    print(sgdscope.run(study(), out="out", workers=1).runs["status"].tolist())
+"""
+
+
+def carried_out(home, **script):
+    (home / "script.py").write_text(SCRIPT.format(**script))
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, cwd=home, capture_output=True, text=True)
+
+
+def test_a_script_that_registers_a_part_is_a_plugin_of_its_study(home):
+    guard = 'if __name__ == "__main__":'
+    done = carried_out(home, part=NET, guard=guard)
+    assert done.stdout == "['done']\n", done.stderr
+    (home / "script.py").rename(home / "elsewhere.py")
+    assert StudyFolder(home / "out").settings()["plugins"] == ["plugins/script.py"]
+    StudyFolder(home / "out").load_plugins()
+    assert Results.load(home / "out").runs["status"].tolist() == ["done"]
+    changed = carried_out(home, part=NET.replace("ReLU", "Tanh"), guard=guard)
+    assert "script.py: the code has changed since" in changed.stderr
+
+
+def test_a_script_that_starts_its_study_while_it_is_read_is_told(home):
+    done = carried_out(home, part=NET, guard="if True:")
+    last = done.stderr.splitlines()[-1]
+    assert "runs failed" in last
+    assert 'put what starts it under: if __name__ == "__main__"' in last
+
+
+def test_a_part_that_no_file_holds_is_refused(home):
+    (home / "mine.toml").write_text(STUDY.replace('plugins = ["net.py"]', ""))
+    exec(NET.replace("from widths import WIDTH", "WIDTH = 4"), {"__name__": "a cell"})
+    with pytest.raises(RequestError, match="model 'mine': registered in a notebook or on"):
+        Study.load(home / "mine.toml")
+
+
+LION = """
+import torch
+
+class Lion(torch.optim.Optimizer):
+    def __init__(self, params, lr=1e-4, beta=0.9):
+        super().__init__(params, {"lr": lr, "beta": beta})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * p.grad.sign()
+"""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_optimizer_of_the_users_own_counts_in_what_a_run_is(home, monkeypatch, named):
+    if not named:
+        monkeypatch.syspath_prepend(str(home))
+    (home / "lion_here.py").write_text(LION)
+    text = STUDY.replace('["net.py"]', '["lion_here.py"]' if named else "[]")
+    text = text.replace('"mine"', '"stdcnn"')
+    (home / "mine.toml").write_text(text + '[optimizer."lion_here.Lion"]\n')
+    study = Study.load(home / "mine.toml")
+    assert study.plugins == [str(home / "lion_here.py")]
+    assert study.runs[0].code == Plugin.read(home / "lion_here.py").digest
+    sgdscope.run(study, out=home / "out", engine="inline")
+    assert (home / "out" / "plugins" / "lion_here.py").is_file()
+    (home / "lion_here.py").write_text(LION.replace("sign()", "tanh()"))
+    assert Study.load(home / "mine.toml").runs[0].id != study.runs[0].id

@@ -1,10 +1,15 @@
 import math
 import re
+from fractions import Fraction
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
+from sgdscope.measuring.robustness import FgsmAccuracy
 from sgdscope.results.folder import StudyFolder
 from sgdscope.study.study import Study
 from sgdscope.study.studyfile import shipped
@@ -352,3 +357,90 @@ def test_a_bad_plugin_is_named(file, content, message):
     file.write_text('plugins = ["broken.py"]\n' + GRID)
     with pytest.raises(RequestError, match=f"broken.py: .*{message}"):
         Study.load(file)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (range(3), [0, 1, 2]),
+        ((0, 1), [0, 1]),
+        (np.arange(3), [0, 1, 2]),
+        (np.int64(2), [2]),
+        ([np.int64(2), np.uint8(3)], [2, 3]),
+        (torch.tensor([4, 5]), [4, 5]),
+        (pd.Series([6, 7]), [6, 7]),
+    ],
+)
+def test_an_axis_takes_whatever_holds_whole_numbers(file, given, meant):
+    study = Study.load(file, overrides={"seed": given})
+    assert study.seed == meant
+    assert {type(seed) for seed in study.seed} == {int}
+    assert study == Study.load(file, overrides={"seed": meant})
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["1/64", " 1 / 64 ", np.float64(1 / 64), np.float32(1 / 64), Fraction(1, 64), (1 / 64,)],
+)
+def test_a_number_is_the_same_however_it_is_written(file, given):
+    wanted = Study.load(file, overrides={"schedule.fixed.learning_rate": 1 / 64})
+    study = Study.load(file, overrides={"schedule.fixed.learning_rate": given})
+    assert study.runs == wanted.runs
+    assert study.runs[0].schedule_options == {"learning_rate": 0.015625}
+
+
+def test_a_quotient_is_a_number_in_study_files_and_in_every_part(file, tmp_path):
+    file.write_text(f'{GRID}[measure.fgsm_accuracy]\neps = ["8/255", 0.1]\nnorm = "l2"\n')
+    measure = Study.load(file).measures["fgsm_accuracy"]
+    assert measure == FgsmAccuracy(eps=[8 / 255, 0.1], norm="l2")
+    assert measure == FgsmAccuracy(eps=("8/255", np.float64(0.1)), norm="l2")
+    StudyFolder(tmp_path / "out").path.mkdir()
+    StudyFolder(tmp_path / "out").prepare(Study.load(file))
+    kept = Study.load(tmp_path / "out" / "study.toml")
+    assert kept.measures["fgsm_accuracy"] == measure
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("eps = 8/255", 'a quotient stands in quotes: "8/255"'),
+        ('eps = "8/0"', "eps.0 = '8/0': input should be a valid number"),
+        ('eps = ["8/255", "16/510"]', "stands there twice"),
+    ],
+)
+def test_a_wrong_quotient_is_told(file, text, message):
+    file.write_text(f"{GRID}[measure.fgsm_accuracy]\n{text}\n")
+    with pytest.raises(RequestError, match=message):
+        Study.load(file)
+
+
+def test_names_that_look_like_numbers_stay_names(file):
+    assert Study.load(file, overrides={"name": "1/2", "description": "3/4"}).name == "1/2"
+
+
+def test_a_seed_that_no_table_holds_is_refused(file):
+    assert Study.load(file, overrides={"seed": 2**64 - 1}).seed == [2**64 - 1]
+    with pytest.raises(RequestError, match=f"seed.0 = {2**64}: input should be less than"):
+        Study.load(file, overrides={"seed": 2**64})
+
+
+def test_a_study_file_may_begin_with_a_byte_order_mark(file):
+    whole = Study.load(file)
+    file.write_text("\ufeff" + GRID)
+    assert Study.load(file).runs == whole.runs
+
+
+def test_a_description_says_what_was_replaced(file):
+    file.write_text(f'description = "Three seeds."\n{GRID}')
+    replaced = Study.load(file, overrides={"seed": [0], "measure": ["train_loss"]})
+    assert replaced.description == (
+        "With seed = [0], measure = ['train_loss']. Without these: Three seeds."
+    )
+    assert Study.load(file).description == "Three seeds."
+
+
+def test_points_along_the_way_are_no_more_than_those_at_the_end():
+    assert FgsmAccuracy(eps=[0.1], examples=200, along_examples=500).on_the_way().examples == 200
+    assert FgsmAccuracy(eps=[0.1], examples=500, along_examples=200).on_the_way().examples == 200
+    assert FgsmAccuracy(eps=[0.1], along_examples=200).on_the_way().examples == 200
+    assert FgsmAccuracy(eps=[0.1]).on_the_way().examples is None

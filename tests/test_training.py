@@ -1,15 +1,18 @@
 """DESIGN conventions 4, 7, 8 and 9: SGD, streams, divergence, how long to train."""
 
 import math
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from sgdscope import streams
 from sgdscope.data import augment
-from sgdscope.models import bind_dropout
+from sgdscope.models import MODELS, bind_dropout
 from sgdscope.training.loop import Training, initialise
 
 
@@ -152,3 +155,37 @@ def test_velocities_that_fade_become_zero_in_training_alone(small, make_run):
     first, *_ = updates.velocities
     assert (first == 0).all()
     assert (torch.tensor([4e-38]) / 8).item() > 0
+
+
+class Noisy(nn.Module):
+    """Draws from a generator of its own of each kind, in evaluation mode too."""
+
+    def __init__(self):
+        super().__init__()
+        self.of_torch = torch.Generator()
+        self.of_numpy = np.random.default_rng()
+        self.of_python = random.Random()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        drawn = self.of_numpy.random() + self.of_python.random() + random.random()
+        noise = torch.randn(x.shape, generator=self.of_torch) + torch.randn_like(x)
+        return x + 0.1 * self.weight * (noise + drawn)
+
+
+def test_layers_with_generators_of_their_own_go_on_with_the_same_bits(small, make_run):
+    @MODELS.add("noisy")
+    def noisy(*, shape, classes):
+        return nn.Sequential(nn.Flatten(), Noisy(), nn.Linear(784, classes))
+
+    run = make_run(model="noisy", epochs=2)
+    whole = Training(run, small)
+    whole.advance()
+    state = {key: value.clone() for key, value in whole.state().items()}
+    history = list(whole.history)
+    whole.advance()
+    resumed = Training(run, small)
+    resumed.restore(state, history)
+    resumed.advance()
+    assert all(torch.equal(value, resumed.state()[key]) for key, value in whole.state().items())
+    assert resumed.history[1].validation_accuracy == whole.history[1].validation_accuracy

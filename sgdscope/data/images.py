@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -83,6 +84,8 @@ class Dataset:
     augmented: bool = False  # whether training batches are cropped and flipped at random
 
     def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise RequestError(f"data set: classes = {self.classes}; expected at least 2")
         for name in ("train", "validation", "test"):
             part: Images = getattr(self, name)
             if not len(part):
@@ -97,6 +100,14 @@ class Dataset:
                 raise RequestError(
                     f"data set: {name} labels from {low} to {high}; expected 0 to "
                     f"{self.classes - 1}, for {self.classes} classes"
+                )
+        for name in ("mean", "std"):
+            values: list[float] = getattr(self, name)
+            lowest = -math.inf if name == "mean" else 0.0
+            if len(values) != self.shape[0] or not all(lowest < v < math.inf for v in values):
+                raise RequestError(
+                    f"data set: {name} = {values}; expected a finite number"
+                    f"{' above 0' * (name == 'std')} for each of {self.shape[0]} channels"
                 )
 
     @property
@@ -177,7 +188,16 @@ def crop_and_flip(pixels: Tensor, index: Tensor, *, keys: Tensor, pad: int = 4) 
 def split(
     train: Images, test: Images, *, validation_size: int, classes: int, augmented: bool = False
 ) -> Dataset:
-    """Hold out the validation images: the same ones for every run and seed."""
+    """Hold out the validation images: the same ones for every run and seed.
+
+    Raises:
+        RequestError: there are too few images for that.
+    """
+    if not 0 < validation_size < len(train):
+        raise RequestError(
+            f"data set: validation_size = {validation_size}; expected 1 to {len(train) - 1}, "
+            f"to be held out of {len(train)} training images"
+        )
     order = torch.randperm(len(train), generator=streams.generator(0, "split"))
     train, validation = train[order[validation_size:]], train[order[:validation_size]]
     mean, std = _moments(train.pixels)
@@ -191,4 +211,6 @@ def _moments(pixels: Tensor) -> tuple[list[float], list[float]]:
     weights = counts / counts.sum(1, keepdim=True)
     levels = torch.arange(256, dtype=torch.float64) / 255
     mean = weights @ levels
-    return mean.tolist(), (weights @ levels.square() - mean.square()).sqrt().tolist()
+    std = (weights @ levels.square() - mean.square()).clamp_min(0).sqrt()
+    std[(counts > 0).sum(1) == 1] = 1  # a channel of one value has nothing to be divided by
+    return mean.tolist(), std.tolist()

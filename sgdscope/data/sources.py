@@ -6,15 +6,11 @@ import hashlib
 import logging
 import os
 import tempfile
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
-from PIL import Image
 from pyarrow import parquet
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,11 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.data.decoding import decoded
 from sgdscope.data.images import Dataset, Images, split
 from sgdscope.errors import RequestError
 from sgdscope.files import write_atomically
 from sgdscope.registry import Registry
 
+DECODED = 2  # raised when the same files become other tensors
 _log = logging.getLogger(__name__)
 
 
@@ -43,18 +41,23 @@ DATA: Registry[type[DataSource]] = Registry("data set")
 
 
 def load(name: str) -> Dataset:
-    """A registered data set, ready to use.
+    """A registered data set, ready to use; the same however often it is loaded.
 
     Raises:
         RequestError: there is no such data set, it cannot be had, or it is not what it should be.
     """
     source = DATA[name]()
     try:
-        found = source.load()
+        with streams.seeded(0, "data"):
+            found = source.load()
     except RequestError as error:
         raise RequestError(_named(name, str(error))) from error
     except Exception as error:  # whatever a user's own source says
         raise RequestError(_named(name, f"{type(error).__name__}: {error}")) from error
+    if not isinstance(found, Dataset):
+        raise RequestError(
+            f"data set {name!r}: load() gives a {type(found).__name__}; expected a Dataset"
+        )
     if len(found.train) != source.train_size:
         raise RequestError(
             f"data set {name!r}: {len(found.train):,} training images; expected "
@@ -78,14 +81,14 @@ class HubImages:
     train_size: int
     validation_size: int
     test_size: int
-    column = "image"
+    column, label = "image", "label"
     classes = 10
     augmented = False
 
     def load(self) -> Dataset:
         """Decode, or read what was decoded before; check every count; split."""
         files = self._files()
-        cache = _cache_file(self.name, self.repository, files)
+        cache = self._cache_file(files)
         tensors = _kept(cache)
         if tensors is None:
             tensors = self._decode(files)
@@ -103,7 +106,10 @@ class HubImages:
         root = os.environ.get("SGDSCOPE_DATA")
         if not root:
             return None
-        folder = Path(root).expanduser() / self.name
+        try:
+            folder = Path(root).expanduser() / self.name
+        except RuntimeError as error:
+            raise RequestError(f"SGDSCOPE_DATA={root}: {error}") from error
         if not folder.is_dir():
             raise RequestError(
                 f"SGDSCOPE_DATA={root}: no folder {self.name!r} in it; expected "
@@ -116,6 +122,15 @@ class HubImages:
             if not found:
                 raise RequestError(f"{folder}: no file {part}-*.parquet in it")
         return files
+
+    def _cache_file(self, files: dict[str, list[str]] | None) -> Path:
+        """Where decoded tensors are kept; what is decoded otherwise has another name."""
+        stamp: list[object] = [DECODED, self.repository, self.shape, self.column, self.label]
+        if files is not None:
+            found = [Path(file).resolve() for part in sorted(files) for file in files[part]]
+            stamp += [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in found]
+        digest = hashlib.blake2b(repr(stamp).encode(), digest_size=6).hexdigest()
+        return _cache_home() / "sgdscope" / f"{self.name}-{digest}.safetensors"
 
     def _decode(self, files: dict[str, list[str]] | None) -> dict[str, Tensor]:
         """Every image of both parts as tensors."""
@@ -143,24 +158,12 @@ class HubImages:
         return tensors
 
     def _tensors(self, rows: pa.Table, size: int, place: str) -> Images:
-        for column in (self.column, "label"):
-            if column not in rows.column_names:
-                found = ", ".join(rows.column_names)
-                raise RequestError(f"{place}: no column {column!r}; expected one, found {found}")
         if len(rows) != size:
             raise RequestError(f"{place}: {len(rows):,} images; expected {size:,}")
-        channels, height, width = self.shape
-        pixels = np.empty((size, height, width, channels), dtype=np.uint8)
-        for i, stored in enumerate(rows[self.column]):
-            array = as_array(Image.open(BytesIO(stored["bytes"].as_py())), channels)
-            if array.shape != pixels[i].shape:
-                wanted = f"{height}×{width}×{channels}"
-                raise RequestError(f"{place}: image {i} is {array.shape}; expected {wanted}")
-            pixels[i] = array
-        labels = torch.tensor(rows["label"].to_pylist(), dtype=torch.int64)
-        if not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+        images = decoded(rows, column=self.column, label=self.label, shape=self.shape, place=place)
+        if not 0 <= int(images.labels.min()) <= int(images.labels.max()) < self.classes:
             raise RequestError(f"{place}: labels outside 0 … {self.classes - 1}")
-        return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
+        return images
 
 
 def _from_files(files: dict[str, list[str]]) -> dict[str, pa.Table]:
@@ -180,16 +183,6 @@ def _from_hub(repository: str) -> dict[str, pa.Table]:
     return {part: parts[part].with_format("arrow")[:] for part in ("train", "test")}
 
 
-def as_array(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
-    """(height, width, channels) of an image of any mode: bits, palettes, 16 bits, CMYK, alpha."""
-    if image.mode.startswith("I") or image.mode == "F":  # Pillow clips these where it converts them
-        deep = np.asarray(image).astype(np.float64)
-        scale = 257 if image.mode.startswith("I") else 1
-        image = Image.fromarray((deep / scale).round().clip(0, 255).astype(np.uint8))
-    found = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return found.reshape(*found.shape[:2], -1)
-
-
 def _reason(error: BaseException) -> str:
     """What went wrong first; but of a hub out of reach, not how its cache was searched then."""
     while not isinstance(error, ConnectionError) and (
@@ -199,16 +192,6 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"
 
 
-def _cache_file(name: str, repository: str, files: dict[str, list[str]] | None) -> Path:
-    """Where decoded tensors are kept; a changed source file means another name."""
-    stamp = repository
-    if files is not None:
-        found = [Path(file).resolve() for part in sorted(files) for file in files[part]]
-        stamp = repr([(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in found])
-    digest = hashlib.blake2b(stamp.encode(), digest_size=6).hexdigest()
-    return _cache_home() / "sgdscope" / f"{name}-{digest}.safetensors"
-
-
 def _cache_home() -> Path:
     """The user's cache; a temporary folder where there is no home, as in some containers."""
     if given := os.environ.get("XDG_CACHE_HOME"):
@@ -216,7 +199,7 @@ def _cache_home() -> Path:
     try:
         return Path.home() / ".cache"
     except RuntimeError:
-        return Path(tempfile.gettempdir())
+        return Path(tempfile.gettempdir()) / f"cache-of-{os.getuid()}"
 
 
 def _kept(cache: Path) -> dict[str, Tensor] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +14,7 @@ from sgdscope.execution.inline import InlineEngine
 from sgdscope.execution.local import LocalEngine
 from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.measuring import Measure
+from sgdscope.registry import reading_plugin
 from sgdscope.results.folder import ARRAYS, WEIGHTS, StudyFolder
 from sgdscope.results.record import Result
 from sgdscope.results.tables import Results
@@ -58,26 +58,27 @@ def run(
         allow_failures: return where every run failed, too.
 
     Raises:
-        RequestError: the folder, the data or the device cannot be used, or this is a process that
-            another one started: a script's own call belongs under ``if __name__ == "__main__"``.
+        RequestError: the folder, the data or the device cannot be used, a plugin was changed since
+            the study was loaded, or it is a plugin that calls this when it is read for its parts:
+            its own call belongs under ``if __name__ == "__main__"``.
         RunsFailedError: every run failed; their results are kept all the same.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
+    if reading_plugin():
         raise RequestError(
-            "a study was started while a worker process was reading the script that started it; "
-            'put what starts it under: if __name__ == "__main__":'
+            "a study was started by a file that was being read for its parts; put what starts it "
+            'under: if __name__ == "__main__":'
         )
     chosen = choose_engine(engine, workers=workers)
     device = choose_device(device, chosen)
     for name in dict.fromkeys(run.data for run in study.runs):
         data.load(name)  # here, so that bad data is one message and workers find it decoded
+    plugins = _plugins(study)
     folder = StudyFolder(out)
     with folder.locked():
         folder.prepare(study)
         tasks = missing(study, folder)
         if watcher is not None:
             watcher.begin(tasks)
-        plugins = tuple(Plugin.read(Path(file)) for file in study.plugins)
         job = Job(plugins, device, checkpoint_every)
         with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
@@ -90,6 +91,24 @@ def run(
     if not allow_failures and len(runs) and (runs["status"] == "failed").all():
         raise RunsFailedError(f"{out}: all {len(runs)} runs failed: {runs['reason'].iloc[0]}")
     return results
+
+
+def _plugins(study: Study) -> tuple[Plugin, ...]:
+    """A study's plugins, as they were when it was loaded.
+
+    Raises:
+        RequestError: one was changed since.
+    """
+    plugins = tuple(Plugin.read(Path(file)) for file in study.plugins)
+    there = {plugin.digest for plugin in plugins}
+    for run in study.runs:
+        if not there >= set((run.code or "").split()):
+            raise RequestError(
+                f"{', '.join(study.plugins)}: changed since the study was loaded; load it again"
+            )
+    for plugin in plugins:
+        plugin.load()  # again, where a plugin of another study took its place
+    return plugins
 
 
 def _keep(message: Message, folder: StudyFolder) -> None:

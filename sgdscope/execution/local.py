@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -94,7 +95,7 @@ def _start(job: Job, number: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, job, number), daemon=True)
-    with _ignoring_interrupts(), _script_that_exists():
+    with _ignoring_interrupts(), _without_script():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -114,18 +115,22 @@ def _ignoring_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _script_that_exists() -> Iterator[None]:
-    """Within it, a process that starts is not told to read a script that came by a pipe."""
+def _without_script() -> Iterator[None]:
+    """Within it, processes that are started do not read the script that starts them.
+
+    They need nothing of it, and it may not be there to be read: on the standard input, or in a
+    notebook.
+    """
     script = vars(sys.modules["__main__"])
-    file = script.get("__file__")
-    piped = file is not None and not Path(file).exists()
-    if piped:
-        del script["__file__"]
+    hidden: dict[str, Any] = {
+        name: script[name] for name in ("__file__", "__spec__") if name in script
+    }
+    script.pop("__file__", None)
+    script["__spec__"] = None
     try:
         yield
     finally:
-        if piped:
-            script["__file__"] = file
+        script.update(hidden)
 
 
 def _hand_out(workers: Sequence[_Worker], queue: deque[list[Task]]) -> list[_Worker]:
@@ -167,7 +172,11 @@ def _work(pipe: Connection, job: Job, number: int) -> None:
     torch.set_num_threads(1)
     if job.device == "cuda":
         torch.cuda.set_device(number % torch.cuda.device_count())
-    job.prepare()
+    try:
+        job.prepare()
+    except Exception:
+        _fail(pipe, traceback.format_exc())
+        return
 
     @lru_cache(maxsize=1)
     def load(name: str) -> data.Dataset:
@@ -181,6 +190,14 @@ def _work(pipe: Connection, job: Job, number: int) -> None:
                 pipe.send(outcome)
     except (EOFError, OSError):
         return  # the parent is gone
+
+
+def _fail(pipe: Connection, why: str) -> None:
+    """A worker's life where it cannot be made ready: say so of every task."""
+    with suppress(EOFError, OSError):
+        while True:
+            for task in pipe.recv():
+                pipe.send(failure(task.run, why))
 
 
 def _follow_parent() -> None:

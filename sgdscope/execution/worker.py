@@ -257,7 +257,8 @@ class _Execution:
     def _status(self) -> Status:
         if self.training.diverged:
             return "diverged"
-        answers = logits(self.training.model, self.data.test).argmax(1)
+        with streams.seeded(self.run.seed, "status"):
+            answers = logits(self.training.model, self.data.test).argmax(1)
         commonest = answers.bincount().max().item() / len(answers)
         return "collapsed" if commonest >= COLLAPSED else "done"
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
 from sgdscope.registry import Registry
-from sgdscope.settings import STRICT, Several, Whole
+from sgdscope.settings import Settings, Several, Whole
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,8 @@ class Reading:
     arrays: dict[str, Tensor] = field(default_factory=dict)  # kept beside the weights
 
 
-class Measure(BaseModel, ABC):
+class Measure(Settings, ABC):
     """Something to read off a network; the fields are its options in a study file."""
-
-    model_config = STRICT
 
     every: Whole | None = None  # taken after every so many epochs too, not only at the end
     at: Annotated[list[Whole], Several] = []  # taken after these epochs too

@@ -46,15 +46,10 @@ class AttackAccuracy(_OnTest):
     eps: Annotated[list[Radius], Field(min_length=1), Several]
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
-    along_examples: Whole | None = None  # so many of them on the way; as many by default
+    along_examples: Whole | None = None  # at most so many of them on the way
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if self.examples and self.along_examples and self.along_examples > self.examples:
-            raise ValueError(
-                f"along_examples = {self.along_examples}: expected at most examples = "
-                f"{self.examples}, for the same points are compared at the end"
-            )
         if self.norm == "linf" and max(self.eps) > 1:
             raise ValueError(
                 f"eps = {max(self.eps):g}: expected at most 1, for pixels lie in [0, 1]; "
@@ -63,8 +58,9 @@ class AttackAccuracy(_OnTest):
         return self
 
     def on_the_way(self) -> Self:
-        """The same attack on ``along_examples`` points."""
-        return self.model_copy(update={"examples": self.along_examples or self.examples})
+        """The same attack on ``along_examples`` points, or on ``examples`` if these are fewer."""
+        limits = [limit for limit in (self.along_examples, self.examples) if limit is not None]
+        return self.model_copy(update={"examples": min(limits, default=None)})
 
     @abstractmethod
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:

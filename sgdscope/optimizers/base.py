@@ -8,17 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from sgdscope.registry import Registry
-from sgdscope.settings import STRICT
+from sgdscope.settings import Settings
 
 
-class Optimizer(BaseModel, ABC):
+class Optimizer(Settings, ABC):
     """How an update follows from gradients; its fields are what a study file may set."""
-
-    model_config = STRICT
 
     symbols: ClassVar[Mapping[str, str]] = {}  # of options, as labels write them
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -24,12 +24,11 @@ def find(name: str) -> type[Optimizer]:
     Raises:
         RequestError: there is neither, or the class is no optimizer that takes steps by itself.
     """
-    return _imported(name) if "." in name else OPTIMIZERS[name]
+    return _imported(name, cast(Hashable, _class(name))) if "." in name else OPTIMIZERS[name]
 
 
 @cache
-def _imported(path: str) -> type[Optimizer]:
-    rule = _class(path)
+def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
     build = cast(Callable[..., torch.optim.Optimizer], rule)
     fields: dict[str, Any] = {
         name: (Any, ... if parameter.default is parameter.empty else parameter.default)

@@ -48,6 +48,22 @@ def table(results: Results, *, width: int = WIDE) -> Table:
     return grid
 
 
+def reasons(results: Results) -> list[str]:
+    """Why runs and measures failed, a line for each reason."""
+    if results.runs.empty:
+        return []
+    told = results.runs[results.runs["reason"].notna()]
+    lines = []
+    for (status, reason), runs in told.groupby(["status", "reason"], sort=False):
+        what = "failed" if status == "failed" else f"{status}, but lack a measure"
+        one = runs.iloc[0]
+        lines.append(
+            f"{len(runs)} {what}, as {one['run']} ({one['model']} on {one['data']}, "
+            f"batch size {one['batch_size']}, seed {one['seed']}): {reason}"
+        )
+    return lines
+
+
 def _columns(view: View, panel: str) -> dict[str, Column]:
     """By header: the measures of a panel that are worth a column."""
     columns: dict[str, Column] = {

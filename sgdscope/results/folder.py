@@ -128,10 +128,21 @@ class StudyFolder:
                 f"or one of study {study.name!r}"
             )
         wanted = {run.id for run in study.runs}
-        strange = [result.run for result in self.results() if result.run.id not in wanted]
+        others = [result for result in self.results() if result.run.id not in wanted]
+        alike = {_but_code(run) for run in study.runs} if others else set()
+        # Runs that code which was mended since had left without a network.
+        void = [
+            result.run.id
+            for result in others
+            if result.status == "failed"
+            and WEIGHTS not in result.digests
+            and _but_code(result.run) in alike
+        ]
+        strange = [result.run for result in others if result.run.id not in void]
         if not strange:
+            for run_id in void:
+                self._forget(run_id, RESULT, CHECKPOINT)
             return
-        alike = {_but_code(run) for run in study.runs}
         if any(_but_code(run) in alike for run in strange):
             raise RequestError(
                 f"{', '.join(study.plugins) or 'plugins'}: the code has changed since the runs in "

@@ -28,6 +28,9 @@ def read(settings: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+_BRIEF = re.compile(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # ".5" and "5."
+
+
 def folder(study: str, overrides: Mapping[str, Any], *, budget: str | None) -> Path:
     """Where results go by default: a folder of its own for each study, budget and overrides."""
     name = re.sub(r"[^\w-]+", "-", study.removesuffix(".toml")).strip("-")
@@ -54,7 +57,9 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 def _value(text: str) -> Any:
+    """As in TOML, or as Python writes it, or the text itself."""
+    text = {"True": "true", "False": "false"}.get(text, text)
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        return float(text) if _BRIEF.fullmatch(text) else text

@@ -5,18 +5,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_loader
 from pathlib import Path
 from types import ModuleType
-from typing import Self
+from typing import Any, Self
 
 from sgdscope.errors import RequestError
-from sgdscope.registry import registering
+from sgdscope.registry import Registry, registering
 
 _loaded: set[str] = set()  # digests of the plugins whose parts are registered
 
@@ -28,7 +29,7 @@ class Plugin:
     Their text travels to workers that have no such files.
     """
 
-    name: str
+    path: str  # where it was read
     files: tuple[tuple[str, str], ...]  # path from the plugin's folder, and text; its own first
 
     @classmethod
@@ -46,15 +47,20 @@ class Plugin:
             if place in sources:
                 continue
             try:
-                sources[place] = path.read_text(encoding="utf-8")
+                sources[place] = path.read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 raise RequestError(f"plugin {path}: {error}") from error
             waiting += _beside(file.parent, sources[place])
-        return cls(file.name, tuple(sources.items()))
+        return cls(str(file.resolve()), tuple(sources.items()))
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.files[0][0]
 
     @cached_property
     def digest(self) -> str:
-        """Of the code; comments and layout do not count."""
+        """Of the code; comments, layout and what it does as a script do not count."""
         code = repr([(place, _normalised(text)) for place, text in sorted(self.files)])
         return hashlib.blake2b(code.encode(), digest_size=6).hexdigest()
 
@@ -67,17 +73,50 @@ class Plugin:
         if self.digest in _loaded:
             return
         module = ModuleType(f"sgdscope_plugin_{self.digest}")
+        module.__file__ = self.path
         sys.modules[module.__name__] = module
         _, source = self.files[0]
         try:
-            _make_importable(self.files[1:])
+            _make_importable(self)
             with registering(self.name, self.digest) as replaced:
-                exec(compile(source, self.name, "exec"), vars(module))
-        except Exception as error:
+                exec(compile(source, self.path, "exec"), vars(module))
+        except (Exception, SystemExit) as error:
             del sys.modules[module.__name__]
             raise RequestError(f"plugin {self.name}: {type(error).__name__}: {error}") from error
         _loaded.difference_update(replaced)
         _loaded.add(self.digest)
+
+
+def adopt(parts: Iterable[tuple[Registry[Any], str]]) -> list[str]:
+    """Make plugins of the files that registered parts of a study without being named by it.
+
+    Args:
+        parts: those of the study, each by its registry and name.
+
+    Returns:
+        The files.
+
+    Raises:
+        RequestError: a part was registered where there is no file to be read.
+    """
+    files: dict[str, None] = {}
+    for registry, name in parts:
+        if (home := registry.home(name)) is None:
+            continue
+        module = sys.modules.get(home)
+        file = Path(getattr(module, "__file__", None) or "")
+        if not file.is_file():
+            raise RequestError(
+                f"{registry.kind} {name!r}: registered in a notebook or on the standard input, "
+                "where workers do not find it; expected in a file that the study's plugins name"
+            )
+        if getattr(module, "__package__", None):
+            continue  # of an installed package, which is found by those who import it
+        plugin = Plugin.read(file)
+        registry.adopt(name, plugin=plugin.name, digest=plugin.digest)
+        _loaded.add(plugin.digest)
+        files[plugin.path] = None
+    return list(files)
 
 
 def _beside(home: Path, source: str) -> Iterator[Path]:
@@ -99,30 +138,62 @@ def _beside(home: Path, source: str) -> Iterator[Path]:
             continue
         if (home / f"{name}.py").is_file():
             yield home / f"{name}.py"
-        elif (home / name / "__init__.py").is_file():
+        elif (home / name).is_dir() and (
+            (home / name / "__init__.py").is_file() or not _installed(name)
+        ):
             yield from sorted((home / name).rglob("*.py"))
+
+
+def _file(module: str) -> Path | None:
+    """Where a module of one file, or a package, is found on the path."""
+    found = PathFinder.find_spec(module)
+    origin = None if found is None else found.origin
+    return Path(origin).resolve() if origin and Path(origin).is_file() else None
+
+
+def _installed(module: str) -> bool:
+    """Whether it comes with Python or with a package."""
+    if module in sys.stdlib_module_names:
+        return True
+    file = _file(module)
+    homes = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")]
+    return file is not None and any(file.is_relative_to(home) for home in homes)
 
 
 def _normalised(source: str) -> str:
     try:
-        return ast.unparse(ast.parse(source))
+        tree = ast.parse(source)
     except SyntaxError:
         return source
+    tree.body = [node for node in tree.body if not _as_script(node)]
+    return ast.unparse(tree)
+
+
+def _as_script(node: ast.stmt) -> bool:
+    """Whether it is ``if __name__ == "__main__"`` with what it guards."""
+    return (
+        isinstance(node, ast.If)
+        and not node.orelse
+        and ast.unparse(node.test) in ("__name__ == '__main__'", "'__main__' == __name__")
+    )
 
 
 class _Sources(MetaPathFinder, Loader):
     """Imports modules from their text."""
 
-    def __init__(self, files: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, digest: str, files: Sequence[tuple[str, str]]) -> None:
+        self.digest = digest  # of the plugin
         self.texts = {_module(place): (place, text) for place, text in files}
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in self.texts:
-            return None
-        package = self.texts[name][0].endswith("__init__.py")
-        return spec_from_loader(name, self, is_package=package)
+        if name in self.texts:
+            package = self.texts[name][0].endswith("__init__.py")
+            return spec_from_loader(name, self, is_package=package)
+        if any(other.startswith(f"{name}.") for other in self.texts):
+            return ModuleSpec(name, None, is_package=True)  # a folder without __init__.py
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
         place, text = self.texts[module.__name__]
@@ -133,10 +204,35 @@ def _module(place: str) -> str:
     return place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _make_importable(files: Sequence[tuple[str, str]]) -> None:
-    """Have these modules found from now on, before any of the same name elsewhere."""
-    finder = _Sources(files)
+def _make_importable(plugin: Plugin) -> None:
+    """Have a plugin's modules found from now on, before any of the same name elsewhere.
+
+    The plugin itself is found too, unless something else has its name.
+    """
+    own = _module(plugin.name)
+    files = plugin.files[_installed(own) :]
+    finder = _Sources(plugin.digest, files)
     for name in finder.texts.keys() & sys.modules.keys():
         del sys.modules[name]  # another plugin's, or an older state of it
     if files:
         sys.meta_path.insert(0, finder)
+
+
+def code_of(module: str) -> str | None:
+    """The digest of the plugin that brings a module."""
+    return next(
+        (
+            finder.digest
+            for finder in sys.meta_path
+            if isinstance(finder, _Sources) and module in finder.texts
+        ),
+        None,
+    )
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module that is the user's own."""
+    if "." in module or _installed(module):
+        return None
+    file = _file(module)
+    return None if file is None or file.name == "__init__.py" else file

@@ -3,16 +3,14 @@
 from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from sgdscope.registry import Registry
-from sgdscope.settings import STRICT, Positive, Whole
+from sgdscope.settings import Positive, Settings, Whole
 
 
-class Schedule(BaseModel, ABC):
+class Schedule(Settings, ABC):
     """A learning-rate schedule; its fields are what a study file may set."""
-
-    model_config = STRICT
 
     per_batch: ClassVar[tuple[str, ...]] = ()  # options that multiply the batch size
     phrase: ClassVar[str] = ""  # how it is named within a sentence

@@ -9,16 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
-from sgdscope.optimizers import OPTIMIZERS, find
-from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole, checked, several
+from sgdscope.optimizers import find
+from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
 from sgdscope.study import budgets, studyfile
-from sgdscope.study.plugins import Plugin
+from sgdscope.study.code import code_of_run, optimizer_files, parts
+from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
 from sgdscope.study.schedules import SCHEDULES
 
@@ -52,7 +53,7 @@ def _studies(value: Any) -> Any:
     return [checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
 
 
-class Study(BaseModel):
+class Study(Settings):
     """A grid of runs (every combination of its axes) and the measures to take on each.
 
     Axes take one value or a list. ``schedule`` and ``optimizer`` hold a table for each, whose
@@ -60,7 +61,7 @@ class Study(BaseModel):
     that includes others has their runs, each with the measures of its own ``part``, and no axes.
     """
 
-    model_config = STRICT
+    words = frozenset({"name", "description", "plugins", "model", "data"})
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
@@ -142,7 +143,7 @@ class Study(BaseModel):
                 data=data,
                 batch_size=batch_size,
                 seed=seed,
-                code=_code(model, data, line["schedule"], line["optimizer"]),
+                code=code_of_run(model, data, line["schedule"], line["optimizer"]),
                 **line,
                 **shared,
             )
@@ -226,10 +227,14 @@ class Study(BaseModel):
         Raises:
             RequestError: a key, a name or a value is not valid.
         """
-        for file in settings.get("plugins", []):
+        named = list(settings.get("plugins", []))
+        named += [file for file in optimizer_files(settings) if file not in named]
+        for file in named:
             Plugin.read(Path(file)).load()
         try:
-            return checked(cls, dict(settings), where="", elsewhere=_of_schedules())
+            named += [file for file in adopt(parts(settings)) if file not in named]
+            settings = {**settings, "plugins": named}
+            return checked(cls, settings, where="", elsewhere=_of_schedules())
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
 
@@ -252,7 +257,7 @@ class Study(BaseModel):
         Raises:
             RequestError: no such study, malformed TOML, or something in it is not valid.
         """
-        return cls._load(source, overrides or {}, budget, within=())
+        return cls._load(source, cls.plain(overrides or {}), budget, within=())
 
     @classmethod
     def _load(
@@ -264,7 +269,7 @@ class Study(BaseModel):
         within: tuple[Path, ...],
     ) -> Self:
         file = studyfile.find(source)
-        settings = studyfile.read(file)
+        settings = cls.plain(studyfile.read(file))
         settings.setdefault("name", str(source) if source in studyfile.shipped() else file.stem)
         where = f"study {source}" + (" with --set" if overrides else "")
         try:
@@ -282,6 +287,8 @@ class Study(BaseModel):
                 budgets.apply(settings, budget, replaced)
         except (RequestError, ValueError) as error:
             raise RequestError(f"{where}: {error}") from None
+        if budget is None and "description" not in overrides:
+            _describe(settings, overrides)
         return cls.parse(settings, where=where)
 
     @classmethod
@@ -324,14 +331,6 @@ def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
         yield dict(zip(axes, values, strict=True))
 
 
-def _code(model: str, data: str, schedule: str, optimizer: str) -> str | None:
-    """What stands for the plugins' code that a run is made of."""
-    found = {
-        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule), OPTIMIZERS.code(optimizer)
-    }  # fmt: skip
-    return " ".join(sorted(filter(None, found))) or None
-
-
 def _of_schedules() -> dict[str, str]:
     """Options of schedules, each with where it belongs, for whoever set one at the top."""
     return {
@@ -341,7 +340,18 @@ def _of_schedules() -> dict[str, str]:
     }
 
 
+def _describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Put before a description what of the study it does not speak of, since it was replaced."""
+    replaced = [f"{k} = {v}" for k, v in overrides.items() if k not in ("name", "plugins")]
+    if replaced and settings.get("description"):
+        settings["description"] = (
+            f"With {', '.join(replaced)}. Without these: {settings['description']}"
+        )
+
+
 def _find_plugins(settings: dict[str, Any], home: Path) -> None:
     """Plugins by paths from the root, which are given by paths from ``home``."""
     if "plugins" in settings:
-        settings["plugins"] = [str((home / file).resolve()) for file in _axis(settings["plugins"])]
+        settings["plugins"] = [
+            str((home / file).resolve()) for file in several(settings["plugins"])
+        ]

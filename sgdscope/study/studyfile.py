@@ -1,5 +1,6 @@
 """Study files: where they are found, how they are read, and how single keys are replaced."""
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from sgdscope.errors import RequestError, unknown
 
+_QUOTIENT = re.compile(r"[=\[,]\s*(\d+\s*/\s*\d+)")
 TABLES = ("schedule", "optimizer", "measure")  # named parts with options
 
 
@@ -40,9 +42,14 @@ def read(file: Path) -> dict[str, Any]:
         RequestError: it cannot be read, or is malformed (the message has line and column).
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"{file}: not valid TOML: {error}") from error
+        text = file.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{file}: not valid UTF-8: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        bare = _QUOTIENT.search(text)
+        hint = f'; a quotient stands in quotes: "{bare[1]}"' if bare else ""
+        raise RequestError(f"{file}: not valid TOML: {error}{hint}") from error
     except OSError as error:
         raise RequestError(f"{file}: {error.strerror}") from error
 

@@ -103,11 +103,22 @@ class Training:
         """Train one epoch."""
         start = time.perf_counter()
         self.updates.set_learning_rate(self.run.rate(len(self.history) + 1))
-        with _tiny_as_zero(), streams.seeded(self.run.seed, "layers", len(self.history) + 1):
-            losses, hits = self._train_epoch()
-        self.model.eval()
-        score = accuracy(logits(self.model, self.data.validation), self.data.validation.labels)
+        with self._layers_seeded():
+            with _tiny_as_zero():
+                losses, hits = self._train_epoch()
+            self.model.eval()
+            score = accuracy(logits(self.model, self.data.validation), self.data.validation.labels)
         self.record(losses, hits, score, seconds=time.perf_counter() - start)
+
+    @contextmanager
+    def _layers_seeded(self) -> Iterator[None]:
+        """Within it, whatever layers draw in the epoch to come follows from the run's seed."""
+        seed, epoch = self.run.seed, len(self.history) + 1
+        owned = [value for layer in self.model.modules() for value in vars(layer).values()]
+        for number, value in enumerate(owned):
+            streams.restart(value, seed, "layers", epoch, number)
+        with streams.seeded(seed, "layers", epoch):
+            yield
 
     def record(
         self, losses: float, hits: int, validation_accuracy: float, *, seconds: float

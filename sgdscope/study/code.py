@@ -1,0 +1,44 @@
+"""Of what code of the user's own a study and its runs are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sgdscope.data import DATA
+from sgdscope.measuring import MEASURES
+from sgdscope.models import MODELS
+from sgdscope.optimizers import OPTIMIZERS
+from sgdscope.registry import Registry
+from sgdscope.study.plugins import code_of, file_of
+from sgdscope.study.schedules import SCHEDULES
+
+
+def code_of_run(model: str, data: str, schedule: str, optimizer: str) -> str | None:
+    """What stands for the plugins' code that a run is made of."""
+    found = {
+        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule),
+        OPTIMIZERS.code(optimizer), code_of(optimizer.rpartition(".")[0]),
+    }  # fmt: skip
+    return " ".join(sorted(filter(None, found))) or None
+
+
+def parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
+    """The registered parts that settings name."""
+    kinds: dict[str, Registry[Any]] = {
+        "model": MODELS, "data": DATA, "schedule": SCHEDULES, "optimizer": OPTIMIZERS,
+        "measure": MEASURES,
+    }  # fmt: skip
+    for key, registry in kinds.items():
+        names = settings.get(key, [])
+        for name in [names] if isinstance(names, str) else names:
+            if name in list(registry):
+                yield registry, name
+
+
+def optimizer_files(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The user's own files among those that optimizers are imported from."""
+    for name in settings.get("optimizer", []):
+        file = file_of(name.rpartition(".")[0]) if "." in name else None
+        if file is not None:
+            yield str(file)
