@@ -9,7 +9,7 @@ PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
     {"registry", "settings", "streams"},
-    {"kernels"},
+    {"kernels", "network"},
     {"models", "data", "optimizers"},
     {"attacks", "curvature"},
     {"measuring"},

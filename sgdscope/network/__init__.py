@@ -1,0 +1,17 @@
+"""A network as measurements call it: what it is handed, what it answers, what is checked first."""
+
+from sgdscope.network.calling import Network, outside_inference
+from sgdscope.network.outputs import answers, leaves, logits_of, rebuilt
+from sgdscope.network.preflight import Finding, Preflight, preflight
+
+__all__ = [
+    "Finding",
+    "Network",
+    "Preflight",
+    "answers",
+    "leaves",
+    "logits_of",
+    "outside_inference",
+    "preflight",
+    "rebuilt",
+]

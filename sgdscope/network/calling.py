@@ -1,0 +1,88 @@
+"""How a network is called, whoever measures it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from sgdscope.errors import RequestError
+from sgdscope.network.outputs import logits_of
+
+
+class Network:
+    """A network, handed a copy of its inputs in the memory layout of its own weights.
+
+    So a network that changes its input in place changes nothing else, and one whose layer does
+    ``x.view(…)`` finds strides as plain torch makes them, whatever layout the data are kept in.
+    Compiled parts run as they are written: compiling again for every number of points costs more
+    than it gains, and compiled gradients cannot be differentiated.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.layout = _layout(model)
+
+    def __call__(self, inputs: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
+        """Whatever it answers to (N, …), with other weights if these are given by name.
+
+        Raises:
+            RequestError: it fails, other than for want of memory.
+        """
+        try:
+            with uncompiled():
+                if weights is None:
+                    return self.model(self.prepared(inputs))
+                return functional_call(self.model, dict(weights), self.prepared(inputs))
+        except Exception as error:
+            if "memory" in str(error):
+                raise
+            line = (str(error).strip().splitlines() or [""])[0][:200]
+            raise RequestError(
+                f"the network fails on {len(inputs)} inputs of shape {tuple(inputs.shape[1:])}, "
+                f"{inputs.dtype}: {type(error).__name__}: {line}; expected it to take (N, …)"
+            ) from error
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(N, classes), where its answer is or holds them."""
+        return logits_of(self(inputs))
+
+    def prepared(self, inputs: Tensor) -> Tensor:
+        """A copy of the inputs as the network is handed them."""
+        layout = self.layout if inputs.dim() == 4 else torch.contiguous_format
+        return inputs.clone(memory_format=layout)
+
+
+def _layout(model: nn.Module) -> torch.memory_format:
+    """Channels last where a weight of four dimensions is."""
+    last = torch.channels_last
+    for weight in model.parameters():
+        if weight.dim() == 4 and not weight.is_contiguous():
+            return last if weight.is_contiguous(memory_format=last) else torch.contiguous_format
+    return torch.contiguous_format
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Within it, what ``torch.compile`` has compiled runs as it is written."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
+        return nullcontext()
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return eager
+
+
+@contextmanager
+def outside_inference() -> Iterator[None]:
+    """Gradients can be taken, even where the caller stands under ``torch.no_grad()``."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def usable(tensor: Tensor) -> Tensor:
+    """The tensor without its graph, as autograd takes it: no product of inference mode."""
+    tensor = tensor.detach()
+    return tensor.clone() if tensor.is_inference() else tensor

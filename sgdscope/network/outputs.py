@@ -1,0 +1,87 @@
+"""What a network answers: logits, or something that holds them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sgdscope.errors import RequestError
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """The logits among a network's outputs.
+
+    A tensor is taken for logits itself. Otherwise they are what is named ``logits``, the first of
+    a tuple or list, or the only tensor there is.
+
+    Raises:
+        RequestError: none of these is there.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    parts = _parts(outputs) or {}
+    named = parts.get("logits", getattr(outputs, "logits", None))
+    if isinstance(named, Tensor):
+        return named
+    tensors = [part for part in parts.values() if isinstance(part, Tensor)]
+    if isinstance(outputs, (tuple, list)) and outputs and isinstance(outputs[0], Tensor):
+        return outputs[0]
+    if len(tensors) == 1:
+        return tensors[0]
+    names = ", ".join(map(str, parts)) or "no parts"
+    raise RequestError(
+        f"the network's output is {type(outputs).__name__} ({names}); expected logits of shape "
+        "(N, classes): a tensor, or one named logits"
+    )
+
+
+def answers(logits: Tensor) -> Tensor:
+    """The class of the largest logit, (N,) int64; −1 where that logit is no finite number."""
+    best = logits.max(1)
+    return torch.where(best.values.isfinite(), best.indices, -1)
+
+
+def leaves(outputs: Any) -> list[Tensor]:
+    """The floating-point tensors in a network's outputs, in order."""
+    if isinstance(outputs, Tensor):
+        return [outputs] if outputs.is_floating_point() else []
+    return [leaf for part in (_parts(outputs) or {}).values() for leaf in leaves(part)]
+
+
+def rebuilt(outputs: Any, tensors: Iterator[Tensor]) -> Any:
+    """The same outputs with other tensors for their :func:`leaves`."""
+    if isinstance(outputs, Tensor):
+        return next(tensors) if outputs.is_floating_point() else outputs
+    parts = _parts(outputs)
+    if parts is None:
+        return outputs
+    changed = {name: rebuilt(part, tensors) for name, part in parts.items()}
+    if isinstance(outputs, (tuple, list)):
+        values = list(changed.values())
+        return type(outputs)(*values) if hasattr(outputs, "_fields") else type(outputs)(values)
+    whole = copy.copy(outputs)
+    for name, part in changed.items():
+        if isinstance(outputs, Mapping):
+            whole[name] = part
+        else:
+            object.__setattr__(whole, name, part)
+    return whole
+
+
+def _parts(outputs: Any) -> dict[Any, Any] | None:
+    """What outputs are made of, by name or place; None for what cannot be looked into."""
+    if isinstance(outputs, (tuple, list)):
+        names = getattr(outputs, "_fields", range(len(outputs)))
+        return dict(zip(names, outputs, strict=True))
+    if isinstance(outputs, Mapping):
+        return dict(outputs)
+    if dataclasses.is_dataclass(outputs):
+        return {f.name: getattr(outputs, f.name) for f in dataclasses.fields(outputs)}
+    if isinstance(outputs, (str, bytes, int, float)) or not hasattr(outputs, "__dict__"):
+        return None
+    return dict(vars(outputs))

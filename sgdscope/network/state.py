@@ -1,0 +1,116 @@
+"""What calling a network may change, put back as it was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Touched:
+    """What was found changed, filled in when :func:`untouched` ends."""
+
+    tensors: list[str] = field(default_factory=list)  # names of parameters and buffers
+    modes: list[str] = field(default_factory=list)  # names of modules
+    randomness: bool = False  # numbers were drawn from a global stream, or it was seeded
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[Touched]:
+    """Leave a network and the global random streams as they were, and say what had changed."""
+    touched = Touched()
+    modes = {name: module.training for name, module in model.named_modules()}
+    kept = [_Kept(*place) for place in _places(model)]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    streams = _streams()
+    try:
+        yield touched
+    finally:
+        for name, module in model.named_modules():
+            if name in modes and module.training != modes[name]:
+                touched.modes.append(name or "the whole")
+                module.training = modes[name]
+        touched.tensors = [one.name for one in kept if one.restore()]
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        touched.randomness = not _alike(streams, _streams())
+        _put_back(streams)
+
+
+def _places(model: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Where parameters and buffers are kept: full name, what holds it, its key there."""
+    for name, module in model.named_modules():
+        for holder in (module._parameters, module._buffers):
+            # A scripted module's tensors stay where they are, and its holders are no dictionaries.
+            kept = holder if isinstance(holder, dict) else dict(holder.items())
+            for key, tensor in kept.items():
+                if tensor is not None:
+                    yield f"{name}.{key}".lstrip("."), kept, key
+
+
+class _Kept:
+    """A parameter or buffer as it was."""
+
+    def __init__(self, name: str, holder: dict[str, Any], key: str) -> None:
+        self.name, self._holder, self._key = name, holder, key
+        self._tensor: Tensor = holder[key]
+        self._value = self._tensor.detach().clone()
+
+    def restore(self) -> bool:
+        """Whether there was anything to put back."""
+        now = self._holder.get(self._key)
+        if isinstance(now, Tensor) and _same(now, self._value):
+            return False
+        with torch.no_grad():
+            if self._tensor.shape == self._value.shape:
+                self._tensor.copy_(self._value)
+            else:
+                self._tensor.set_(self._value)
+        self._holder[self._key] = self._tensor
+        return True
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    return bool(((left == right) | ((left != left) & (right != right))).all())
+
+
+def _streams() -> dict[str, Any]:
+    """The states of the global random generators."""
+    states: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(),
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def _put_back(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    np.random.set_state(states["numpy"])
+    random.setstate(states["python"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _alike(left: Any, right: Any) -> bool:
+    """Whether two states are equal, whatever they are made of."""
+    if isinstance(left, dict):
+        return all(_alike(left[key], right.get(key)) for key in left)
+    if isinstance(left, (tuple, list)):
+        return len(left) == len(right) and all(map(_alike, left, right))
+    if isinstance(left, Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, np.ndarray):
+        return np.array_equal(left, right)
+    return bool(left == right)
