@@ -135,3 +135,12 @@ def test_every_option_reaches_the_attack(monkeypatch, name, attack, options):
 def test_options_that_mean_nothing_are_refused(options):
     with pytest.raises(ValidationError):
         MEASURES["pgd_accuracy"](**options)
+
+
+def test_an_eps_may_be_written_as_a_fraction():
+    assert MEASURES["pgd_accuracy"](eps="8/255").eps == [8 / 255]
+    assert MEASURES["pgd_accuracy"](eps=["8/255", 0.1]).eps == [8 / 255, 0.1]
+    assert MEASURES["robustness_area"](eps=["2 / 255"]).eps == [2 / 255]
+    for wrong in ("8/0", "eight", ["8/255", "a"]):
+        with pytest.raises(ValidationError):
+            MEASURES["pgd_accuracy"](eps=wrong)

@@ -3,10 +3,10 @@
 Attacks take these arguments, those after ``labels`` by name and each what means something for it,
 and return one ``Attacked`` an eps:
 
-    model: evaluation mode; pixels in [0, 1] to logits.
-    inputs: (N, …) in [0, 1].
-    labels: (N,) int64.
-    eps: radii in pixel units.
+    model: evaluation mode; pixels in [0, 1] to logits, or to outputs with logits among them.
+    inputs: (N, …) in [0, 1], as the model takes them; float16 and bfloat16 too.
+    labels: (N,) whole numbers.
+    eps: radii in pixel units: one or several, as numbers, text such as "8/255", or a tensor.
     loss: what to increase.
     norm: of the ball.
     targets: (N,) classes to be taken for; without them any wrong answer will do.
@@ -14,7 +14,8 @@ and return one ``Attacked`` an eps:
     give_up: leave a point whose boundary is out of reach (see ``reach.Reach``).
 
 What cannot be attacked raises ``RequestError``: a model in training mode or without logits, inputs
-outside [0, 1], labels that are no classes of the model's, an eps below 0.
+outside [0, 1], labels that are no classes of the model's, an eps below 0 or, in ℓ∞, above 1. What
+else is found about the model, such as random answers, stands in ``Attacked.flags``.
 """
 
 from sgdscope.attacks.apgd import apgd, apgd_targeted

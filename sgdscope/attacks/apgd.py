@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -12,7 +11,7 @@ from sgdscope.attacks import ball
 from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Tries, spread
+from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Tries, spread
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
@@ -176,7 +175,7 @@ def apgd(
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     steps: int = 100,
     restarts: int = 1,
     loss: Loss = "cross_entropy",
@@ -194,7 +193,9 @@ def apgd(
         f"apgd {start}": Adaptive(steps, loss, norm, seed, start, give_up)
         for start in range(restarts)
     }
-    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss=loss, targets=targets)
+    return evaluate(
+        model, inputs, labels, eps=eps, tactics=tactics, loss=loss, norm=norm, targets=targets
+    )
 
 
 def apgd_targeted(
@@ -202,7 +203,7 @@ def apgd_targeted(
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     steps: int = 100,
     classes: int = 9,
     norm: Norm = "linf",
@@ -211,4 +212,4 @@ def apgd_targeted(
 ) -> list[Attacked]:
     """APGD-T: the targeted DLR loss, ``steps`` towards each of the likeliest wrong ``classes``."""
     tactics: dict[str, Tactic] = {"apgd-t": Targeted(steps, norm, seed, classes, give_up)}
-    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin")
+    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin", norm=norm)

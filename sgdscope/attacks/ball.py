@@ -16,7 +16,7 @@ def direction(slope: Tensor, norm: Norm) -> Tensor:
 
 def clip(inputs: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> Tensor:
     """Into the ball of radius ``eps`` (N,) about ``origin`` (N, …), and into [0, 1]."""
-    radius = spread(eps, origin)
+    radius = spread(_within(eps, origin, norm), origin)
     if norm == "linf":
         return torch.clamp(inputs, origin - radius, origin + radius).clamp_(0, 1)
     away = inputs - origin
@@ -55,11 +55,29 @@ def start(points: Points, eps: Tensor, norm: Norm, *, seed: int, number: int) ->
     draw = streams.uniform(key, *(which[:, None] for which in whose), pixel)
     draw = draw.to(x.dtype).view(x.shape)
     if norm == "linf":
-        return (x + (2 * draw - 1) * spread(eps, x)).clamp_(0, 1)
+        return (x + (2 * draw - 1) * spread(_within(eps, x, norm), x)).clamp_(0, 1)
     normal = torch.special.ndtri(draw.clamp(1e-7, 1 - 1e-7))
     reach = streams.uniform(key, *whose, torch.tensor(len(pixel), device=x.device))
-    radius = eps * reach.pow(1 / len(pixel))
+    radius = _within(eps, x, norm) * reach.pow(1 / len(pixel))
     return (x + _unit(normal) * spread(radius, x)).clamp_(0, 1)
+
+
+def nearer(inputs: Tensor, origin: Tensor, dtype: torch.dtype) -> Tensor:
+    """``inputs`` in another precision, rounded towards ``origin``, which it holds; both (N, …)."""
+    rounded = inputs.to(dtype)
+    beyond = (rounded.to(inputs.dtype) - origin).abs() > (inputs - origin).abs()
+    # Numbers that are not negative are in the order of their bits.
+    down = torch.where(rounded.to(inputs.dtype) > origin, 1, -1)
+    bits = rounded.view(torch.int16)
+    return (bits - (down * beyond).to(torch.int16)).view(dtype)
+
+
+def _within(eps: Tensor, origin: Tensor, norm: Norm) -> Tensor:
+    """Radii so much smaller, (N,), that rounding a pixel does not lead out of the ball."""
+    slack = torch.finfo(origin.dtype).eps / 2
+    if norm == "l2":
+        slack *= origin[0].numel() ** 0.5
+    return (eps - slack).clamp_min(0)
 
 
 def _length(x: Tensor) -> Tensor:

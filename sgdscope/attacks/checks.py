@@ -3,68 +3,102 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks.losses import LOSSES
-from sgdscope.attacks.points import NORMS
+from sgdscope.attacks.points import NORMS, Norm, Radii
+from sgdscope.attacks.victim import Victim
 from sgdscope.errors import RequestError, unknown
+from sgdscope.network import Finding, preflight
+from sgdscope.network.calling import usable
+from sgdscope.network.requirements import of_labels
 
 
-def check(
+@dataclass(frozen=True)
+class Request:
+    """What is to be attacked, once it can be."""
+
+    victim: Victim
+    inputs: Tensor  # (N, …) in [0, 1], float32 at least
+    labels: Tensor  # (N,) int64
+    targets: Tensor | None  # likewise
+    dtype: torch.dtype  # of the inputs as they were given, and as the network takes them
+    findings: tuple[Finding, ...]  # about the network
+
+
+def checked(
     model: nn.Module,
     inputs: Tensor,
     labels: Tensor,
     *,
     targets: Tensor | None = None,
     loss: str = "margin",
-) -> None:
-    """Model, inputs, labels and loss are such that an attack means something.
+) -> Request:
+    """Model, inputs, labels and loss, which are such that an attack means something.
 
     Raises:
         RequestError: says which of them is not, and what was expected.
     """
-    _check_mode(model)
-    _check_inputs(inputs)
-    for parameter in model.parameters():
-        if parameter.is_floating_point() and parameter.dtype != inputs.dtype:
-            raise RequestError(
-                f"inputs are {inputs.dtype}; expected {parameter.dtype}, as the model's parameters"
-            )
-        break
-    _check_classes("labels", labels, len(inputs))
+    looked = preflight(model, inputs, labels).require()
+    classes = looked.classes or 0
     if targets is not None:
-        _check_classes("targets", targets, len(inputs))
-    classes = _classes(model, inputs)
-    for name, chosen in (("labels", labels), ("targets", targets)):
-        if chosen is not None and not 0 <= int(chosen.min()) <= int(chosen.max()) < classes:
-            raise RequestError(
-                f"{name} lie in {int(chosen.min())} … {int(chosen.max())}; expected "
-                f"0 … {classes - 1}, the model's {classes} classes"
-            )
+        for found in of_labels("targets", targets, len(inputs), classes=classes):
+            raise RequestError(str(found))
     needed = 2 if loss != "dlr" else 3 if targets is None else 4
     if classes < needed:
         raise RequestError(
             f"the model has {classes} classes; expected at least {needed}, which the dlr loss "
             "compares; margin takes two"
         )
+    victim = Victim(model, inputs.device, dtype=inputs.dtype, differentiable=looked.differentiable)
+    precise = torch.promote_types(inputs.dtype, torch.float32)
+    return Request(
+        victim,
+        usable(inputs).to(precise).clamp(0, 1),
+        usable(labels).to(inputs.device, torch.int64),
+        None if targets is None else usable(targets).to(inputs.device, torch.int64),
+        inputs.dtype,
+        looked.findings,
+    )
 
 
-def check_eps(eps: Sequence[float]) -> None:
-    """Every eps is a radius.
+def radii(eps: Radii, norm: Norm = "linf") -> list[float]:
+    """Every eps as a number, in the order given: of one, of several, of a tensor or an array.
 
     Raises:
-        RequestError: there is none, or one is negative or not finite.
+        RequestError: there is none, or one is no number, negative or not finite, or holds every
+            image there is.
     """
-    if isinstance(eps, (int, float)):
-        raise RequestError(f"eps = {eps}; expected a list of radii, such as [{eps}]")
-    if not len(eps):
+    plain: Any = eps.tolist() if hasattr(eps, "tolist") else eps
+    several = list(plain) if isinstance(plain, (list, tuple)) else [plain]
+    if not several:
         raise RequestError("eps is empty; expected at least one radius, in pixels of [0, 1]")
-    for radius in eps:
-        if not (math.isfinite(radius) and radius >= 0):
-            raise RequestError(f"eps = {radius}; expected a finite number, 0 or larger")
+    numbers = [_radius(one) for one in several]
+    if norm == "linf" and max(numbers) > 1:
+        raise RequestError(
+            f"eps = {max(numbers):g}; expected at most 1, for pixels lie in [0, 1]; "
+            "of 256 levels, 8 are 8/255 = 0.0314"
+        )
+    return numbers
+
+
+def _radius(eps: Any) -> float:
+    try:
+        if isinstance(eps, bool):
+            raise TypeError
+        radius = float(Fraction(eps.replace(" ", "")) if isinstance(eps, str) else eps)
+    except (TypeError, ValueError, ZeroDivisionError, RuntimeError):
+        raise RequestError(
+            f"eps = {eps!r}; expected a number of pixel units, such as 0.1 or 8/255"
+        ) from None
+    if not (math.isfinite(radius) and radius >= 0):
+        raise RequestError(f"eps = {radius}; expected a finite number, 0 or larger")
+    return radius
 
 
 def check_tactic(*, norm: str = "linf", loss: str = "margin", **counts: int) -> None:
@@ -80,57 +114,3 @@ def check_tactic(*, norm: str = "linf", loss: str = "margin", **counts: int) -> 
     for name, count in counts.items():
         if count < 1:
             raise RequestError(f"{name} = {count}; expected a whole number from 1")
-
-
-def _check_mode(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if module.training:
-            place = f" (its {name!r} is)" if name else ""
-            raise RequestError(
-                f"the model is in training mode{place}; expected evaluation mode: model.eval()"
-            )
-
-
-def _check_inputs(inputs: Tensor) -> None:
-    if not inputs.is_floating_point():
-        raise RequestError(
-            f"inputs are {inputs.dtype}; expected floating point in [0, 1], such as pixels / 255"
-        )
-    if inputs.dim() < 2 or not inputs.numel():
-        raise RequestError(
-            f"inputs have shape {tuple(inputs.shape)}; expected (N, …) with at least one point"
-        )
-    if bool(inputs.isnan().any()):
-        raise RequestError(f"inputs hold {int(inputs.isnan().sum())} NaN; expected none")
-    low, high = float(inputs.min()), float(inputs.max())
-    if low < 0 or high > 1:
-        raise RequestError(
-            f"inputs lie in [{low:.4g}, {high:.4g}]; expected [0, 1], with any normalisation "
-            "inside the model"
-        )
-
-
-def _check_classes(name: str, classes: Tensor, count: int) -> None:
-    if classes.dtype != torch.int64 or classes.shape != (count,):
-        raise RequestError(
-            f"{name} are {classes.dtype} of shape {tuple(classes.shape)}; expected torch.int64 of "
-            f"shape ({count},)"
-        )
-
-
-def _classes(model: nn.Module, inputs: Tensor) -> int:
-    """How many, from the answers to a few points."""
-    few = inputs[:2]
-    with torch.no_grad():
-        logits = model(few)
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(few):
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise RequestError(
-            f"the model's output for {len(few)} points is {found}; expected logits of shape "
-            f"({len(few)}, classes)"
-        )
-    if logits.shape[1] < 2:
-        raise RequestError("the model has one class; expected at least 2")
-    if not bool(logits.isfinite().all()):
-        raise RequestError("the model's logits are not finite; expected a network that can answer")
-    return logits.shape[1]

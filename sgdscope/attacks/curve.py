@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sgdscope.attacks.checks import check
+from sgdscope.attacks.checks import check_tactic, checked
 from sgdscope.attacks.descent import Walk
 from sgdscope.attacks.evaluation import look
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Attacked, Norm, Points
 from sgdscope.attacks.victim import Victim, frozen
+from sgdscope.network import Finding, outside_inference
 
 STRIDE = 1.5  # factor between guesses until one eps fools the network and one does not
 
@@ -25,6 +26,12 @@ class SmallestEps:
 
     fools: Tensor  # (N,): the smallest eps found to fool; 0 for clean errors, ∞ where none did
     holds: Tensor  # (N,): the largest eps below it at which the attack failed
+    findings: tuple[Finding, ...] = ()  # about the network, before it was attacked
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Reasons not to trust these that lie in the network."""
+        return tuple(str(found) for found in self.findings if found.level != "note")
 
     @property
     def median(self) -> float:
@@ -56,6 +63,7 @@ def area(results: Sequence[Attacked]) -> float:
     return total / eps[-1]
 
 
+@outside_inference()
 def smallest_eps(
     model: nn.Module,
     inputs: Tensor,
@@ -80,12 +88,13 @@ def smallest_eps(
     With ``median_only`` a point is left as soon as it cannot be the median any more: the median
     comes out the same at about a third of the cost, and the other points' brackets stay wide.
     """
-    check(model, inputs, labels)
+    check_tactic(norm=norm, loss=loss, rounds=rounds, steps=steps)
+    request = checked(model, inputs, labels, loss=loss)
     largest = largest or (1.0 if norm == "linf" else math.sqrt(inputs[0].numel()))
-    victim = Victim(model, inputs.device)
+    victim = request.victim
     walk = Walk(steps, step_size, loss, norm)
     with frozen(model):
-        points, logits = look(victim, inputs, labels, "margin")
+        points, logits = look(victim, request.inputs, request.labels, "margin")
         wrong = points.fooled(logits)
         guess = _linear(points, logits, norm).clamp(1e-4, largest)
         bracket = _Bracket(guess, wrong, largest)
@@ -93,7 +102,7 @@ def smallest_eps(
             bracket.narrow(victim, points, walk, bracket.open(median_only))
         if median_only:  # those left above it may yet be points that nothing fools
             bracket.try_largest(victim, points, walk)
-    return SmallestEps(bracket.fools, bracket.holds)
+    return SmallestEps(bracket.fools, bracket.holds, request.findings)
 
 
 def _linear(points: Points, logits: Tensor, norm: Norm) -> Tensor:

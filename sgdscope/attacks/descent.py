@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from sgdscope.attacks import ball
 from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Tries
+from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Tries
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
@@ -30,7 +29,7 @@ class Leap:
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack."""
         inputs = ball.step(points.inputs, points.slope, eps, points.inputs, eps, self.norm)
-        fooled = points.fooled(victim.logits(inputs))
+        fooled = points.fooled(victim.logits(inputs, points.inputs))
         return Tries(inputs, fooled, torch.zeros_like(fooled))
 
 
@@ -67,7 +66,7 @@ class Walk:
             if not len(points):
                 return standing.tries(now)
             now = ball.step(now, slope, self.step_size * eps, points.inputs, eps, self.norm)
-        left = standing.settle(now, points.fooled(victim.logits(now)))
+        left = standing.settle(now, points.fooled(victim.logits(now, points.inputs)))
         return standing.tries(now if left is None else now[left])
 
 
@@ -76,7 +75,7 @@ def fgsm(
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     loss: Loss = "cross_entropy",
     norm: Norm = "linf",
     targets: Tensor | None = None,
@@ -86,8 +85,8 @@ def fgsm(
     Each eps stands alone: a step that is too long may miss what a shorter one finds.
     """
     return evaluate(
-        model, inputs, labels, eps=eps, tactics={"fgsm": Leap(norm)}, loss=loss, targets=targets,
-        nested=False,
+        model, inputs, labels, eps=eps, tactics={"fgsm": Leap(norm)}, loss=loss, norm=norm,
+        targets=targets, nested=False,
     )  # fmt: skip
 
 
@@ -96,7 +95,7 @@ def bim(
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     steps: int = 10,
     step_size: float = 1 / 10,
     loss: Loss = "cross_entropy",
@@ -116,7 +115,7 @@ def pgd(
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     steps: int = 40,
     step_size: float = 1 / 15,
     random_start: bool = True,
@@ -142,4 +141,6 @@ def pgd(
     for start in starts:
         walk = Walk(steps, step_size, loss, norm, seed, start, give_up)
         tactics[f"pgd {start or 0}"] = walk
-    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss=loss, targets=targets)
+    return evaluate(
+        model, inputs, labels, eps=eps, tactics=tactics, loss=loss, norm=norm, targets=targets
+    )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from sgdscope.attacks.checks import check, check_eps, check_tactic
+from sgdscope.attacks.checks import Request, check_tactic, checked, radii
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Points, Tries
+from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Tries
 from sgdscope.attacks.victim import Victim, frozen
+from sgdscope.network import Finding, answers, outside_inference
 
 
 class Tactic(Protocol):
@@ -21,14 +22,16 @@ class Tactic(Protocol):
         """Attack ``points``, all of them right so far, each within its own ``eps`` (N,)."""
 
 
+@outside_inference()
 def evaluate(
     model: nn.Module,
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     tactics: dict[str, Tactic],
     loss: Loss,
+    norm: Norm = "linf",
     targets: Tensor | None = None,
     nested: bool = True,
 ) -> list[Attacked]:
@@ -44,28 +47,29 @@ def evaluate(
         eps: in any order.
         tactics: by name, weakest first.
         loss: whose gradient is looked at before any attack.
+        norm: of the balls.
         targets: (N,) or none.
         nested: what fools a point at one eps counts at every larger one.
 
     Raises:
         RequestError: the model, the inputs, the labels or an eps cannot be used.
     """
-    check_eps(eps)
-    check_tactic(loss=loss)
-    check(model, inputs, labels, targets=targets, loss=loss)
-    victim = Victim(model, inputs.device)
+    several = radii(eps, norm)
+    check_tactic(loss=loss, norm=norm)
+    request = checked(model, inputs, labels, targets=targets, loss=loss)
+    victim = request.victim
     found: dict[float, Attacked] = {}
     with frozen(model):
-        points, logits = look(victim, inputs, labels, loss, targets)
-        state = _State(points, logits, tuple(tactics))
-        for radius in sorted(set(eps)):
+        points, logits = look(victim, request.inputs, request.labels, loss, request.targets)
+        state = _State(request, points, logits, tuple(tactics))
+        for radius in sorted(set(several)):
             if not nested:
-                state = _State(points, logits, tuple(tactics))
+                state = _State(request, points, logits, tuple(tactics))
             if radius > 0:
                 for number, tactic in enumerate(tactics.values()):
                     state.attack(victim, number, tactic, radius)
             found[radius] = state.result(radius)
-    return [found[radius] for radius in eps]
+    return [found[radius] for radius in several]
 
 
 def look(
@@ -81,15 +85,21 @@ def look(
 class _State:
     """Who is fooled so far, by what, with what."""
 
-    def __init__(self, points: Points, logits: Tensor, tactics: tuple[str, ...]) -> None:
+    def __init__(
+        self, request: Request, points: Points, logits: Tensor, tactics: tuple[str, ...]
+    ) -> None:
+        self.request = request
         self.points = points
         self.tactics = tactics
         self.best = points.inputs.clone()
         self.fooled = points.fooled(logits)
         self.by = torch.where(self.fooled, -1, -2)
         self.given_up = torch.zeros_like(self.fooled)
-        self.clean = logits.argmax(1) == points.labels
-        chances = logits.softmax(1)
+        given = answers(logits)
+        self.clean = given == points.labels
+        before = (found for found in request.findings if found.name != "finite")
+        self.findings = (*before, *_of_silence(given))
+        chances = logits.softmax(1).nan_to_num(0)
         self.confidence = chances.amax(1)
         certain = chances.gather(1, points.labels[:, None]).squeeze(1) == 1
         self.saturated = self.clean & certain
@@ -100,7 +110,11 @@ class _State:
         if not len(left):
             return
         eps = torch.full((len(left),), radius, dtype=self.best.dtype, device=left.device)
-        tries = tactic(victim, self.points[left], eps)
+        points = self.points[left]
+        tries = tactic(victim, points, eps)
+        if self.request.dtype != tries.inputs.dtype:  # what counts is what will be returned
+            hit = points.fooled(victim.logits(tries.inputs, points.inputs))
+            tries = replace(tries, fooled=tries.fooled & hit)
         self.best[left] = tries.inputs
         self.fooled[left] = tries.fooled
         self.given_up[left] = tries.given_up
@@ -109,7 +123,7 @@ class _State:
     def result(self, radius: float) -> Attacked:
         return Attacked(
             eps=radius,
-            inputs=self.best.clone(),
+            inputs=self.request.victim.taken(self.best.clone(), self.points.inputs),
             fooled=self.fooled.clone(),
             by=self.by.clone(),
             tactics=self.tactics,
@@ -118,4 +132,14 @@ class _State:
             confidence=self.confidence,
             saturated=self.saturated,
             zero_gradient=self.zero_gradient,
+            findings=self.findings,
         )
+
+
+def _of_silence(given: Tensor) -> tuple[Finding, ...]:
+    """Whether there are points without an answer, of (N,) answers."""
+    count = int((given < 0).sum())
+    if not count:
+        return ()
+    seen = f"the model's logits are not finite at {count:,} of {len(given):,} points"
+    return (Finding("silent", seen, "they count as wrong"),)

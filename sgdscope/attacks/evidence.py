@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.checks import checked
 from sgdscope.attacks.descent import Leap
 from sgdscope.attacks.evaluation import look
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Attacked, Norm, Points
 from sgdscope.attacks.victim import Victim, frozen
+from sgdscope.network import outside_inference
 
 NOTABLE = 0.01  # share of the points from which a sign of masking is flagged
 AT_LEAST = 3  # and so many of them
 SATURATED = 0.5  # the same for saturation, of which a well-trained network has some
 COMPARED = 300  # points that noise and the margin's step are tried on
-ASKED_TWICE = 50  # points whose logits are looked at and compared between two passes
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ class Evidence:
     black_box_beats: int | None  # points that only Square fools, here or at a smaller eps
     probabilities: bool  # outputs look like probabilities, not logits
     randomised: bool  # two passes over the same points differ
+    network: tuple[str, ...] = ()  # flags about the network, before it was attacked
 
     def scalars(self) -> dict[str, float | int | bool]:
         """The numbers, by name."""
-        left_out = ("loss", "one_step")
+        left_out = ("loss", "one_step", "network")
         return {
             name: value
             for name, value in vars(self).items()
@@ -57,8 +58,6 @@ class Evidence:
         of = f"of the {self.right:,} points right unperturbed"
         among = f"of {self.compared:,} points compared"
         found = [
-            (self.probabilities, "the outputs are probabilities, not logits: gradients vanish"),
-            (self.randomised, "the network is randomised: two passes over the same inputs differ"),
             (
                 _notable(self.zero_gradient, self.right),
                 f"the {self.loss} loss has no gradient at all at {self.zero_gradient:,} {of}",
@@ -87,7 +86,7 @@ class Evidence:
                 f"only the search without gradients fools {self.black_box_beats} {of}",
             ),
         ]
-        return [sentence for seen, sentence in found if seen]
+        return [*self.network, *(sentence for seen, sentence in found if seen)]
 
     def _another_step_is_better(self) -> bool:
         """Whether FGSM with the margin loss fools more than FGSM as it was, beyond chance.
@@ -104,6 +103,7 @@ def _notable(count: int, points: int) -> bool:
     return count >= max(AT_LEAST, NOTABLE * points)
 
 
+@outside_inference()
 def gather(
     model: nn.Module,
     inputs: Tensor,
@@ -119,8 +119,9 @@ def gather(
     Noise, and one step with the margin loss, are tried on the first points right unperturbed,
     ``COMPARED`` of them, with one gradient for all eps.
     """
-    victim = Victim(model, inputs.device)
-    probabilities, randomised = _outputs(victim, inputs[:ASKED_TWICE])
+    request = checked(model, inputs, labels)
+    victim, inputs, labels = request.victim, request.inputs, request.labels
+    names = {found.name for found in request.findings}
     tried = results[0].clean.nonzero().squeeze(1)[:COMPARED]
     with frozen(model):
         rivals = _Rivals(victim, inputs[tried], labels[tried], tried, norm, seed)
@@ -141,8 +142,9 @@ def gather(
                 weaker_fooled=_share(weaker),
                 weaker_beats=int((weaker & ~fooled).sum()),
                 black_box_beats=_black_box_beats(result),
-                probabilities=probabilities,
-                randomised=randomised,
+                probabilities="probabilities" in names,
+                randomised="random" in names,
+                network=result.flags,
             )
             for result in results
             for fooled in [result.fooled[tried]]
@@ -170,19 +172,12 @@ class _Rivals:
         anywhere = ball.start(points, eps, norm, seed=self.seed, number=-1)
         shift = anywhere - points.inputs
         noisy = ball.step(points.inputs, shift, eps, points.inputs, eps, norm)
-        noise = points.fooled(self.victim.logits(noisy))
+        noise = points.fooled(self.victim.logits(noisy, points.inputs))
         return noise, Leap(norm)(self.victim, points, eps).fooled
 
 
 def _share(chosen: Tensor) -> float:
     return chosen.double().mean().item() if len(chosen) else 0.0
-
-
-def _outputs(victim: Victim, inputs: Tensor) -> tuple[bool, bool]:
-    """Whether the outputs are probabilities, and whether they differ from pass to pass."""
-    first, second = victim.logits(inputs), victim.logits(inputs)
-    sums = bool(((first.sum(1) - 1).abs() < 1e-3).all())
-    return bool((first >= 0).all()) and sums, not torch.equal(first, second)
 
 
 def _black_box_beats(result: Attacked) -> int | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 from torch import Tensor
 
 from sgdscope.attacks.losses import margin
+from sgdscope.network import Finding, answers
 
+Radius: TypeAlias = float | str  # in pixel units; "8/255" is a number
+Radii: TypeAlias = Radius | Sequence[Radius] | Tensor
 Norm = Literal["linf", "l2"]
 NORMS: tuple[str, ...] = get_args(Norm)
 
@@ -39,10 +43,9 @@ class Points:
 
     def fooled(self, logits: Tensor) -> Tensor:
         """(N,) bool: the answer is what the attack wants."""
-        answers = logits.argmax(1)
         if self.exact and self.targets is not None:
-            return answers == self.targets
-        return answers != self.labels
+            return answers(logits) == self.targets
+        return answers(logits) != self.labels
 
     def margins(self, logits: Tensor) -> Tensor:
         """(N,): how far logits are past the boundary to what the attack wants; negative before."""
@@ -72,6 +75,12 @@ class Attacked:
     confidence: Tensor  # (N,): largest probability when unperturbed
     saturated: Tensor  # (N,) bool: right, and cross-entropy's gradient of the label's logit is 0
     zero_gradient: Tensor  # (N,) bool: right, and the loss's gradient of the input is exactly 0
+    findings: tuple[Finding, ...] = ()  # about the network, before it was attacked
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Reasons not to trust the accuracy that lie in the network; ``gather`` finds more."""
+        return tuple(str(found) for found in self.findings if found.level != "note")
 
     @property
     def accuracy(self) -> float:

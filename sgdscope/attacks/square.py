@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from sgdscope import streams
 from sgdscope.attacks import ball
 from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
-from sgdscope.attacks.points import Attacked, Points, Tries, spread
+from sgdscope.attacks.points import Attacked, Points, Radii, Tries, spread
 from sgdscope.attacks.reach import Reach
 from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
@@ -51,7 +50,7 @@ class Search:
         for query in range(self.queries):
             if query:
                 trial = self._square(now, points, eps, query)
-            logits = victim.logits(trial)
+            logits = victim.logits(trial, points.inputs)
             hit, found = points.fooled(logits), points.margins(logits)
             better = hit | (found > margins)
             now = torch.where(spread(better, now).bool(), trial, now)
@@ -97,7 +96,7 @@ def square(
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     queries: int = 1000,
     targets: Tensor | None = None,
     seed: int = 0,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from sgdscope.attacks.apgd import Adaptive, Targeted
 from sgdscope.attacks.descent import Leap, Walk
 from sgdscope.attacks.evaluation import Tactic, evaluate
-from sgdscope.attacks.points import Attacked, Norm
+from sgdscope.attacks.points import Attacked, Norm, Radii
 from sgdscope.attacks.square import Search
 
 
@@ -18,7 +16,7 @@ def strong(
     inputs: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float],
+    eps: Radii,
     steps: int = 100,
     queries: int = 1000,
     norm: Norm = "linf",
@@ -39,4 +37,4 @@ def strong(
     }
     if norm == "linf" and inputs.dim() == 4:
         tactics["square"] = Search(queries, seed, give_up)
-    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin")
+    return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin", norm=norm)

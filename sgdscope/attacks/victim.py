@@ -9,10 +9,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from sgdscope.attacks.ball import nearer
 from sgdscope.attacks.losses import LossFunction
 from sgdscope.attacks.points import Points
 from sgdscope.data.inference import chunk_size
 from sgdscope.kernels.input_gradient import ThinConvolutions
+from sgdscope.network import Network
 
 Answer = TypeVar("Answer")
 
@@ -22,39 +24,69 @@ MULTIPLE = 10
 
 
 class Victim:
-    """A network whose answers and input gradients are wanted, chunk by chunk."""
+    """A network whose answers and input gradients are wanted, chunk by chunk.
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
-        self.model = model
+    Attacks compute in float32 at least. A network that takes less is asked about inputs rounded
+    towards the image they came from, so that what it answers is of the ball.
+
+    Args:
+        model: the network.
+        device: of its inputs.
+        dtype: that it takes, if not that of the inputs it is asked about.
+        differentiable: whether its logits have a graph; if not, every gradient is zero.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        *,
+        dtype: torch.dtype | None = None,
+        differentiable: bool = True,
+    ) -> None:
+        self._network = Network(model)
+        self._dtype, self._differentiable = dtype, differentiable
         self.chunk = chunk_size(device)
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """(N, classes)."""
+    def logits(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
+        """(N, classes) at (N, …), each of which came from its place in ``origin`` (N, …)."""
+        taken = self.taken(inputs, origin)
 
         def answer(part: slice) -> Tensor:
             with torch.no_grad():
-                return self._asked(self._filled(inputs[part]))[: len(inputs[part])]
+                return _precise(self._network.logits(self._filled(taken[part])))[
+                    : len(taken[part])
+                ].clone()
 
         return torch.cat(self._in_chunks(answer, len(inputs)))
 
+    def taken(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
+        """The inputs as the network takes them."""
+        dtype = self._dtype or inputs.dtype
+        if dtype == inputs.dtype:
+            return inputs
+        return inputs.to(dtype) if origin is None else nearer(inputs, origin, dtype)
+
     def gradients(self, at: Tensor, points: Points, loss: LossFunction) -> tuple[Tensor, Tensor]:
-        """Logits (N, classes) and the loss's gradient (N, …) at ``at`` (N, …)."""
+        """Logits (N, classes) and the loss's gradient (N, …) at ``at`` (N, …).
+
+        A gradient that is no finite number is taken for zero.
+        """
+        if not self._differentiable:
+            return self.logits(at, points.inputs), torch.zeros_like(at)
+        taken = self.taken(at, points.inputs)
 
         def answer(part: slice) -> tuple[Tensor, Tensor]:
             targets = None if points.targets is None else points.targets[part]
             labels = points.labels[part]
-            inputs = self._filled(at[part]).detach().requires_grad_()
+            inputs = self._filled(taken[part]).detach().requires_grad_()
             with ThinConvolutions():
-                logits = self._asked(inputs)[: len(labels)]
+                logits = _precise(self._network.logits(inputs)[: len(labels)])
             (slope,) = torch.autograd.grad(loss(logits, labels, targets).sum(), inputs)
-            return logits.detach(), slope[: len(labels)]
+            return logits.detach(), slope[: len(labels)].to(at.dtype).nan_to_num(0, 0, 0)
 
         logits, slopes = zip(*self._in_chunks(answer, len(at)), strict=True)
         return torch.cat(logits), torch.cat(slopes)
-
-    def _asked(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.model(inputs)
-        return logits
 
     def _filled(self, inputs: Tensor) -> Tensor:
         """With its last point again and again, up to a multiple of ``MULTIPLE`` points."""
@@ -75,6 +107,11 @@ class Victim:
                 continue
             start += self.chunk
         return answers
+
+
+def _precise(logits: Tensor) -> Tensor:
+    """In float32 at least, so that losses and margins do not round."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.data.images import Images
+from sgdscope.network import Network, answers
 
 CPU = 100  # images a pass: what their activations take stays near the cache of one core
 ELSEWHERE = 4096
@@ -19,9 +20,10 @@ def logits(model: nn.Module, images: Images) -> Tensor:
     """(N, classes), in chunks."""
     chunk = chunk_size(images.pixels.device)
     starts = range(0, len(images), chunk)
-    return torch.cat([model(images[start : start + chunk].inputs()) for start in starts])
+    network = Network(model)
+    return torch.cat([network.logits(images[start : start + chunk].inputs()) for start in starts])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of points whose largest logit is their label's."""
-    return (logits.argmax(1) == labels).double().mean().item()
+    """Share of points whose largest logit is finite and their label's."""
+    return (answers(logits) == labels).double().mean().item()

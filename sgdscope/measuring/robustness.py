@@ -16,6 +16,7 @@ from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Dataset, Images
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
+from sgdscope.network import Network
 from sgdscope.settings import Positive, Radius, Several, Whole
 
 SHOWN = 8  # adversarial examples kept to look at, for each eps
@@ -189,7 +190,7 @@ class RobustnessArea(PgdAccuracy):
 
     name = "robustness_area"
 
-    eps: Annotated[list[Positive], Field(min_length=1), Several]
+    eps: Annotated[list[Annotated[Radius, Field(gt=0)]], Field(min_length=1), Several]
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the accuracy at every eps as evidence."""
@@ -237,7 +238,7 @@ def _gallery(model: nn.Module, images: Images, result: Attacked) -> dict[str, Te
     if not len(shown):
         return {}
     with torch.no_grad():
-        after = model(result.inputs[shown]).softmax(1).max(1)
+        after = Network(model).logits(result.inputs[shown]).softmax(1).max(1)
     return {
         "shown": shown,  # (K,) their places among the test points
         "original": images.pixels[shown],  # (K, C, H, W) uint8
