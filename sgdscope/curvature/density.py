@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdscope import streams
 from sgdscope.curvature.krylov import Krylov
-from sgdscope.curvature.operators import Operator, require_one_matrix
+from sgdscope.curvature.operators import Operator, noise_of, require_one_matrix
 from sgdscope.errors import RequestError
 
 
@@ -27,6 +27,8 @@ class SpectralDensity:
     weights: Tensor  # … and what share of the eigenvalues stands at each
     products: int
     examples: int
+    noise: float = 0.0  # the share of a product that is not known
+    flags: tuple[str, ...] = ()  # reasons not to trust it that lie in the network or the matrix
 
     @property
     def relative_error(self) -> float:
@@ -36,7 +38,7 @@ class SpectralDensity:
     @property
     def converged(self) -> bool:
         """Whether that is within the tolerance; if not, ask for more probes."""
-        return self.relative_error <= self.tolerance
+        return max(self.relative_error, self.noise) <= self.tolerance
 
 
 def spectral_density(
@@ -87,6 +89,7 @@ def spectral_density(
     return SpectralDensity(
         grid, each.mean(1), each.std(1) / math.sqrt(probes), tolerance, width,
         nodes, weights, operator.products - before, operator.examples,
+        noise_of(operator), tuple(getattr(operator, "flags", ())),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgdscope.curvature.krylov import Krylov
-from sgdscope.curvature.operators import Operator
+from sgdscope.curvature.operators import Operator, trusted
 from sgdscope.errors import RequestError
 
 PATIENCE = 5  # products after which nothing larger has shown itself, from a start that is …
@@ -31,6 +31,7 @@ class Eigenvalues:
     converged: bool  # every error is within the tolerance
     products: int  # over all the examples, beside those on parts of them that gave the start
     examples: int
+    flags: tuple[str, ...] = ()  # reasons not to trust them that lie in the network or the matrix
 
 
 def top_eigenvalues(
@@ -83,7 +84,7 @@ def _extreme(
         raise RequestError(f"k={k}; expected 1 … {operator.size}, the size of the matrix")
     start = _in_part(operator, sign, k, tolerance, seed)
     found, _ = _search(operator, sign, k, tolerance, max_products, seed, start)
-    return found
+    return trusted(found, operator, tolerance)
 
 
 def _search(

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from sgdscope.errors import RequestError
+from sgdscope.network import Network, Preflight, preflight
+from sgdscope.network.calling import usable
+from sgdscope.network.requirements import of_labels
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → their mean loss, ()
+Loss = Callable[[Any, Tensor], Tensor]  # (outputs, labels) → the loss of these examples, ()
 
+IGNORED = -100  # the label that cross-entropy leaves out
 CHUNK = 200  # examples per pass, where no graph is kept
+NO_FUNCTION = {"random", "batch", "memory"}  # findings with which there is no matrix to speak of
+
+Answer = TypeVar("Answer", bound=Any)
 
 
 class Operator(Protocol):
-    """A symmetric matrix, (size, size), or a batch of them, known by products with vectors."""
+    """A symmetric matrix, (size, size), or a batch of them, known by products with vectors.
+
+    It may have ``flags``, reasons not to trust it, and ``noise``, the share of a product that is
+    not known: a product computed in bfloat16, or one that is not symmetric.
+    """
 
     size: int
     examples: int
@@ -35,19 +48,131 @@ class Operator(Protocol):
         """Nearly the same matrix at less cost, to find a start; None if there is none."""
 
 
-def require_evaluation_mode(model: nn.Module) -> None:
-    """Raise RequestError if any part of the network is in training mode."""
-    for name, module in model.named_modules():
-        if module.training:
-            raise RequestError(
-                f"the network is in training mode ({name or 'the whole'}: "
-                f"{type(module).__name__}), where its loss is not a function of its parameters "
-                "alone; call model.eval() first"
+class Examples:
+    """A network and the examples that a matrix is of, once they are such that there is one.
+
+    Args:
+        model: a network in evaluation mode.
+        inputs: (N, …).
+        labels: (N, …).
+        classes: the loss is cross-entropy, of logits and, where labels are whole, of classes.
+        looked: what a look at the same network and examples has found already.
+
+    Raises:
+        RequestError: the network is in training mode or cannot be asked, or there are no examples.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        labels: Tensor,
+        *,
+        classes: bool,
+        looked: Preflight | None = None,
+    ) -> None:
+        require_examples(inputs, labels)
+        named = classes and not labels.is_floating_point() and labels.dim() == 1
+        self.looked = looked or preflight(model, inputs, pixels=False, logits=named)
+        for found in self.looked.findings:
+            if found.level == "refuse" and found.name != "finite":  # the loss will say so
+                raise RequestError(str(found))
+        self.network, self.inputs, self.labels = Network(model), usable(inputs), usable(labels)
+        if named:
+            self.labels = self.labels.to(torch.int64)
+            told = self.labels[self.labels != IGNORED]
+            if len(told) and self.looked.classes is not None:
+                for found in of_labels("labels", told, len(told), classes=self.looked.classes):
+                    raise RequestError(str(found))
+        self.noise = _noise(model, self.inputs, self.looked)
+        self.flags = list(self.looked.flags)
+        if torch.finfo(torch.float32).eps < self.noise < torch.inf:
+            self.flags.append(
+                f"the network computes in {precision(model, self.inputs)}, in which products are "
+                f"exact to {self.noise:.1%}; expected float32"
             )
+
+
+def precision(model: nn.Module, inputs: Tensor) -> torch.dtype:
+    """The coarsest that the network computes in."""
+    dtypes = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    if inputs.is_floating_point():
+        dtypes.append(inputs.dtype)
+    if torch.is_autocast_enabled(inputs.device.type):
+        dtypes.append(torch.get_autocast_dtype(inputs.device.type))
+    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float32)
+
+
+def _noise(model: nn.Module, inputs: Tensor, looked: Preflight) -> float:
+    """The share of a product that rounding leaves unknown."""
+    if looked.names() & NO_FUNCTION:
+        return torch.inf
+    eps: float = torch.finfo(precision(model, inputs)).eps
+    return 4 * eps if eps > torch.finfo(torch.float32).eps else 0.0
+
+
+def trusted(answer: Answer, operator: Operator, tolerance: float) -> Answer:
+    """An answer with its operator's flags, converged only if the products are as exact as that."""
+    converged = answer.converged and noise_of(operator) <= tolerance
+    flags = tuple(getattr(operator, "flags", ()))
+    return replace(answer, converged=converged, flags=flags)
+
+
+def noise_of(operator: Operator) -> float:
+    """The share of its products that is not known."""
+    return float(getattr(operator, "noise", 0.0))
+
+
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """Within it, a layer without the derivative that is asked for is an error in one sentence."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        if "memory" in str(error):
+            raise
+        line = (str(error).splitlines() or [""])[0][:200]
+        raise RequestError(
+            f"the network cannot be differentiated as often as curvature needs: {line}; expected "
+            "layers that autograd can differentiate twice"
+        ) from error
+
+
+def refuse_severed(gradients: Any) -> None:
+    """Raise RequestError where a layer allows one derivative and cuts the second off in silence.
+
+    Args:
+        gradients: tensors with a graph, in lists and tuples.
+    """
+    tensors, nodes, seen = [gradients], [], set()
+    while tensors:
+        one = tensors.pop()
+        if isinstance(one, Tensor):
+            nodes.append(one.grad_fn)
+        elif isinstance(one, (list, tuple)):
+            tensors += one
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "torch::autograd::Error":
+            raise RequestError(
+                "a layer of the network is marked once_differentiable; expected layers that "
+                "autograd can differentiate as often as curvature needs"
+            )
+        seen.add(node)
+        nodes += [following for following, _ in node.next_functions]
 
 
 def require_examples(inputs: Tensor, labels: Tensor) -> None:
     """Raise RequestError unless there are as many inputs as labels, and some."""
+    for name, tensor in (("inputs", inputs), ("labels", labels)):
+        if not isinstance(tensor, Tensor):
+            raise RequestError(f"{name} are {type(tensor).__name__}; expected a torch.Tensor")
+    if inputs.device != labels.device:
+        raise RequestError(
+            f"inputs are on {inputs.device}, labels on {labels.device}; expected one device"
+        )
     if len(inputs) == 0 or len(inputs) != len(labels):
         raise RequestError(
             f"{len(inputs)} inputs and {len(labels)} labels; expected equally many, at least one"
@@ -65,6 +190,8 @@ def require_one_matrix(operator: Operator, what: str) -> None:
 
 def finite(loss: Tensor) -> Tensor:
     """The loss, or RequestError if it is not a finite number."""
+    if not isinstance(loss, Tensor):
+        raise RequestError(f"the loss is {type(loss).__name__}; expected a tensor of one number")
     if loss.numel() != 1:
         raise RequestError(
             f"the loss has shape {tuple(loss.shape)}; expected one number, the mean over examples"
@@ -74,4 +201,4 @@ def finite(loss: Tensor) -> Tensor:
             f"the loss is {loss.item()}; expected a finite number: "
             "a network that has diverged has no curvature"
         )
-    return loss
+    return loss.reshape(())

@@ -7,27 +7,21 @@ otherwise. Maxima over a neighbourhood are found by ascent, so they are lower bo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from sgdscope import streams
 from sgdscope.curvature.bases import inner
 from sgdscope.curvature.hessian import Hessian
-from sgdscope.curvature.operators import (
-    CHUNK,
-    Loss,
-    finite,
-    require_evaluation_mode,
-    require_examples,
-)
+from sgdscope.curvature.inputs import InputSlopes
+from sgdscope.curvature.landscape import Landscape, Weights
+from sgdscope.curvature.operators import CHUNK, Loss, differentiating, require_examples
 from sgdscope.errors import RequestError
-
-Weights = dict[str, Tensor]
+from sgdscope.network import Preflight, outside_inference
 
 
 @dataclass(frozen=True)
@@ -37,48 +31,10 @@ class Sharpness:
     value: float
     standard_error: float  # over examples or batches; 0 where nothing was sampled
     examples: int
+    flags: tuple[str, ...] = ()  # reasons not to trust it
 
 
-class _Landscape:
-    """A mean loss as a function of weights, evaluated in chunks; the network is not changed."""
-
-    def __init__(self, model: nn.Module, inputs: Tensor, labels: Tensor, loss: Loss) -> None:
-        require_evaluation_mode(model)
-        require_examples(inputs, labels)
-        self.model, self.inputs, self.labels, self.loss = model, inputs, labels, loss
-        self.weights = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
-        if not self.weights:
-            raise RequestError("no parameter of the network requires a gradient; expected some")
-
-    def value(self, weights: Weights) -> float:
-        """The mean loss."""
-        with torch.no_grad():
-            return sum(part.item() for part in self._shares(weights))
-
-    def slope(self, weights: Weights) -> Weights:
-        """The mean loss's gradient."""
-        weights = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
-        total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-        with torch.enable_grad():
-            for part in self._shares(weights):
-                grads = torch.autograd.grad(part, list(weights.values()), materialize_grads=True)
-                for whole, share in zip(total.values(), grads, strict=True):
-                    whole += share
-        return total
-
-    def rise(self, step: Weights) -> float:
-        """How much the loss rises by a step from where the network is."""
-        moved = {name: weight + step[name] for name, weight in self.weights.items()}
-        return self.value(moved) - self.value(self.weights)
-
-    def _shares(self, weights: Weights) -> Iterator[Tensor]:
-        for first in range(0, len(self.inputs), CHUNK):
-            few = self.inputs[first : first + CHUNK]
-            outputs = functional_call(self.model, weights, few)
-            loss = finite(self.loss(outputs, self.labels[first : first + CHUNK]))
-            yield loss * (len(few) / len(self.inputs))
-
-
+@outside_inference()
 def sam_sharpness(
     model: nn.Module,
     inputs: Tensor,
@@ -91,13 +47,14 @@ def sam_sharpness(
 
     Foret et al. 2021, equations 1 and 2. Not invariant to a rescaling of the weights.
     """
-    land = _Landscape(model, inputs, labels, loss)
+    land = Landscape(model, inputs, labels, loss)
     slope = land.slope(land.weights)
     length = _length(slope)
     step = {name: rho * part / length for name, part in slope.items()} if length else slope
-    return Sharpness(land.rise(step), 0.0, len(inputs))
+    return Sharpness(land.rise(step), 0.0, len(inputs), land.flags)
 
 
+@outside_inference()
 def asam_sharpness(
     model: nn.Module,
     inputs: Tensor,
@@ -111,16 +68,17 @@ def asam_sharpness(
     Kwon et al. 2021, equation 9 with the element-wise operator. Invariant to rescalings of the
     weights that leave the network's function as it is.
     """
-    land = _Landscape(model, inputs, labels, loss)
+    land = Landscape(model, inputs, labels, loss)
     slope = land.slope(land.weights)
     scaled = {name: part * land.weights[name].abs() for name, part in slope.items()}
     length = _length(scaled)
     step = scaled
     if length:
         step = {n: rho * part * land.weights[n].abs() / length for n, part in scaled.items()}
-    return Sharpness(land.rise(step), 0.0, len(inputs))
+    return Sharpness(land.rise(step), 0.0, len(inputs), land.flags)
 
 
+@outside_inference()
 def keskar_sharpness(
     model: nn.Module,
     inputs: Tensor,
@@ -136,7 +94,7 @@ def keskar_sharpness(
     sign within the box, with steps of a quarter of it, not by L-BFGS-B. Not invariant to
     rescalings.
     """
-    land = _Landscape(model, inputs, labels, loss)
+    land = Landscape(model, inputs, labels, loss)
     base = land.value(land.weights)
     box = {name: eps * (weight.abs() + 1) for name, weight in land.weights.items()}
     moved, best = land.weights, base
@@ -148,9 +106,10 @@ def keskar_sharpness(
             for name, edge in box.items()
         }
         best = max(best, land.value(moved))
-    return Sharpness(100 * (best - base) / (1 + base), 0.0, len(inputs))
+    return Sharpness(100 * (best - base) / (1 + base), 0.0, len(inputs), land.flags)
 
 
+@outside_inference()
 def batch_sharpness(
     model: nn.Module,
     inputs: Tensor,
@@ -176,16 +135,21 @@ def batch_sharpness(
     if batches < 2:
         raise RequestError(f"batches={batches}; expected at least 2")
     generator = streams.generator(seed, "batch sharpness")
-    values = []
+    values: list[float] = []
+    flags: tuple[str, ...] = ()
+    looked: Preflight | None = None
     for _ in range(batches):
         chosen = torch.randperm(len(inputs), generator=generator)[:batch_size].to(inputs.device)
-        hessian = Hessian(model, inputs[chosen], labels[chosen], loss=loss)
+        hessian = Hessian(model, inputs[chosen], labels[chosen], loss=loss, looked=looked)
+        if looked is None:
+            flags, looked = hessian.flags, hessian.looked
         slope = hessian.gradient()[:, None]
         square = inner(slope, slope).item()
         values.append(inner(slope, hessian @ slope).item() / square if square else 0.0)
-    return _mean(torch.tensor(values), len(inputs))
+    return _mean(torch.tensor(values), len(inputs), flags)
 
 
+@outside_inference()
 def input_gradient_norm(
     model: nn.Module, inputs: Tensor, labels: Tensor, *, loss: Loss = F.cross_entropy
 ) -> Sharpness:
@@ -193,23 +157,18 @@ def input_gradient_norm(
 
     Invariant to rescalings of the weights that leave the network's function as it is.
     """
-    require_evaluation_mode(model)
-    require_examples(inputs, labels)
-    norms = []
-    for first in range(0, len(inputs), CHUNK):
-        points = inputs[first : first + CHUNK].detach().clone().requires_grad_()
-        with torch.enable_grad():
-            total = finite(loss(model(points), labels[first : first + CHUNK])) * len(points)
-            (slopes,) = torch.autograd.grad(total, points)
-        norms.append(slopes.flatten(1).norm(dim=1))
-    return _mean(torch.cat(norms), len(inputs))
+    slopes = InputSlopes(model, inputs, labels, loss=loss, chunk=CHUNK)
+    with differentiating():
+        _, parts = slopes.all()
+    norms = torch.cat([part.flatten(1).to(inputs.dtype).norm(dim=1) for part in parts])
+    return _mean(norms, len(inputs), slopes.flags)
 
 
 def _length(step: Weights) -> float:
     return math.sqrt(sum(part.double().square().sum().item() for part in step.values()))
 
 
-def _mean(values: Tensor, examples: int) -> Sharpness:
+def _mean(values: Tensor, examples: int, flags: Sequence[str]) -> Sharpness:
     values = values.double()
     error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return Sharpness(values.mean().item(), error, examples)
+    return Sharpness(values.mean().item(), error, examples, tuple(flags))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdscope import streams
 from sgdscope.curvature.bases import inner, orthonormal
-from sgdscope.curvature.operators import Operator, require_one_matrix
+from sgdscope.curvature.operators import Operator, require_one_matrix, trusted
 from sgdscope.errors import RequestError
 
 FEWEST_PROBES = 5  # a standard error from fewer says little
@@ -25,6 +25,7 @@ class Trace:
     converged: bool  # the standard error is within the tolerance
     products: int  # over all the examples, beside those on a part of them that gave the sketch
     examples: int
+    flags: tuple[str, ...] = ()  # reasons not to trust it that lie in the network or the matrix
 
 
 def trace(
@@ -73,7 +74,8 @@ def trace(
     if not math.isfinite(value):
         raise RequestError("a product with the matrix is not finite; expected finite numbers")
     converged = error <= tolerance * abs(value)
-    return Trace(value, error, converged, operator.products - before, operator.examples)
+    answer = Trace(value, error, converged, operator.products - before, operator.examples)
+    return trusted(answer, operator, tolerance)
 
 
 def _outside(

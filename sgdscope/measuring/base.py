@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Self
 
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
+from sgdscope.network import Preflight, preflight
 from sgdscope.registry import Registry
 from sgdscope.settings import Settings, Several, Whole
+
+FEW = 10  # images that the network is looked at with
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,12 @@ class Subject:
     data: Dataset
     seed: int  # the run's; attack starts and probe vectors derive from it
     batch_size: int | None = None  # the run's, where there was a run
+
+    @functools.cached_property
+    def looked(self) -> Preflight:
+        """Whether the network is a fixed function of one input."""
+        images = self.data.test if len(self.data.test) else self.data.train
+        return preflight(self.model, images[:FEW].inputs(), images[:FEW].labels)
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,12 @@ class Reading:
 
 class Measure(Settings, ABC):
     """Something to read off a network; the fields are its options in a study file."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Whatever a measure reads stands beside what was found about the network."""
+        super().__init_subclass__(**options)
+        if "read" in vars(cls):
+            cls.read = _flagged(cls.read)  # type: ignore[method-assign,assignment]
 
     every: Whole | None = None  # taken after every so many epochs too, not only at the end
     at: Annotated[list[Whole], Several] = []  # taken after these epochs too
@@ -86,6 +102,22 @@ class Measure(Settings, ABC):
     @abstractmethod
     def read(self, subject: Subject) -> list[Reading]:
         """Measure. The network is left as it was found."""
+
+
+def _flagged(
+    read: Callable[[Any, Subject], list[Reading]],
+) -> Callable[[Any, Subject], list[Reading]]:
+    """The same, each reading with what was found about the network among its flags, once."""
+
+    @functools.wraps(read)
+    def flagged(self: Any, subject: Subject) -> list[Reading]:
+        known = subject.looked.flags
+        return [
+            replace(reading, flags=list(dict.fromkeys((*known, *reading.flags))))
+            for reading in read(self, subject)
+        ]
+
+    return flagged
 
 
 MEASURES: Registry[type[Measure]] = Registry("measure")

@@ -117,7 +117,7 @@ class HessianTrace(_OnTraining):
             "products": found.products,
             "examples": found.examples,
         }
-        flags = []
+        flags = list(found.flags)
         if not found.converged:
             flags.append(
                 f"The trace did not converge in {found.products} products: standard error "
@@ -157,7 +157,7 @@ class SpectralDensity(_OnTraining):
             "density": found.density,
             "standard_error": found.standard_error,
         }
-        flags = []
+        flags = list(found.flags)
         if not found.converged:
             flags.append(
                 f"The density did not converge with {self.probes} probes: standard error "
@@ -260,7 +260,7 @@ def _of_eigenvalue(measure: str, found: Eigenvalues) -> Reading:
 
 def _of_sharpness(measure: str, found: Sharpness) -> Reading:
     evidence = {"standard_error": found.standard_error, "examples": found.examples}
-    return Reading(measure, found.value, evidence=evidence)
+    return Reading(measure, found.value, evidence=evidence, flags=list(found.flags))
 
 
 def _evidence(found: Eigenvalues) -> dict[str, float | int | bool]:
@@ -275,9 +275,10 @@ def _evidence(found: Eigenvalues) -> dict[str, float | int | bool]:
 
 def _unconverged(found: Eigenvalues, what: str) -> list[str]:
     if found.converged:
-        return []
+        return list(found.flags)
     worst = (found.residuals / found.values.abs().clamp(min=torch.finfo().tiny)).max().item()
     return [
+        *found.flags,
         f"{what[0].upper()}{what[1:]} did not converge in {found.products} products: residual "
-        f"{worst:.2g} of the value."
+        f"{worst:.2g} of the value.",
     ]

@@ -1,0 +1,184 @@
+"""What curvature is of: a loss of a network's outputs, whatever they and it are."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgdscope.curvature.operators import Loss, finite
+from sgdscope.errors import RequestError
+from sgdscope.network import leaves, logits_of, rebuilt
+
+MOST = 2**24  # numbers in the outputs that a loss is tried on
+ALIKE = 1e-4  # share by which a mean over parts may differ from the mean over all, in float32
+
+
+class ExampleLoss:
+    """A loss as it is called: one of torch's with the logits, any other with all the outputs.
+
+    Args:
+        loss: of outputs and labels.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self.of_torch = _of_torch(loss)
+        self.flags: list[str] = []  # reasons not to trust what it is taken for
+
+    def __call__(self, outputs: Any, labels: Tensor) -> Tensor:
+        """The loss, ().
+
+        Raises:
+            RequestError: it fails on these outputs, or is not one finite number.
+        """
+        taken = logits_of(outputs) if self.of_torch else outputs
+        try:
+            return finite(self.loss(taken, labels))
+        except (TypeError, AttributeError, ValueError, LookupError, RuntimeError) as error:
+            if "memory" in str(error):
+                raise
+            line = (str(error).splitlines() or [""])[0]
+            raise RequestError(
+                f"the loss fails on the network's outputs ({type(taken).__name__}) and labels of "
+                f"shape {tuple(labels.shape)}, {labels.dtype}: {type(error).__name__}: {line}; "
+                "expected a loss of (outputs, labels)"
+            ) from error
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether labels are classes and outputs logits."""
+        return _inner(self.loss) is F.cross_entropy or isinstance(self.loss, nn.CrossEntropyLoss)
+
+    def is_mean(self, outputs: Any, labels: Tensor) -> bool:
+        """Whether the loss of many is the mean of the losses of their parts, weighted by size.
+
+        Tried on all the labels and the outputs of a few examples again and again, split into
+        thirds and with one example apart: in its value, and in its slope in the outputs.
+
+        Args:
+            outputs: of a few examples.
+            labels: of all.
+        """
+        if not leaves(outputs):
+            raise RequestError(
+                f"the network's output is {type(outputs).__name__} without a floating-point "
+                "tensor; expected one, for a loss to be of"
+            )
+        rows = len(leaves(outputs)[0]) if leaves(outputs)[0].dim() else 0
+        if rows == 0:
+            raise RequestError("the network's output is one number; expected one row an example")
+        width = sum(leaf.numel() for leaf in leaves(outputs)) // rows + 1
+        labels = labels[: max(2, MOST // width)]
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            try:
+                return self._is_mean(outputs, rows, labels)
+            except RequestError:  # other examples' labels may be impossible with these outputs
+                return self._is_mean(outputs, rows, labels[:rows])
+
+    def refuse_direct(self, outputs: Any, labels: Tensor, parameters: Sequence[Tensor]) -> None:
+        """Raise RequestError if the loss depends on parameters otherwise than through outputs."""
+        with torch.enable_grad():
+            value = self(outputs, labels)
+        if value.requires_grad and any(
+            slope is not None
+            for slope in torch.autograd.grad(
+                value, parameters, allow_unused=True, retain_graph=True
+            )
+        ):
+            raise RequestError(
+                "the loss depends on the network's parameters otherwise than through its outputs; "
+                "expected a loss of outputs and labels alone (a Hessian also takes a mean over "
+                "examples that has such a term)"
+            )
+
+    def _is_mean(self, outputs: Any, rows: int, labels: Tensor) -> bool:
+        if len(labels) < 2:
+            return True
+        whole = _repeated(outputs, rows, torch.arange(len(labels), device=labels.device))
+        value, slopes = self._with_slopes(whole, labels)
+        if not _alike(value, self._with_slopes(whole, labels)[0]):
+            self.flags = [
+                "the loss is randomised: two calls with the same outputs differ; expected one "
+                "number for the same outputs and labels"
+            ]
+        third = max(1, len(labels) // 3)
+        for edges in ({1}, {third, min(2 * third, len(labels) - 1)}):
+            bounds = [0, *sorted(edges), len(labels)]
+            try:
+                parts = [
+                    self._share(whole, labels, slice(first, last))
+                    for first, last in itertools.pairwise(bounds)
+                ]
+            except RequestError:
+                return False
+            total = sum(part for part, _ in parts)
+            joined = [torch.cat(column) for column in zip(*(s for _, s in parts), strict=True)]
+            if not _alike(value, total) or not all(map(_alike, slopes, joined)):
+                return False
+        return True
+
+    def sum_of_each(self, outputs: Any, labels: Tensor, *, is_mean: bool) -> Tensor:
+        """The sum over examples of the loss of each alone, ()."""
+        if is_mean:
+            return self(outputs, labels) * len(labels)
+        one = torch.arange(1, device=labels.device)
+        losses = [
+            self(_repeated(outputs, len(labels), one + place), labels[place : place + 1])
+            for place in range(len(labels))
+        ]
+        return torch.stack(losses).sum()
+
+    def _share(self, outputs: Any, labels: Tensor, part: slice) -> tuple[Tensor, list[Tensor]]:
+        index = torch.arange(len(labels), device=labels.device)[part]
+        value, slopes = self._with_slopes(_repeated(outputs, len(labels), index), labels[part])
+        share = len(index) / len(labels)
+        return value * share, [slope * share for slope in slopes]
+
+    def _with_slopes(self, outputs: Any, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The loss and its slopes in the outputs, as plain numbers."""
+        ends = [leaf.detach().requires_grad_() for leaf in leaves(outputs)]
+        value = self(rebuilt(outputs, iter(ends)), labels)
+        return value.detach(), slopes_of(value, ends)
+
+
+def slopes_of(value: Tensor, ends: list[Tensor], *, again: bool = False) -> list[Tensor]:
+    """The gradient of a loss in each of some outputs, zero where it has no part in it."""
+    if not value.requires_grad:
+        return [torch.zeros_like(end) for end in ends]
+    return list(torch.autograd.grad(value, ends, create_graph=again, materialize_grads=True))
+
+
+def _inner(loss: Any) -> Any:
+    while isinstance(loss, functools.partial):
+        loss = loss.func
+    return loss
+
+
+def _of_torch(loss: Any) -> bool:
+    loss = _inner(loss)
+    home = getattr(loss, "__module__", None) or type(loss).__module__
+    return str(home).startswith("torch.")
+
+
+def _repeated(outputs: Any, rows: int, index: Tensor) -> Any:
+    """The outputs of rows ``index``, of so many that there are, counted round."""
+    picked = []
+    for leaf in leaves(outputs):
+        if not leaf.dim() or len(leaf) != rows:
+            raise RequestError(
+                f"the network's outputs for {rows} examples have shape {tuple(leaf.shape)}; "
+                f"expected one row an example, for a loss that is no mean over examples"
+            )
+        picked.append(leaf[index % rows])
+    return rebuilt(outputs, iter(picked))
+
+
+def _alike(left: Tensor, right: Any) -> bool:
+    scale = left.abs().amax()
+    return bool(((left - right).abs() <= ALIKE * scale).all())
