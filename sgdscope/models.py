@@ -78,11 +78,16 @@ def build(
 ) -> nn.Module:
     """A registered model, initialised from ``seed`` alone; with ``mean`` and ``std``, normalised.
 
+    Those of this file compute with channels last. Any other keeps the layout it was built with, for
+    it may look at the strides of its activations.
+
     Raises:
         RequestError: no model has that name.
     """
     with streams.seeded(seed, "initialisation"):
         network = MODELS[name](shape=shape, classes=classes)
+    if MODELS[name].__module__ == __name__:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if mean is None or std is None:
         return network
     return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))

@@ -121,3 +121,13 @@ def test_networks_of_different_shapes_are_refused():
         stack([nn.Sequential(nn.Linear(2, 3)), nn.Sequential(nn.Linear(2, 4))], variant="im2col")
     with pytest.raises(RequestError, match="different shapes"):
         stack([Dropout(0.1), Dropout(0.2)], variant="im2col")
+
+
+def test_networks_whose_layers_are_bound_together_are_refused():
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    hooked = nn.Sequential(nn.Linear(3, 3))
+    hooked[0].register_forward_hook(lambda *_: None)
+    for network, words in ((tied, "a tensor for each of its weights"), (hooked, "without hooks")):
+        with pytest.raises(RequestError, match=words):
+            stack([network, network], variant="grouped")

@@ -7,11 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.curvature import Hessian, top_eigenvalues
 from sgdscope.data import augment
+from sgdscope.data.inference import logits
+from sgdscope.errors import RequestError
 from sgdscope.models import MODELS, bind_dropout
 from sgdscope.training.loop import Training, initialise
 
@@ -189,3 +193,60 @@ def test_layers_with_generators_of_their_own_go_on_with_the_same_bits(small, mak
     resumed.advance()
     assert all(torch.equal(value, resumed.state()[key]) for key, value in whole.state().items())
     assert resumed.history[1].validation_accuracy == whole.history[1].validation_accuracy
+
+
+class Own(nn.Module):
+    """A network as people write them: tied weights, a view of its activations, several outputs."""
+
+    def __init__(self, *, view: bool, tied: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 6, 5), nn.Conv2d(6, 8, 5)
+        self.a, self.b, self.head = nn.Linear(128, 128), nn.Linear(128, 128), nn.Linear(128, 10)
+        self.register_buffer("shared", self.a.weight.detach()[:2])
+        self.view = view
+        if tied:
+            self.b.weight = self.a.weight
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.first(x)), 2)
+        x = F.max_pool2d(F.relu(self.second(x)), 2)
+        x = x.view(-1, 128) if self.view else x.reshape(-1, 128)
+        x = F.relu(self.b(F.relu(self.a(x))))
+        return {"logits": self.head(x), "hidden": x}
+
+
+def test_a_network_of_ones_own_trains_as_it_does_in_plain_torch(small, make_run, monkeypatch):
+    found = {}
+    for view in (False, True):
+        monkeypatch.setitem(MODELS._parts, "own", lambda view=view, **_: Own(view=view, tied=True))
+        found[view] = train(make_run(model="own"), small)
+    assert torch.equal(weights(found[False].model), weights(found[True].model))
+    assert next(found[True].model.network.parameters()).is_contiguous()
+
+
+def test_tied_weights_are_saved_and_restored_and_count_once(small, make_run, monkeypatch):
+    monkeypatch.setitem(MODELS._parts, "own", lambda **_: Own(view=True, tied=True))
+    run = make_run(model="own", momentum=0.9)
+    training = train(run, small)
+    again = Training(run, small)
+    again.restore(load(save(training.state())), training.history)
+    assert again.model.network.b.weight is again.model.network.a.weight
+    assert torch.equal(weights(again.model), weights(training.model))
+    inputs = small.train[:30].inputs()
+    assert torch.equal(logits(again.model, small.test), logits(training.model, small.test))
+    found = [top_eigenvalues(Hessian(t.model, inputs, small.train.labels[:30])).values
+             for t in (again, training)]  # fmt: skip
+    assert torch.equal(*found)
+
+
+def test_a_state_that_cannot_be_saved_is_refused_before_training(small, make_run, monkeypatch):
+    class Stateful(Own):
+        def get_extra_state(self):
+            return 7
+
+        def set_extra_state(self, state):
+            pass
+
+    monkeypatch.setitem(MODELS._parts, "own", lambda **_: Stateful(view=False, tied=False))
+    with pytest.raises(RequestError, match="_extra_state' of its state is int"):
+        Training(make_run(model="own"), small)

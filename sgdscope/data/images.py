@@ -63,9 +63,9 @@ def _span(tensor: Tensor) -> str:
     return f", from {tensor.min().item():g} to {tensor.max().item():g}" if tensor.numel() else ""
 
 
-def as_inputs(pixels: Tensor) -> Tensor:
-    """Pixels of 0 … 255 as a network's input in [0, 1]: float32, channels last."""
-    return pixels.to(torch.float32, memory_format=torch.channels_last).div_(255)
+def as_inputs(pixels: Tensor, layout: torch.memory_format = torch.channels_last) -> Tensor:
+    """Pixels of 0 … 255 as a network's input in [0, 1]: float32, channels last by default."""
+    return pixels.to(torch.float32, memory_format=layout).div_(255)
 
 
 FEWEST_VALIDATION = 500  # images that an accuracy is told from; its standard error is 2% at most

@@ -14,18 +14,30 @@ from torch.nn import functional as F
 from sgdscope import models, streams
 from sgdscope.data import Dataset, as_inputs, augment
 from sgdscope.data.inference import accuracy, logits
+from sgdscope.errors import RequestError
+from sgdscope.network import Network, logits_of
 from sgdscope.results.record import Epoch
 from sgdscope.study.run import Run
 from sgdscope.training.precision import require_bfloat16
 
 
 def initialise(run: Run, data: Dataset) -> nn.Module:
-    """The run's network before its first step, on the data's device, channels last."""
+    """The run's network before its first step, on the data's device.
+
+    Raises:
+        RequestError: its state holds something that cannot be saved.
+    """
     moments = {"mean": data.mean, "std": data.std} if run.normalise else {}
     model = models.build(
         run.model, shape=data.shape, classes=data.classes, seed=run.seed, **moments
     )
-    return model.to(data.train.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise RequestError(
+                f"model {run.model!r}: {name!r} of its state is {type(value).__name__}; expected "
+                "dense tensors, which can be saved"
+            )
+    return model.to(data.train.pixels.device)
 
 
 def autocast(run: Run, device: torch.device) -> torch.autocast:
@@ -64,6 +76,7 @@ class Training:
         self.run = run
         self.data = data.subset(run.train_size)
         self.model = initialise(run, data)
+        self._layout = Network(self.model).layout
         self.history: list[Epoch] = []
         self.diverged = False  # a loss or a weight became NaN or infinite
         self._step = torch.zeros((), dtype=torch.int64, device=data.train.pixels.device)
@@ -155,7 +168,7 @@ class Training:
         hits = torch.zeros((), dtype=torch.int64, device=device)
         for inputs, labels in self._batches():
             with autocast(self.run, device):
-                scores = self.model(inputs)
+                scores = logits_of(self.model(inputs))
                 loss = F.cross_entropy(scores, labels)
             self.updates.zero_gradients()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -171,13 +184,13 @@ class Training:
             pixels = images.pixels.index_select(0, index)
             if self.data.augmented:
                 pixels = augment(pixels, index, seed=self.run.seed, epoch=epoch)
-            yield as_inputs(pixels), images.labels[index]
+            yield as_inputs(pixels, self._layout), images.labels[index]
 
     def state(self) -> dict[str, Tensor]:
         """Weights and the optimizer's state; with the history, all that training goes on from."""
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors |= {f"optimizer.{key}": value for key, value in self.updates.state().items()}
-        return {key: value.contiguous().cpu() for key, value in tensors.items()}
+        return apart({key: value.contiguous().cpu() for key, value in tensors.items()})
 
     def restore(self, state: Mapping[str, Tensor], history: Sequence[Epoch]) -> None:
         """Go on from a state: what follows is bit for bit what would have followed."""
@@ -193,6 +206,17 @@ class Training:
         return math.isfinite(self.history[-1].train_loss) and all(
             bool(parameter.isfinite().all()) for parameter in self.model.parameters()
         )
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, none of which shares memory with another, as tied weights do."""
+    storages: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if place in storages else tensor
+        storages.add(place)
+    return found
 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

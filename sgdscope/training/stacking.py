@@ -48,8 +48,19 @@ def stack(models: Sequence[nn.Module], *, variant: Variant) -> Stack:
     Raises:
         RequestError: a layer cannot be stacked, or the networks differ in shape.
     """
+    for model in models:
+        _refuse_ties(model)
     layout = LAYOUTS[variant](len(models))
     return Stack(_stack(models, layout, where="network"), layout).train(models[0].training)
+
+
+def _refuse_ties(model: nn.Module) -> None:
+    """Layers are stacked one by one, and what binds them together would be lost."""
+    if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
+        raise RequestError("network: cannot be stacked; expected a tensor for each of its weights")
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise RequestError(f"network.{name}: cannot be stacked; expected layers without hooks")
 
 
 @torch.no_grad()
