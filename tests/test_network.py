@@ -143,6 +143,25 @@ def test_what_breaks_the_contract_is_found_and_nothing_stays_changed(what):
     assert np.array_equal(np.random.get_state()[1], streams[2])
 
 
+def test_generators_of_its_own_are_put_back_too():
+    network = Odd(
+        lambda o, x: (
+            o.network(x)
+            + torch.rand((), generator=o.torchs)
+            + o.numpys.random()
+            + o.pythons.random()
+            + o.older.rand()
+        )
+    ).eval()
+    network.torchs, network.numpys = torch.Generator(), np.random.default_rng(1)
+    network.pythons, network.older = random.Random(1), np.random.RandomState(1)
+    torch.manual_seed(1)
+    expected = copy.deepcopy(network)(images())
+    looked = preflight(network, images())
+    assert looked.names() == {"random"}
+    assert torch.equal(network(images()), expected)
+
+
 @pytest.mark.parametrize("layer", [nn.ReLU(inplace=True), nn.InstanceNorm2d(1), nn.BatchNorm2d(1)])
 def test_an_ordinary_network_is_found_in_order_in_few_passes(layer):
     network = nn.Sequential(layer, plain()).eval()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from sgdscope.errors import RequestError, unknown
 from sgdscope.network import Finding, preflight
 from sgdscope.network.calling import usable
 from sgdscope.network.requirements import of_labels
+from sgdscope.settings import plain
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def radii(eps: Radii, norm: Norm = "linf") -> list[float]:
         RequestError: there is none, or one is no number, negative or not finite, or holds every
             image there is.
     """
-    plain: Any = eps.tolist() if hasattr(eps, "tolist") else eps
-    several = list(plain) if isinstance(plain, (list, tuple)) else [plain]
+    found = plain(eps)
+    several = found if isinstance(found, list) else [found]
     if not several:
         raise RequestError("eps is empty; expected at least one radius, in pixels of [0, 1]")
     numbers = [_radius(one) for one in several]
@@ -91,8 +91,8 @@ def _radius(eps: Any) -> float:
     try:
         if isinstance(eps, bool):
             raise TypeError
-        radius = float(Fraction(eps.replace(" ", "")) if isinstance(eps, str) else eps)
-    except (TypeError, ValueError, ZeroDivisionError, RuntimeError):
+        radius = float(eps)
+    except (TypeError, ValueError):
         raise RequestError(
             f"eps = {eps!r}; expected a number of pixel units, such as 0.1 or 8/255"
         ) from None

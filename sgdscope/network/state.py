@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,7 @@ def untouched(model: nn.Module) -> Iterator[Touched]:
     modes = {name: module.training for name, module in model.named_modules()}
     kept = [_Kept(*place) for place in _places(model)]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
-    streams = _streams()
+    streams = _streams(model)
     try:
         yield touched
     finally:
@@ -40,8 +40,11 @@ def untouched(model: nn.Module) -> Iterator[Touched]:
         touched.tensors = [one.name for one in kept if one.restore()]
         for parameter, gradient in gradients:
             parameter.grad = gradient
-        touched.randomness = not _alike(streams, _streams())
-        _put_back(streams)
+        touched.randomness = not _alike(
+            [state for _, state in streams], [state for _, state in _streams(model)]
+        )
+        for put_back, state in streams:
+            put_back(state)
 
 
 def _places(model: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -83,24 +86,35 @@ def _same(left: Tensor, right: Tensor) -> bool:
     return bool(((left == right) | ((left != left) & (right != right))).all())
 
 
-def _streams() -> dict[str, Any]:
-    """The states of the global random generators."""
-    states: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state(),
-        "python": random.getstate(),
-    }
+Stream = tuple[Callable[[Any], object], Any]  # what puts a state back, and the state
+
+
+def _streams(model: nn.Module) -> list[Stream]:
+    """The states of the global random generators, and of those that modules hold."""
+    found: list[Stream] = [
+        (torch.set_rng_state, torch.get_rng_state()),
+        (np.random.set_state, np.random.get_state()),
+        (random.setstate, random.getstate()),
+    ]
     if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state_all()
-    return states
+        found.append((torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
+    for module in model.modules():
+        for value in vars(module).values():
+            found += _stream(value)
+    return found
 
 
-def _put_back(states: dict[str, Any]) -> None:
-    torch.set_rng_state(states["torch"])
-    np.random.set_state(states["numpy"])
-    random.setstate(states["python"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state_all(states["cuda"])
+def _stream(value: object) -> list[Stream]:
+    if isinstance(value, torch.Generator):
+        return [(value.set_state, value.get_state())]
+    if isinstance(value, random.Random):
+        return [(value.setstate, value.getstate())]
+    if isinstance(value, np.random.RandomState):
+        return [(value.set_state, value.get_state())]
+    if isinstance(value, np.random.Generator):
+        bits = value.bit_generator
+        return [(lambda state: setattr(bits, "state", state), bits.state)]
+    return []
 
 
 def _alike(left: Any, right: Any) -> bool:
