@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from sgdscope.curvature.operators import (
     Loss,
-    finite,
+    mean_loss,
     require_evaluation_mode,
     require_examples,
 )
@@ -176,7 +176,7 @@ class Chunked(ABC):
         return max(1, sum(storages.values()) // min(SAMPLE, self.examples))
 
     def _mean_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        return finite(self.loss(outputs, labels))
+        return mean_loss(self.loss, outputs, labels)
 
     def _shaped(self, flat: Tensor) -> list[Tensor]:
         """Views of a flat vector in the parameters' shapes."""
