@@ -32,7 +32,7 @@ class Operator(Protocol):
         """(…, size, k) to the same shape, with ``batch`` in front."""
 
     def part(self) -> Operator | None:
-        """Nearly the same matrix at less cost, to find a start; None if there is none."""
+        """Nearly the same matrix at less cost, to find a sketch on; None if there is none."""
 
 
 def require_evaluation_mode(model: nn.Module) -> None:
