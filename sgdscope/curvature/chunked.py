@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgdscope import streams
 from sgdscope.curvature.operators import (
     Loss,
-    finite,
+    mean_loss,
     require_evaluation_mode,
     require_examples,
 )
@@ -104,11 +105,15 @@ class Chunked(ABC):
         """Nearly the same matrix at a fraction of the cost; None if the examples are too few.
 
         It has the examples that the network is least sure of, which count most. Where nearly all
-        count, it has one example in ten instead, from the least sure to the surest.
+        count, it has one example in ten instead, from the least sure to the surest. Examples that
+        it is equally sure of come in random order, for data may be sorted by class.
         """
         if MOST * self.examples < SMALLEST_PART:
             return None
-        slopes, chosen = self._slopes().sort(descending=True)
+        order = torch.randperm(self.examples, generator=streams.generator(0, "part"))
+        order = order.to(self.inputs.device)
+        slopes, ranks = self._slopes()[order].sort(descending=True)
+        chosen = order[ranks]
         counting = int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1
         if counting <= MOST * self.examples:
             weightiest = max(SMALLEST_PART, min(counting, WEIGHTIEST * self.examples))
@@ -176,7 +181,7 @@ class Chunked(ABC):
         return max(1, sum(storages.values()) // min(SAMPLE, self.examples))
 
     def _mean_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        return finite(self.loss(outputs, labels))
+        return mean_loss(self.loss, outputs, labels)
 
     def _shaped(self, flat: Tensor) -> list[Tensor]:
         """Views of a flat vector in the parameters' shapes."""

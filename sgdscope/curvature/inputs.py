@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from sgdscope.curvature.operators import (
     CHUNK,
     Loss,
-    finite,
+    mean_loss,
     require_evaluation_mode,
     require_examples,
 )
@@ -53,7 +53,7 @@ class InputHessian:
         for few, theirs in zip(torch.split(inputs, chunk), torch.split(labels, chunk), strict=True):
             points = few.detach().clone().requires_grad_()
             with torch.enable_grad(), TwiceDifferentiable():
-                total = finite(loss(model(points), theirs)) * len(points)
+                total = mean_loss(loss, model(points), theirs) * len(points)
                 (slopes,) = torch.autograd.grad(total, points, create_graph=True)
             self._points.append(points)
             self._slopes.append(slopes)

@@ -21,7 +21,7 @@ from sgdscope.curvature.hessian import Hessian
 from sgdscope.curvature.operators import (
     CHUNK,
     Loss,
-    finite,
+    mean_loss,
     require_evaluation_mode,
     require_examples,
 )
@@ -75,7 +75,7 @@ class _Landscape:
         for first in range(0, len(self.inputs), CHUNK):
             few = self.inputs[first : first + CHUNK]
             outputs = functional_call(self.model, weights, few)
-            loss = finite(self.loss(outputs, self.labels[first : first + CHUNK]))
+            loss = mean_loss(self.loss, outputs, self.labels[first : first + CHUNK])
             yield loss * (len(few) / len(self.inputs))
 
 
@@ -199,7 +199,7 @@ def input_gradient_norm(
     for first in range(0, len(inputs), CHUNK):
         points = inputs[first : first + CHUNK].detach().clone().requires_grad_()
         with torch.enable_grad():
-            total = finite(loss(model(points), labels[first : first + CHUNK])) * len(points)
+            total = mean_loss(loss, model(points), labels[first : first + CHUNK]) * len(points)
             (slopes,) = torch.autograd.grad(total, points)
         norms.append(slopes.flatten(1).norm(dim=1))
     return _mean(torch.cat(norms), len(inputs))
