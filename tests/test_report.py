@@ -96,8 +96,8 @@ def payload(html: str) -> dict[str, Any]:
 
 
 def test_sections_stand_in_their_order(page: Page) -> None:
-    wanted = ["overview", "attention", "trends", "claims", "batch", "relation", "eps"]
-    wanted += ["examples", "learning", "along", "runs", "failures", "files", "versions"]
+    wanted = ["overview", "trends", "claims", "attention", "batch", "relation", "eps"]
+    wanted += ["examples", "learning", "along", "study", "runs", "failures", "files", "versions"]
     assert [identity for identity in page.ids if identity in wanted] == wanted
 
 
