@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from sgdscope import claims
 from sgdscope.claims.quantities import TEST_ACCURACY
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings import find
@@ -16,7 +17,7 @@ KEPT = Path(__file__).parent.parent / "results" / "fashion-stdcnn"
 
 @pytest.fixture(scope="module")
 def kept():
-    return find(Results.load(KEPT))
+    return find(claims.moments(Results.load(KEPT)))
 
 
 def test_the_control_of_equal_progress_comes_first(kept):
@@ -64,11 +65,11 @@ def test_lines_that_do_not_train_are_told(tmp_path):
     lost = results.runs["schedule"] == "step-decay"
     results.runs.loc[lost, "status"] = "collapsed"
     results.table.loc[results.table["schedule"] == "step-decay", "status"] = "collapsed"
-    (found,) = (one for one in find(results) if one.kind == "lost")
+    (found,) = (one for one in find(claims.moments(results)) if one.kind == "lost")
     assert "step-decay" in found.headline
     assert "6 of 6 collapsed" in found.numbers
 
 
 def test_a_study_of_which_nothing_is_measured_has_none(tmp_path):
     folder = synthetic.study(tmp_path, finished=False)
-    assert find(Results.load(folder.path)) == []
+    assert find(claims.moments(Results.load(folder.path))) == []

@@ -228,6 +228,13 @@ def test_chance_is_drawn_on_every_accuracy_axis(payload: dict[str, Any]) -> None
             assert levels == ([0.1] if card["axis"] == "accuracy" else [])
 
 
+def test_the_page_counts_the_runs_of_every_optimizer(tmp_path: Path) -> None:
+    settings = synthetic.study(tmp_path).settings()
+    planned = overview.planned(settings)
+    knobs = {"sgd": {"weight_decay": [0.0, 0.01, 0.1]}}
+    assert overview.planned(settings | {"optimizer": knobs}) == 3 * planned
+
+
 def test_nothing_finished(tmp_path: Path) -> None:
     folder = synthetic.study(tmp_path, finished=False)
     page = Page(report.write(folder).read_text(encoding="utf-8"))
