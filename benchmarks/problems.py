@@ -61,7 +61,7 @@ def prepare(name: str) -> Problem:
 
 def settle(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
     """λ₁ and its doubt: a long Lanczos's vector, its product and its residual in float64."""
-    long = top_eigenvalues(Hessian(model, inputs, labels), tolerance=1e-8, seed=7)
+    long = top_eigenvalues(Hessian(model, inputs, labels), tolerance=1e-5, max_products=200, seed=7)
     vector = long.vectors.double()
     vector /= vector.norm()
     exact = Hessian(deepcopy(model).double(), inputs.double(), labels, memory=0, chunk=50)

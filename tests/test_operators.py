@@ -1,6 +1,7 @@
 """Products with curvature matrices against dense ones in float64."""
 
 import gc
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -182,13 +183,18 @@ def test_convolutions_of_every_kind(geometry: dict[str, int], bias: bool) -> Non
     torch.testing.assert_close(hessian @ identity, expected, atol=1e-12, rtol=1e-10)
 
 
-def test_a_start_from_a_part_leads_to_the_same_answer() -> None:
+def test_a_part_is_of_fewer_examples_and_none_of_a_few() -> None:
     model, (inputs, labels) = network(), examples(600)
     hessian = Hessian(model, inputs, labels)
     part = hessian.part()
     assert part is not None
     assert part.examples == 60
     assert Hessian(model, inputs[:13], labels[:13]).part() is None
+
+
+def test_ends_of_a_hessian_are_those_of_the_dense_one() -> None:
+    model, (inputs, labels) = network(), examples(60)
+    hessian = Hessian(model, inputs, labels)
     expected = torch.linalg.eigvalsh(dense_hessian(model, inputs, labels))
     top = top_eigenvalues(hessian, k=2, tolerance=1e-8)
     bottom = bottom_eigenvalues(hessian, tolerance=1e-8)
@@ -220,3 +226,56 @@ def test_nothing_of_a_matrix_outlives_it() -> None:
     hessian @ torch.randn(hessian.size, 1)
     del hessian
     assert tensors() == before
+
+
+@pytest.mark.parametrize("kind", [Hessian, GaussNewton])
+@pytest.mark.parametrize("scale", [20, 60])
+def test_float32_keeps_the_curvature_of_a_confident_network(kind: type, scale: float) -> None:
+    """Of probabilities of 1 − 1e-7, and nearer to 1, float32 alone keeps a digit or none."""
+    exact, (inputs, labels) = confident(scale)
+    right = torch.linalg.eigvalsh(dense_hessian(exact, inputs, labels))[-1].item()
+    found = top_eigenvalues(kind(deepcopy(exact).float(), inputs.float(), labels))
+    assert found.converged
+    assert found.values.item() == pytest.approx(right, rel=1e-3)
+
+
+def test_a_loss_that_float32_cannot_carry_is_not_believed() -> None:
+    exact, (inputs, labels) = confident(60)
+    coarse = Hessian(
+        deepcopy(exact).float(), inputs.float(), labels,
+        loss=lambda outputs, labels: F.cross_entropy(outputs.float(), labels),
+    )  # fmt: skip
+    assert not top_eigenvalues(coarse).converged
+    assert not bottom_eigenvalues(coarse).converged
+
+
+def confident(scale: float) -> tuple[nn.Sequential, tuple[Tensor, Tensor]]:
+    """A linear classifier that is right by far about all of its examples."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 4)).double().eval()
+    inputs = torch.randn(40, 6, dtype=torch.float64)
+    with torch.no_grad():
+        outputs = model(inputs)
+        top = outputs.topk(2).values
+        clear = (top[:, 0] - top[:, 1]) > 0.3
+        for parameter in model.parameters():
+            parameter *= scale
+    return model, (inputs[clear], outputs.argmax(1)[clear])
+
+
+def test_a_part_of_examples_sorted_by_class_has_all_classes() -> None:
+    model = nn.Linear(4, 5).double().eval()
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    labels = torch.arange(5).repeat_interleave(60)
+    part = Hessian(model, torch.randn(300, 4, dtype=torch.float64), labels).part()
+    assert part is not None
+    assert len(part.labels.unique()) == 5
+
+
+def test_a_loss_whose_weights_are_float32_is_taken_as_it_is() -> None:
+    model, (inputs, labels) = network().float(), examples()
+    loss = nn.CrossEntropyLoss(weight=torch.ones(5))
+    weighted = top_eigenvalues(Hessian(model, inputs.float(), labels, loss=loss))
+    plain = top_eigenvalues(Hessian(model, inputs.float(), labels))
+    torch.testing.assert_close(weighted.values, plain.values, rtol=1e-4, atol=0)

@@ -62,7 +62,7 @@ def test_plan_on_the_command_line_runs_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", list(MEASURES))
 def test_every_measure_can_be_planned_for(name):
     options = {"eps": [0.1]} if "eps" in MEASURES[name].model_fields else {}
-    few = {"steps": 2, "queries": 20, "max_products": 25}
+    few = {"steps": 2, "queries": 20, "max_products": 28}
     options |= {key: few[key] for key in few.keys() & MEASURES[name].model_fields.keys()}
     overrides = {"measure": {name: options}, "batch_size": 32, "seed": 0}
     overrides["schedule"] = {"fixed": {"learning_rate": 0.05}}

@@ -96,8 +96,8 @@ def payload(html: str) -> dict[str, Any]:
 
 
 def test_sections_stand_in_their_order(page: Page) -> None:
-    wanted = ["overview", "attention", "trends", "claims", "batch", "relation", "eps"]
-    wanted += ["examples", "learning", "along", "runs", "failures", "files", "versions"]
+    wanted = ["overview", "trends", "claims", "attention", "batch", "relation", "eps"]
+    wanted += ["examples", "learning", "along", "study", "runs", "failures", "files", "versions"]
     assert [identity for identity in page.ids if identity in wanted] == wanted
 
 
@@ -226,6 +226,13 @@ def test_chance_is_drawn_on_every_accuracy_axis(payload: dict[str, Any]) -> None
         for plot in card["plots"]:
             levels = [shape["y0"] for shape in plot["layout"].get("shapes", [])]
             assert levels == ([0.1] if card["axis"] == "accuracy" else [])
+
+
+def test_the_page_counts_the_runs_of_every_optimizer(tmp_path: Path) -> None:
+    settings = synthetic.study(tmp_path).settings()
+    planned = overview.planned(settings)
+    knobs = {"sgd": {"weight_decay": [0.0, 0.01, 0.1]}}
+    assert overview.planned(settings | {"optimizer": knobs}) == 3 * planned
 
 
 def test_nothing_finished(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sgdscope.claims import paper, related
@@ -17,15 +18,17 @@ __all__ = [
     "Sample",
     "Verdict",
     "judge",
+    "moments",
     "paper",
     "related",
+    "verdicts",
 ]
 
 
-def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
-    """Every claim's verdicts, at the end of training and at equal training loss.
+def moments(results: Results, *, lost_too: bool = False) -> list[Evidence]:
+    """A study's results at the end of training and at equal training loss.
 
-    A study of which nothing was measured has none.
+    A study of which nothing was measured has neither.
 
     Args:
         results: of a study.
@@ -33,10 +36,19 @@ def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
     """
     if results.table.empty:
         return []
-    moments = [Evidence(results, when, lost_too=lost_too) for when in MOMENTS]
+    return [Evidence(results, when, lost_too=lost_too) for when in MOMENTS]
+
+
+def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
+    """Every claim's verdicts at both moments; the arguments are as for :func:`moments`."""
+    return verdicts(moments(results, lost_too=lost_too))
+
+
+def verdicts(found: Sequence[Evidence]) -> list[Verdict]:
+    """Every claim's verdicts at these moments."""
     return [
         replace(verdict, claim=name)
         for name in CLAIMS
-        for evidence in moments
+        for evidence in found
         for verdict in CLAIMS[name](evidence)
     ]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sgdscope.claims import equal_loss, quantities
+from sgdscope.claims import equal_loss, quantities, statistics
 from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
 from sgdscope.registry import Registry
 from sgdscope.results import style
@@ -35,6 +36,12 @@ class Sample:
     flagged: int  # rows whose value carries a flag or did not converge
     missing: str = ""  # why there are no rows
     floor: str = ""  # why the rows carry no information
+
+    @cached_property
+    def slope(self) -> Estimate:
+        """Its trend per doubling of the batch size; several claims ask for it."""
+        sizes = np.log2(self.rows["batch_size"].to_numpy(float))
+        return statistics.slope(sizes, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy())
 
     @property
     def where(self) -> str:

@@ -22,13 +22,6 @@ DECIDE = 6  # cases, if all agree: of five, the interval of the share reaches be
 RANKED = 6  # runs; of five, chance alone decided in 13 of 100 simulated studies
 
 
-def slope(sample: Sample) -> Estimate:
-    """Trend of a sample per doubling of the batch size."""
-    rows = sample.rows
-    sizes = np.log2(rows["batch_size"].to_numpy(float))
-    return statistics.slope(sizes, rows["value"].to_numpy(), rows["seed"].to_numpy())
-
-
 def changes(sample: Sample, expected: Direction) -> Finding:
     """Whether a quantity falls (or rises) with batch size, by however little, if surely.
 
@@ -36,7 +29,7 @@ def changes(sample: Sample, expected: Direction) -> Finding:
     """
     if (short := sample.enough()) is not None:
         return short
-    found, margin = slope(sample), sample.quantity.margin
+    found, margin = sample.slope, sample.quantity.margin
     return _trend(sample, found, _direction(found, expected, margin), distance=abs(found.value))
 
 
@@ -47,7 +40,7 @@ def barely_varies(sample: Sample) -> Finding:
     """
     if (short := sample.enough()) is not None:
         return short
-    found, margin = slope(sample), sample.quantity.margin
+    found, margin = sample.slope, sample.quantity.margin
     made = _trend(sample, found, _equivalence(found, margin), distance=_gap(found, margin))
     return _unless_lost(made, sample)
 
@@ -64,7 +57,7 @@ def varies(sample: Sample) -> Finding:
     """Whether the trend with batch size is surely beyond the margin, either way."""
     if (short := sample.enough()) is not None:
         return short
-    found, margin = slope(sample), sample.quantity.margin
+    found, margin = sample.slope, sample.quantity.margin
     answer = _opposite(_equivalence(found, margin))
     return _trend(sample, found, answer, distance=_gap(found, margin))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgdscope import streams
 from sgdscope.curvature.coupled import Coupled, pulled_back
 from sgdscope.curvature.losses import ExampleLoss, slopes_of
 from sgdscope.curvature.operators import Examples, Loss, differentiating, refuse_severed
@@ -138,11 +139,15 @@ class Chunked(ABC):
         """Nearly the same matrix at a fraction of the cost; None if the examples are too few.
 
         It has the examples that the network is least sure of, which count most. Where nearly all
-        count, it has one example in ten instead, from the least sure to the surest.
+        count, it has one example in ten instead, from the least sure to the surest. Examples that
+        it is equally sure of come in random order, for data may be sorted by class.
         """
         if MOST * self.examples < SMALLEST_PART or self._coupled is not None:
             return None
-        slopes, chosen = self._slopes().sort(descending=True)
+        order = torch.randperm(self.examples, generator=streams.generator(0, "part"))
+        order = order.to(self.inputs.device)
+        slopes, ranks = self._slopes()[order].sort(descending=True)
+        chosen = order[ranks]
         counting = int((slopes.cumsum(0) < KEPT * slopes.sum()).sum()) + 1
         if counting <= MOST * self.examples:
             weightiest = max(SMALLEST_PART, min(counting, WEIGHTIEST * self.examples))

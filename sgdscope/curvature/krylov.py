@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from sgdscope import streams
 from sgdscope.curvature.bases import inner, orthonormal
@@ -13,6 +14,9 @@ from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
 SHELF = 8  # blocks that memory is taken for at a time
+KEPT = 0.5  # share of its length that a vector keeps when it is orthogonal to the basis already, …
+PASSES = 4  # … or is made so again, at most so often
+NOISE = 32  # a remainder below this × the dtype's epsilon × the longest product is rounding
 
 
 class Krylov:
@@ -21,22 +25,22 @@ class Krylov:
     Args:
         operator: a matrix, or a batch of them, each with a basis of its own.
         width: vectors in a block.
-        start: (*batch, size, width), the first block before it is made orthonormal; random if not
-            given.
-        seed: of the random vectors.
+        seed: of the random start, normally distributed.
     """
 
-    def __init__(
-        self, operator: Operator, width: int, *, start: Tensor | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, operator: Operator, width: int, *, seed: int = 0) -> None:
         self.operator = operator
         self._generator = streams.generator(seed, "lanczos")
-        self._next, _ = orthonormal(self._random(width) if start is None else start)
+        self._next, triangle = orthonormal(self._random(width))
+        # What is small is kept in float64 on the CPU.
+        self.start = triangle.double().cpu()  # (*batch, width, width), in terms of the first block
         self._width = width
         self._shelves: list[Tensor] = []  # (*batch, SHELF × width, size), filled in turn
-        # What is small is kept in float64 on the CPU.
         self.projected = torch.zeros(*operator.batch, 0, 0, dtype=torch.float64)
-        self._coupling = self.projected
+        self.coupling = self.projected  # (*batch, next, m): the next block × operator × the basis
+        self._remainder = self.projected  # (*batch, newest, newest), inner products
+        self._longest = torch.zeros(*operator.batch, 1, dtype=operator.dtype).to(operator.device)
+        self._asymmetries = torch.zeros(*operator.batch, 0, dtype=torch.float64)
 
     def combined(self, coefficients: Tensor) -> Tensor:
         """The basis's columns put together, (*batch, m, j) to (*batch, size, j)."""
@@ -54,20 +58,36 @@ class Krylov:
     def extend(self) -> None:
         """Multiply once by every vector of the newest block and orthonormalise what comes out."""
         image = self.operator @ self._next
-        lengths = image.norm(dim=(-2, -1))
+        lengths = image.norm(dim=-2)
         if not lengths.isfinite().all():
             raise RequestError("a product with the matrix is not finite; expected finite numbers")
+        self._longest = self._longest.maximum(lengths.amax(-1, keepdim=True))
+        before = self.projected.shape[-1]
         self._append(self._next)
-        remainder, shares = self._without_basis(image, self.projected.shape[-1] + image.shape[-1])
+        remainder, shares = self._without_basis(image, before + image.shape[-1])
+        if before:
+            differences = shares[..., :before, :] - self.coupling.mT
+            self._asymmetries = torch.cat([self._asymmetries, differences.flatten(-2)], -1)
         self.projected = _bordered(self.projected, shares)
-        self._next = self._orthonormal(remainder, scale=lengths[..., None])
-        self._coupling = inner(self._next, remainder).cpu()
+        self._next = self._orthonormal(remainder)
+        self._remainder = inner(remainder, remainder).cpu()
+        self.coupling = pad(inner(self._next, remainder).cpu(), (before, 0))
+
+    @property
+    def asymmetry(self) -> Tensor:
+        """The largest |uᵀAv − vᵀAu| of vectors of the basis, (*batch,): rounding, or a wrong A."""
+        return pad(self._asymmetries, (1, 0)).abs().amax(-1)
 
     def residuals(self, coefficients: Tensor) -> Tensor:
-        """‖Av − λv‖ of the Ritz vectors v = basis × coefficients, (*batch, m, k) to (*batch, k)."""
-        newest = coefficients[..., -self._coupling.shape[-1] :, :]
-        lengths: Tensor = (self._coupling @ newest).norm(dim=-2)
-        return lengths
+        """‖Av − λv‖ of the Ritz vectors v = basis × coefficients, (*batch, m, k) to (*batch, k).
+
+        With what rounding adds: each component of a product is off by about as much as uᵀAv and
+        vᵀAu differ, and there are as many as the vectors are long.
+        """
+        newest = coefficients[..., -self._remainder.shape[-1] :, :]
+        square = (newest * (self._remainder @ newest)).sum(-2).clamp(min=0)
+        variance = self._asymmetries.square().sum(-1) / (2 * max(1, self._asymmetries.shape[-1]))
+        return (square + self.operator.size * variance[..., None]).sqrt()
 
     def _append(self, block: Tensor) -> None:
         """Put a block at the end of the basis."""
@@ -89,39 +109,48 @@ class Krylov:
         """What of a block is orthogonal to the basis's first columns, and its shares of them.
 
         Cancellation spoils what is taken away at once. Of a product nearly all lies in the two
-        newest blocks; without these first, what is left to take from it is small.
+        newest blocks; without these first, what is left to take from it is small. Where it is not
+        (the Krylov space closes), it is done again (Daniel, Gragg, Kaufman, Stewart 1976).
         """
         block = block.clone()
         total = torch.zeros(*block.shape[:-2], columns, block.shape[-1], dtype=torch.float64)
-        for first in (max(0, columns - 2 * self._width), 0):
-            shares = [(w, part, inner(part, block)) for w, part in self._parts(first, columns)]
-            for which, part, share in shares:
-                block -= part @ share.to(block)
-                total[..., which, :] += share.cpu()
+        self._take_away(block, max(0, columns - 2 * self._width), total)
+        for _ in range(PASSES):
+            before = block.norm(dim=-2)
+            self._take_away(block, 0, total)
+            if (block.norm(dim=-2) >= KEPT * before).all():
+                break
         return block, total
 
-    def _orthonormal(self, block: Tensor, scale: Tensor) -> Tensor:
-        """An orthonormal block that holds ``block`` and is orthogonal to the basis.
+    def _take_away(self, block: Tensor, first: int, total: Tensor) -> None:
+        """Subtract a block's shares of the basis's columns from ``first``; add them to a total."""
+        parts = self._parts(first, total.shape[-2])
+        shares = [(which, part, inner(part, block)) for which, part in parts]
+        for which, part, share in shares:
+            block -= part @ share.to(block)
+            total[..., which, :] += share.cpu()
+
+    def _orthonormal(self, remainder: Tensor) -> Tensor:
+        """An orthonormal block that holds the remainder and is orthogonal to the basis.
 
         Directions in which nothing new came out are replaced by random ones: the Krylov space has
         closed, and the rest of the spectrum, repeated eigenvalues among it, lies outside it.
-
-        Args:
-            block: without its shares of the basis.
-            scale: lengths of what it was before.
         """
-        block = block[..., : self.operator.size - self.projected.shape[-1]]
+        size = self.projected.shape[-1]
+        block = remainder[..., : self.operator.size - size]
         if block.shape[-1] == 0:
             return block
         columns, triangle = orthonormal(block)
-        lost = triangle.diagonal(dim1=-2, dim2=-1).abs() <= 4 * torch.finfo(block.dtype).eps * scale
+        noise = NOISE * torch.finfo(block.dtype).eps * self._longest
+        lost = triangle.diagonal(dim1=-2, dim2=-1).abs() <= noise
         if lost.any():
             columns = torch.where(lost[..., None, :], self._random(block.shape[-1]), columns)
-            columns, _ = self._without_basis(columns, self.projected.shape[-1])
         elif block.shape[-1] == 1:
             return columns
         # Dividing by what is left of a column magnifies its share of the basis.
-        return orthonormal(self._without_basis(columns, self.projected.shape[-1])[0])[0]
+        for _ in range(2):
+            columns = orthonormal(self._without_basis(columns, size)[0])[0]
+        return columns
 
     def _random(self, width: int) -> Tensor:
         operator = self.operator

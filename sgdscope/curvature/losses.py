@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgdscope.curvature.operators import Loss, finite
+from sgdscope.curvature.operators import Loss, mean_loss
 from sgdscope.errors import RequestError
 from sgdscope.network import leaves, logits_of, rebuilt
 
@@ -39,7 +39,7 @@ class ExampleLoss:
         """
         taken = logits_of(outputs) if self.of_torch else outputs
         try:
-            return finite(self.loss(taken, labels))
+            return mean_loss(self.loss, taken, labels)
         except (TypeError, AttributeError, ValueError, LookupError, RuntimeError) as error:
             if "memory" in str(error):
                 raise

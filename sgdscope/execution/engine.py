@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
 
+from sgdscope import data
+from sgdscope.data import Dataset
 from sgdscope.execution.messages import Message, Outcome, Task
 from sgdscope.measuring import MEASURES, Measure
 from sgdscope.results.record import Result
@@ -29,6 +32,15 @@ class Job:
     plugins: tuple[Plugin, ...]
     device: str
     checkpoint_every: float  # seconds
+
+    def loader(self) -> Callable[[str], Dataset]:
+        """Gives data sets by name, on the device; the last one is kept."""
+
+        @lru_cache(maxsize=1)
+        def load(name: str) -> Dataset:
+            return data.load(name).to(torch.device(self.device))
+
+        return load
 
     def prepare(self) -> None:
         """Load the user's parts, in the worker, and have the device compute what is asked."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from functools import lru_cache
 
 import torch
 
-from sgdscope import data
 from sgdscope.execution.engine import Job, measures
 from sgdscope.execution.messages import Message, Task
 from sgdscope.execution.worker import execute
@@ -24,11 +22,7 @@ class InlineEngine:
     def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
         """Carry out the tasks; what is told of a run comes once it has ended."""
         job.prepare()
-
-        @lru_cache(maxsize=1)
-        def load(name: str) -> data.Dataset:
-            return data.load(name).to(torch.device(job.device))
-
+        load = job.loader()
         for task in tasks:
             told: list[Message] = []
             outcome = execute(

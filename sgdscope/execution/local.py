@@ -12,14 +12,12 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
 
-from sgdscope import data
 from sgdscope.errors import RequestError
 from sgdscope.execution.engine import ATTEMPTS, Deaths, Job, batches, failure, measures
 from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
@@ -177,11 +175,7 @@ def _work(pipe: Connection, job: Job, number: int) -> None:
     except Exception:
         _fail(pipe, traceback.format_exc())
         return
-
-    @lru_cache(maxsize=1)
-    def load(name: str) -> data.Dataset:
-        return data.load(name).to(torch.device(job.device))
-
+    load = job.loader()
     try:
         while True:
             for outcome in execute_cohort(

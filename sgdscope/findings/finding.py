@@ -87,8 +87,3 @@ class Finding:
     def chip(self) -> str:
         """Its kind in a word or two."""
         return CHIPS[self.kind]
-
-    @property
-    def text(self) -> str:
-        """The whole in one paragraph."""
-        return f"{self.headline} {self.numbers}".strip()

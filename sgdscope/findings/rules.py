@@ -7,13 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sgdscope.claims import judging
 from sgdscope.claims.evidence import Evidence
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
-from sgdscope.claims.verdicts import END, EQUAL
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
-from sgdscope.results.tables import Results
 from sgdscope.results.view import LOST, telling_eps
 from sgdscope.study.schedules import SCHEDULES
 
@@ -27,13 +24,16 @@ SURPRISE: dict[Kind, float] = {
 }  # fmt: skip
 
 
-def find(results: Results) -> list[Finding]:
-    """A study's findings, what matters most first; none where nothing was measured."""
-    if results.table.empty:
+def find(moments: Sequence[Evidence]) -> list[Finding]:
+    """A study's findings, what matters most first; none where nothing was measured.
+
+    Args:
+        moments: the end of training and equal training loss, as :func:`sgdscope.claims.moments`.
+    """
+    if not moments:
         return []
-    moments = [Evidence(results, when) for when in (END, EQUAL)]
-    trends = list(_trends(*moments))
-    found = [*_by_schedule(trends), *_lost(moments[0])]
+    end, equal = moments
+    found = [*_by_schedule(list(_trends(end, equal))), *_lost(end)]
     return sorted(found, key=lambda one: -one.weight)[:MOST]
 
 
@@ -57,8 +57,8 @@ def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
                     line=drawn.key,
                     label=drawn.label,
                     schedule=str(drawn.line.settings["schedule"]),
-                    end=judging.slope(sample),
-                    equal=judging.slope(beside) if told and beside is not None else None,
+                    end=sample.slope,
+                    equal=beside.slope if told and beside is not None else None,
                     why_not="" if short is None else short.reason,
                     sample=sample,
                 )

@@ -17,7 +17,7 @@ from sgdscope.errors import RequestError
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.settings import Positive, Whole
 
-ENOUGH = 12  # products by which λ₁ of a trained network has converged
+ENOUGH = 15  # products by which λ₁ of a trained network has converged
 
 
 class _OnTraining(Measure):
@@ -60,7 +60,7 @@ class TopEigenvalue(_Eigenvalue):
         found = curvature.top_eigenvalues(
             hessian, tolerance=self.tolerance, max_products=self.max_products, seed=subject.seed
         )
-        return [_of_eigenvalue("top_eigenvalue", found)]
+        return [_of_eigenvalue("top_eigenvalue", found, self.tolerance)]
 
 
 @MEASURES.add("bottom_eigenvalue")
@@ -73,7 +73,7 @@ class BottomEigenvalue(_Eigenvalue):
         found = curvature.bottom_eigenvalues(
             hessian, tolerance=self.tolerance, max_products=self.max_products, seed=subject.seed
         )
-        return [_of_eigenvalue("bottom_eigenvalue", found)]
+        return [_of_eigenvalue("bottom_eigenvalue", found, self.tolerance)]
 
 
 @MEASURES.add("input_top_eigenvalue")
@@ -93,7 +93,7 @@ class InputTopEigenvalue(_Eigenvalue):
             "standard_error": values.std(correction=0).item() / len(values) ** 0.5,
             "largest": values.max().item(),
         }
-        flags = _unconverged(found, "some image's largest eigenvalue")
+        flags = _unconverged(found, "some image's largest eigenvalue", self.tolerance)
         value = values.mean().item()
         return [Reading("input_top_eigenvalue", value, evidence=evidence, flags=flags)]
 
@@ -102,8 +102,8 @@ class InputTopEigenvalue(_Eigenvalue):
 class HessianTrace(_OnTraining):
     """Trace of the training loss's Hessian in the parameters: the sum of its eigenvalues."""
 
-    tolerance: Positive = 0.05  # largest standard error accepted, relative to the value
-    max_products: int = Field(100, ge=25)
+    tolerance: Positive = 0.05  # largest error accepted, relative to the value
+    max_products: int = Field(100, ge=28)
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with its standard error."""
@@ -113,6 +113,7 @@ class HessianTrace(_OnTraining):
         )
         evidence = {
             "standard_error": found.standard_error,
+            "error": found.error,
             "converged": found.converged,
             "products": found.products,
             "examples": found.examples,
@@ -120,8 +121,8 @@ class HessianTrace(_OnTraining):
         flags = list(found.flags)
         if not found.converged:
             flags.append(
-                f"The trace did not converge in {found.products} products: standard error "
-                f"{found.standard_error:.3g}."
+                f"The trace did not converge in {found.products} products: it lies within "
+                f"{found.error:.3g} of the value."
             )
         return [Reading("hessian_trace", found.value, evidence=evidence, flags=flags)]
 
@@ -132,7 +133,7 @@ class SpectralDensity(_OnTraining):
 
     probes: int = Field(4, ge=2)
     steps: Whole = 30
-    tolerance: Positive = 0.25  # largest standard error accepted, of the whole density
+    tolerance: Positive = 0.25  # largest error accepted, of the whole density
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the density as arrays."""
@@ -160,8 +161,8 @@ class SpectralDensity(_OnTraining):
         flags = list(found.flags)
         if not found.converged:
             flags.append(
-                f"The density did not converge with {self.probes} probes: standard error "
-                f"{found.relative_error:.0%} of it."
+                f"The density did not converge with {self.probes} probes of {self.steps} steps: "
+                f"its error is {found.relative_error:.0%} of it."
             )
         value = below.item()
         return [Reading("spectral_density", value, evidence=evidence, flags=flags, arrays=arrays)]
@@ -249,12 +250,12 @@ class InputGradientNorm(_OnTraining):
         return [_of_sharpness("input_gradient_norm", found)]
 
 
-def _of_eigenvalue(measure: str, found: Eigenvalues) -> Reading:
+def _of_eigenvalue(measure: str, found: Eigenvalues, tolerance: float) -> Reading:
     return Reading(
         measure,
         found.values[0].item(),
         evidence=_evidence(found),
-        flags=_unconverged(found, "the eigenvalue"),
+        flags=_unconverged(found, "the eigenvalue", tolerance),
     )
 
 
@@ -267,18 +268,25 @@ def _evidence(found: Eigenvalues) -> dict[str, float | int | bool]:
     return {
         "residual": found.residuals.max().item(),
         "error": found.errors.max().item(),
+        "rounding": found.rounding.max().item(),
         "converged": found.converged,
         "products": found.products,
         "examples": found.examples,
     }
 
 
-def _unconverged(found: Eigenvalues, what: str) -> list[str]:
+def _unconverged(found: Eigenvalues, what: str, tolerance: float) -> list[str]:
     if found.converged:
         return list(found.flags)
-    worst = (found.residuals / found.values.abs().clamp(min=torch.finfo().tiny)).max().item()
+    least = found.values.abs().clamp(min=torch.finfo().tiny)
+    error = (found.errors / least).max().item()
+    rounding = (found.rounding[..., None] / least).max().item()
+    reason = (
+        f"rounding alone may be {rounding:.2g} of the value"
+        if rounding > tolerance
+        else (f"a further eigenvalue may lie {error:.2g} of the value beyond it")
+    )
     return [
         *found.flags,
-        f"{what[0].upper()}{what[1:]} did not converge in {found.products} products: residual "
-        f"{worst:.2g} of the value.",
+        f"{what[0].upper()}{what[1:]} did not converge in {found.products} products: {reason}.",
     ]

@@ -139,6 +139,8 @@ def _path(rows: pd.DataFrame) -> Iterator[picture.Point]:
 
 def _caution(view: View) -> str:
     """What not to rely on, in one line."""
+    if view.runs.empty:
+        return ""
     parts = [*_flagged(view), *_unfinished(view)]
     if len(view.seeds) and view.seeds.max() == 1:
         parts.append("one seed: intervals do not know what another seed would give")
@@ -164,8 +166,6 @@ def _flagged(view: View, most: int = 3) -> list[str]:
 
 
 def _unfinished(view: View) -> list[str]:
-    if view.runs.empty:
-        return []
     counts = view.runs["status"].value_counts()
     return [
         f"{counts[word]} {word} of {len(view.runs)} runs"

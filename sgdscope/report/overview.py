@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -14,6 +13,7 @@ from sgdscope.results import intervals, style
 from sgdscope.results.record import Result
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View, good
+from sgdscope.study.study import Study
 
 LENGTHS = {"epochs": "epochs", "steps": "steps", "until_train_loss": "until training loss"}
 
@@ -62,17 +62,10 @@ def _asked(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
 
 
 def planned(settings: dict[str, Any]) -> int:
-    """How many runs a study's grid has, or the grids of its parts."""
+    """How many runs a study has, or its parts have; its plugins are loaded already."""
     if parts := settings.get("part"):
         return sum(map(planned, parts))
-    shared = math.prod(len(_axis(settings[key])) for key in ("model", "data", "batch_size"))
-    seeds = len(_axis(settings.get("seed", [0])))
-    momentum = settings.get("momentum", [0.0])
-    lines = sum(
-        math.prod(len(_axis(values)) for values in {"momentum": momentum, **options}.values())
-        for options in _tables(settings["schedule"]).values()
-    )
-    return shared * lines * seeds
+    return len(Study.parse(settings | {"plugins": []}).runs)
 
 
 def _axis(value: Any) -> list[Any]:

@@ -44,6 +44,7 @@ def html(
     from plotly.offline import get_plotlyjs
 
     view = View(results)
+    moments = claims.moments(results)
     shown = list(cards(view))
     examples = gallery(view)
     parts = sections.build(
@@ -52,8 +53,8 @@ def html(
         view,
         shown,
         list(drawn),
-        judged=claims.judge(results),
-        found=findings.find(results),
+        judged=claims.verdicts(moments),
+        found=findings.find(moments),
         examples=bool(examples),
         plates=plates,
     )

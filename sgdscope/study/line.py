@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Value = bool | int | float | str
-
 
 @dataclass(frozen=True)
 class Choice:

@@ -1,0 +1,75 @@
+"""What a study found, written by rules from its trends at both moments."""
+
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from sgdscope import claims
+from sgdscope.claims.quantities import TEST_ACCURACY
+from sgdscope.claims.statistics import Estimate
+from sgdscope.findings import find
+from sgdscope.findings.finding import Trend
+from sgdscope.results.tables import Results
+
+KEPT = Path(__file__).parent.parent / "results" / "fashion-stdcnn"
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return find(claims.moments(Results.load(KEPT)))
+
+
+def test_the_control_of_equal_progress_comes_first(kept):
+    first, second, *_ = kept
+    assert first.kind == "fades"
+    assert first.headline == (
+        "At a fixed learning rate, larger batches look more robust mostly because they trained "
+        "less far."
+    )
+    assert "PGD accuracy at eps 0.05 +8.9 points per doubling" in first.numbers
+    assert (second.kind, second.trends[0].quantity) == ("progress", TEST_ACCURACY)
+    assert "−2.7 points per doubling of the batch size (−3.4 to −2.0)" in second.numbers
+    assert [one.weight for one in kept] == sorted((one.weight for one in kept), reverse=True)
+
+
+def test_a_quantity_is_told_of_once_for_each_schedule(kept):
+    told = [(one.trends[0].schedule, one.trends[0].quantity.measure) for one in kept]
+    assert len(told) == len(set(told))
+
+
+@pytest.mark.parametrize(
+    ("end", "equal", "kind"),
+    [
+        ((-3.0, -4.0, -2.0), (0.0, -0.3, 0.3), "progress"),
+        ((-3.0, -4.0, -2.0), (-0.2, -1.5, 1.1), "fades"),
+        ((-3.0, -4.0, -2.0), (-1.0, -2.5, 0.5), "open"),
+        ((-3.0, -4.0, -2.0), (-2.0, -2.5, -1.5), "kept"),
+        ((-3.0, -4.0, -2.0), (2.0, 1.5, 2.5), "reversed"),
+        ((-3.0, -4.0, -2.0), None, "open"),
+        ((0.1, -0.3, 0.4), (2.0, 1.5, 2.5), "flat"),
+        ((1.0, -3.0, 5.0), None, "unclear"),
+    ],
+)
+def test_what_the_control_makes_of_a_trend(end, equal, kind):
+    trend = Trend(
+        quantity=TEST_ACCURACY, panel="", line="", label="", schedule="fixed", why_not="",
+        end=Estimate(*end), equal=None if equal is None else Estimate(*equal), sample=None,
+    )  # fmt: skip
+    assert trend.kind == kind
+
+
+def test_lines_that_do_not_train_are_told(tmp_path):
+    folder = synthetic.study(tmp_path, mishaps=False)
+    results = Results.load(folder.path)
+    lost = results.runs["schedule"] == "step-decay"
+    results.runs.loc[lost, "status"] = "collapsed"
+    results.table.loc[results.table["schedule"] == "step-decay", "status"] = "collapsed"
+    (found,) = (one for one in find(claims.moments(results)) if one.kind == "lost")
+    assert "step-decay" in found.headline
+    assert "6 of 6 collapsed" in found.numbers
+
+
+def test_a_study_of_which_nothing_is_measured_has_none(tmp_path):
+    folder = synthetic.study(tmp_path, finished=False)
+    assert find(claims.moments(Results.load(folder.path))) == []
