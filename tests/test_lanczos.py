@@ -74,8 +74,8 @@ def test_the_default_tolerance_bounds_the_true_error(second: float, seed: int) -
     assert top.converged
     assert top.products < 25
     assert abs(top.values[0].item() - 10) < 1e-3 * 10
-    assert 0 <= 10 - top.values[0] <= top.errors[0] <= 1e-3 * top.values[0]
-    assert top.missed[0] <= 1e-3
+    assert -1e-12 <= 10 - top.values[0] <= top.errors[0] <= 1e-3 * top.values[0]
+    assert top.missed[0] <= 1e-5
 
 
 def test_a_start_that_hardly_holds_the_first_eigenvector_is_not_taken_in() -> None:
@@ -125,7 +125,7 @@ def test_the_second_eigenvalue_is_not_taken_for_the_first(gap: float, k: int) ->
         top = top_eigenvalues(Diagonal(spectrum), k=k, seed=seed)
         bottom = bottom_eigenvalues(Diagonal(-spectrum), k=k, seed=seed)
         assert top.converged
-        assert top.products <= 20 * k
+        assert top.products <= 25 * k
         torch.testing.assert_close(top.values, right[:k], rtol=1e-3, atol=0)
         torch.testing.assert_close(bottom.values, -top.values)
 

@@ -12,7 +12,7 @@ from sgdscope.curvature.missed import margins, missed
 from sgdscope.curvature.operators import Operator, trusted
 from sgdscope.errors import RequestError
 
-MISSED = 1e-3  # probability up to which it is neglected that a larger one was missed
+MISSED = 1e-5  # probability up to which it is neglected that a larger one was missed
 ROUNDING = 4  # errors of a value that are expected, in largest asymmetries
 ZERO = 1e-6  # of the largest magnitude: a smaller value is held to the tolerance of this share
 
@@ -24,7 +24,7 @@ class Eigenvalues:
     values: Tensor  # (k,) float64, on the CPU; for a batch of matrices (*batch, k)
     vectors: Tensor  # (size, k), of unit length
     residuals: Tensor  # (k,) ‖Av − λv‖: an eigenvalue lies within this of each value
-    errors: Tensor  # (k,) the true one lies within this beyond the value, but for a chance of 1e-3
+    errors: Tensor  # (k,) the true one lies within this beyond the value, but for a chance of 1e-5
     missed: Tensor  # (k,) bound on the chance that it lies further away than the tolerance
     rounding: Tensor  # (), (*batch,): what the products' rounding may have done to a value
     converged: bool  # every error, rounding included, is within the tolerance
@@ -45,7 +45,7 @@ def top_eigenvalues(
 
     A Ritz value is never beyond the eigenvalue that it stands for. That there is none further
     out than the tolerance is known from the random start (:mod:`~sgdscope.curvature.missed`), but
-    for a chance of at most 1e-3; that products are exact enough, from their symmetry. A residual r
+    for a chance of at most 1e-5; that products are exact enough, from their symmetry. A residual r
     is another guarantee: some eigenvalue lies within r of the value.
 
     Blocks of k vectors find eigenvalues repeated up to k times. Memory is (size × products)

@@ -17,7 +17,7 @@ from sgdscope.errors import RequestError
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.settings import Positive, Whole
 
-ENOUGH = 15  # products by which λ₁ of a trained network has converged
+ENOUGH = 18  # products by which λ₁ of a trained network has converged
 
 
 class _OnTraining(Measure):
