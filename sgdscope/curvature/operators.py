@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.errors import RequestError
-from sgdscope.network import Network, Preflight, preflight
+from sgdscope.network import Network, Preflight, leaves, preflight, rebuilt
 from sgdscope.network.calling import usable
 from sgdscope.network.requirements import of_labels
 
@@ -188,15 +188,16 @@ def require_one_matrix(operator: Operator, what: str) -> None:
         )
 
 
-def mean_loss(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
+def mean_loss(loss: Loss, outputs: Any, labels: Tensor) -> Tensor:
     """The mean loss, (), of outputs in float64 where the loss takes them.
 
     A confident network's slopes are differences of nearly equal numbers: in float32 a probability
     of 1 − 1e-7 keeps one digit of the 1e-7, and λ₁ with it.
     """
-    if isinstance(outputs, Tensor) and outputs.is_floating_point() and outputs.device.type != "mps":
+    parts = leaves(outputs)
+    if parts and parts[0].device.type != "mps":
         try:
-            return finite(loss(outputs.double(), labels))
+            return finite(loss(rebuilt(outputs, iter([p.double() for p in parts])), labels))
         except RuntimeError:  # it holds weights or targets that must be of the outputs' own dtype
             pass
     return finite(loss(outputs, labels))
