@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,13 @@ class EngineName(StrEnum):
     local = "local"
     inline = "inline"
     ray = "ray"
+
+
+class FigureKind(StrEnum):
+    """What a figure for print is written as."""
+
+    svg = "svg"
+    pdf = "pdf"
 
 
 class Kind(StrEnum):
@@ -101,7 +109,7 @@ def start(
         bool, typer.Option("--plan", help="Print what there is to do and how long it takes.")
     ] = False,
 ) -> None:
-    """Run a study: only what is missing, then figures and the page."""
+    """Run a study: only what is missing, then the page."""
     with _complaints():
         replaced = overrides.read(settings or [])
         from sgdscope.study.study import Study
@@ -158,12 +166,42 @@ def _run(study: Study, out: Path, **how: Any) -> Results:
 @app.command("report")
 def redraw(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    look: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Redraw the tables, figures and page of a study from its results alone."""
+    """Redraw the tables and the page of a study from its results alone."""
     with _complaints():
         home, results = _opened(folder)
         results.save(home)
         _show(results, folder)
+        if look:
+            typer.launch(str(home.report))
+
+
+@app.command("figures")
+def draw(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Figures, as fig09 or 'pgd*'; default: all.")
+    ] = None,
+    kinds: Annotated[list[FigureKind] | None, typer.Option("--as", help="Default: both.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: cores.")] = None,
+) -> None:
+    """Draw figures for print, the paper's by number, as SVG and PDF."""
+    from sgdscope import figures
+
+    with _complaints():
+        home, results = _opened(folder)
+        files = figures.draw(
+            results,
+            home.figures,
+            only=names or [],
+            kinds=[kind.value for kind in kinds or list(FigureKind)],
+            workers=workers or os.cpu_count() or 1,
+        )
+        _lacking(home, results)
+        console.print(
+            f"{len(files)} files in {home.figures}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _opened(path: Path) -> tuple[StudyFolder, Results]:
@@ -183,9 +221,8 @@ def _opened(path: Path) -> tuple[StudyFolder, Results]:
 
 
 def _show(results: Results, out: Path) -> None:
-    """Write figures and page; print the short table and where the page is."""
+    """Write the page; print the short table and where the page is."""
     from sgdscope import report
-    from sgdscope.figures import paper
     from sgdscope.report import terminal as summary
     from sgdscope.results.folder import StudyFolder
 
@@ -197,13 +234,17 @@ def _show(results: Results, out: Path) -> None:
     for line in summary.reasons(results):
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     page = report.write(folder)
-    drawn = [n for n in paper.FIGURES if (folder.figures / f"fig{n:02}.svg").is_file()]
-    for number in drawn if _is_the_papers(folder) else []:
-        if lacking := paper.missing(results, paper.FIGURES[number]):
-            console.print(f"figure {number} lacks {'; '.join(lacking)}", style="dim", markup=False)
-    if drawn:
-        console.print(f"the paper's figures drawn: {', '.join(map(str, drawn))}", highlight=False)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _lacking(folder: StudyFolder, results: Results) -> None:
+    """What a study that redoes the paper lacks of the figures that it has something of."""
+    from sgdscope.figures import paper
+
+    for figure in paper.numbered(results) if _is_the_papers(folder) else []:
+        if figure.there and figure.missing:
+            lacks = "; ".join(figure.missing)
+            console.print(f"figure {figure.number} lacks {lacks}", style="dim", markup=False)
 
 
 def _is_the_papers(folder: StudyFolder) -> bool:

@@ -6,6 +6,7 @@ import pytest
 import synthetic
 
 from sgdscope import figures
+from sgdscope.errors import RequestError
 from sgdscope.figures import batches, canvas, curves, radii, relation
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
@@ -25,16 +26,28 @@ def test_every_figure(results: Results) -> None:
         wanted.append(f"{attack}-by-eps-stdcnn-mnist")
         wanted += [f"{attack}-eps{eps}" for eps in ("0.05", "0.1", "0.3")]
         wanted += [f"{attack}-eps{eps}-by-top_eigenvalue" for eps in ("0.05", "0.1", "0.3")]
+    wanted += [f"fig{number:02}" for number in (1, 2, 3, 11, 12, 13, 17, 18, 19)]
     assert sorted(name for name, _ in figures.drawings(results)) == sorted(wanted)
 
 
 def test_a_file_of_each_kind(results: Results, tmp_path: Path) -> None:
     some = results.table[results.table["measure"] == "test_accuracy"]
-    files = figures.draw(
-        replace(results, table=some, history=results.history.iloc[:0], folder=None), tmp_path
-    )
-    assert [file.name for file in files] == ["test_accuracy.svg", "test_accuracy.pdf"]
-    assert [file.read_bytes()[:5] for file in files] == [b"<?xml", b"%PDF-"]
+    few = replace(results, table=some, history=results.history.iloc[:0], folder=None)
+    files = figures.draw(few, tmp_path, only=["test*"])
+    assert [file.name for file in files] == ["test_accuracy.pdf", "test_accuracy.svg"]
+    assert [file.read_bytes()[:5] for file in files] == [b"%PDF-", b"<?xml"]
+    with pytest.raises(RequestError, match="unknown figure 'test_acuracy'; did you mean"):
+        figures.draw(few, tmp_path, only=["test_acuracy"])
+
+
+def test_several_processes_draw_the_same_bytes(tmp_path: Path) -> None:
+    small = synthetic.study(tmp_path / "study", batch_sizes=[64, 128], lines=[("fixed", 0.0)])
+    results, names = Results.load(small.path), ["test_accuracy", "top_eigenvalue", "fig0*"]
+    alone = figures.draw(results, tmp_path / "alone", only=names, kinds=["svg"])
+    apart = figures.draw(results, tmp_path / "apart", only=names, kinds=["svg"], workers=2)
+    assert [file.name for file in apart] == [file.name for file in alone]
+    assert len(apart) > 3
+    assert [file.read_bytes() for file in apart] == [file.read_bytes() for file in alone]
 
 
 def test_same_bytes_twice(tmp_path: Path) -> None:
@@ -57,16 +70,15 @@ def test_figures_no_longer_drawn_are_deleted_and_nothing_else(tmp_path: Path) ->
     own = results.table[results.table["measure"].isin(["test_accuracy", "top_eigenvalue"])]
     own = own[own["epoch"] == own["epoch"].max()]
     folder = tmp_path / "figures"
-    everything = figures.draw(
-        replace(results, table=own, history=results.history.iloc[:0], folder=None), folder
-    )
+    few = replace(results, table=own, history=results.history.iloc[:0], folder=None)
+    figures.draw(few, folder, only=["test_accuracy", "top_eigenvalue"])
     for kind in ("svg", "pdf"):
         for name in (f"mine.{kind}", f"top.{kind}"):  # renamed, once to how its title begins
             (folder / name).write_bytes((folder / f"top_eigenvalue.{kind}").read_bytes())
         (folder / f"drawn-elsewhere.{kind}").write_bytes(b"something")
     (folder / "notes.txt").write_text("sgdscope: notes")
     before = {file.name for file in folder.iterdir()}
-    figures.tidy(folder, drawn=[file for file in everything if file.stem == "test_accuracy"])
+    figures.tidy(folder, names=["test_accuracy"])
     gone = before - {file.name for file in folder.iterdir()}
     assert gone == {"top_eigenvalue.svg", "top_eigenvalue.pdf"}
 
@@ -154,7 +166,7 @@ def test_a_panel_of_which_every_run_failed_is_left_out(tmp_path: Path) -> None:
     names = {name for name, _ in figures.drawings(Results.load(tmp_path))}
     assert "learning-stdcnn-mnist" in names
     assert "learning-m1-mnist" not in names
-    figures.draw(Results.load(tmp_path), tmp_path / "figures")
+    figures.draw(Results.load(tmp_path), tmp_path / "figures", only=["learning*"], kinds=["svg"])
 
 
 def test_nothing_measured(tmp_path: Path) -> None:

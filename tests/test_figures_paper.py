@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from known import ALL_LINES, results
 
+from sgdscope import figures
 from sgdscope.figures import canvas, paper
 
 LINES = ALL_LINES
@@ -42,12 +43,11 @@ def test_the_eps_is_the_papers():
 
 
 def test_what_a_study_has_is_drawn_and_what_it_lacks_is_named(mnist, tmp_path):
-    drawn = {one.number: one for one in paper.draw(mnist, tmp_path)}
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
-        f"fig{number:02}.{kind}" for number in (2, 3, 12, 13, 18, 19) for kind in ("pdf", "svg")
-    )
+    drawn = {one.number: one for one in paper.numbered(mnist)}
+    files = figures.draw(mnist, tmp_path, only=["fig*"], kinds=["svg"])
+    assert [file.stem for file in files] == ["fig02", "fig03", "fig12", "fig13", "fig18", "fig19"]
     assert drawn[2].missing == []
-    assert drawn[1].files == []
+    assert not drawn[1].there
     assert drawn[1].missing == [
         "M1 on MNIST, FGSM accuracy, eps = 0.3: every line",
         "StdCNN on MNIST, FGSM accuracy, eps = 0.3: every line",
@@ -119,12 +119,11 @@ def test_a_line_looks_the_same_in_both_panels_whatever_else_is_in_them(mnist):
 
 def test_a_stand_in_is_named_and_a_study_of_something_else_draws_nothing(tmp_path):
     narrow = results(lines=[("fixed", 0.0)], panels=[("resnet18-narrow", "cifar10")], eps=(0.02,))
-    drawn = paper.draw(narrow, tmp_path)
-    assert {one.number for one in drawn if one.files} == {7, 8, 15, 16}
+    assert {one.number for one in paper.numbered(narrow) if one.there} == {7, 8, 15, 16}
+    figures.draw(narrow, tmp_path, only=["fig07"], kinds=["svg"])
     assert "here resnet18-narrow" in (tmp_path / "fig07.svg").read_text()
     other = results(lines=[("fixed", 0.0)], panels=[("stdcnn", "digits")])
-    assert paper.draw(other, tmp_path / "other") == []
-    assert not (tmp_path / "other").exists()
+    assert paper.numbered(other) == []
 
 
 def test_miniatures_stand_at_the_batch_sizes_that_they_stand_for():

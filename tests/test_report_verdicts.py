@@ -32,24 +32,24 @@ def text(html: str) -> str:
 
 
 def test_a_verdict_with_all_that_it_rests_on() -> None:
-    html = verdicts([FOUND, UNTESTED], drawn={"top_eigenvalue"})
+    html = verdicts([FOUND, UNTESTED], places={"top_eigenvalue"})
     said = text(html)
     assert "<m1> on mnist under constant-ratio" in said
     assert "end of training figure contradicted −1.25 power (−1.5 to −1); margin 0.1" in said
     assert "Falls. 18 runs, 3 seeds." in said  # the number is not said twice
     assert "equal training loss figure inconclusive 2 comparable runs. 2 runs, 1 seed." in said
-    assert '<a href="figures/top_eigenvalue.svg">' in html
+    assert '<a href="#card-top_eigenvalue">' in html
     assert "1 contradicted" in said
     assert "<m1>" not in html
 
 
 def test_no_link_to_a_figure_that_was_not_drawn() -> None:
-    assert "href" not in verdicts([FOUND, UNTESTED], drawn=set())
+    assert "href" not in verdicts([FOUND, UNTESTED], places=set())
 
 
 def test_what_carries_no_information_is_folded_below() -> None:
     floor = replace(ATTACKED, **{name: getattr(FLOOR, name) for name in ("informative", "value")})
-    html = verdicts([floor, FOUND], drawn=set())
+    html = verdicts([floor, FOUND], places=set())
     shown, folded = html.split("<details")
     assert "λ₁ barely varies" in shown
     assert "PGD accuracy at eps 0.3" in folded
@@ -59,14 +59,14 @@ def test_what_carries_no_information_is_folded_below() -> None:
 
 def test_other_eps_are_folded() -> None:
     smaller = replace(ATTACKED, statement=ATTACKED.statement.replace("0.3", "0.1"), eps=0.1)
-    shown, folded = verdicts([smaller, ATTACKED], drawn=set()).split("<details")
+    shown, folded = verdicts([smaller, ATTACKED], places=set()).split("<details")
     assert "eps 0.3" in shown
     assert "eps 0.1" in folded
 
 
 def test_claims_of_which_nothing_can_be_told_share_a_card() -> None:
     untold = replace(UNTESTED, claim="b-curvature", when=END)
-    html = verdicts([UNTESTED, untold, replace(FOUND, claim="c-momentum-curvature")], drawn=set())
+    html = verdicts([UNTESTED, untold, replace(FOUND, claim="c-momentum-curvature")], places=set())
     assert html.count("<article") == 2
     first, last = html.split("<article")[1:]
     assert "Momentum lowers λ₁ in most cases" in first
@@ -76,7 +76,7 @@ def test_claims_of_which_nothing_can_be_told_share_a_card() -> None:
 
 def test_many_statements_are_folded_and_counted() -> None:
     many = [replace(FOUND, statement=f"{SAID} {i}", line=f"{i}") for i in range(9)]
-    html = verdicts(many, drawn=set())
+    html = verdicts(many, places=set())
     assert "9 contradicted" in html
     assert "<summary>9 statements</summary>" in html
 
@@ -90,11 +90,11 @@ def test_many_statements_are_a_matrix_of_lines_and_measures() -> None:
         for line in lines[1:]
     ]  # fmt: skip
     equal = [replace(UNTESTED, statement=one.statement, line=one.line) for one in curved]
-    html = verdicts([*curved, *equal, *robust], drawn={"top_eigenvalue"})
+    html = verdicts([*curved, *equal, *robust], places={"top_eigenvalue"})
     matrix, *_ = html.split("</table>")
     rows = [" ".join(text(row).split()) for row in matrix.split("<tr>")[2:]]
     assert rows[0] == "… falls power points"
     assert rows[1] == "<m1> on mnist fixed, m = 0 ✗ −1.2 ?"
     assert rows[2] == "<m1> on mnist fixed, m = 1 ✗ −1.2 ? ✓ +2.5 eps 0.3"
     assert len(rows) == 6
-    assert 'href="figures/top_eigenvalue.svg" title="end of training: contradicted' in matrix
+    assert 'href="#card-top_eigenvalue" title="end of training: contradicted' in matrix

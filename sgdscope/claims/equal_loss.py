@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def at_end(taken: pd.DataFrame) -> pd.DataFrame:
@@ -34,23 +37,23 @@ def at_equal_loss(taken: pd.DataFrame) -> pd.DataFrame:
     common = float(windows["min"][np.array(held) == max(held)].min())
     if max(held) < 2:
         return taken.iloc[:0]
-    passing = [
-        row
-        for run, curve in taken.sort_values("epoch").groupby("run", sort=False)
-        if run in windows.index and (row := _passing(curve, common)) is not None
-    ]
-    return pd.DataFrame(passing, columns=taken.columns)
+    taken = taken.sort_values("epoch")
+    all_losses, all_values = taken["loss"].to_numpy(float), taken["along"].to_numpy(float)
+    passing: dict[int, float] = {}  # by the row's place in ``taken``
+    for run, places in taken.groupby("run", sort=False).indices.items():
+        if run in windows.index:
+            found = _passing(all_losses[places], all_values[places], common)
+            if found is not None:
+                passing[int(places[found[0]])] = found[1]
+    return taken.iloc[list(passing)].assign(value=list(passing.values()))
 
 
-def _passing(curve: pd.DataFrame, common: float) -> pd.Series | None:
-    """A run's row where its loss first falls through a value."""
-    losses, values = curve["loss"].to_numpy(), curve["along"].to_numpy()
+def _passing(losses: FloatArray, values: FloatArray, common: float) -> tuple[int, float] | None:
+    """Which of a run's measurements is the first with its loss below one, and the value at it."""
     below = np.flatnonzero((losses[:-1] >= common) & (losses[1:] <= common))
     if not below.size:
         return None
     before, after = below[0], below[0] + 1
     gap = np.log(losses[before] / losses[after])
     share = np.log(losses[before] / common) / gap if gap > 0 else 1.0
-    row = pd.Series(curve.iloc[after])
-    row["value"] = values[before] + share * (values[after] - values[before])
-    return row
+    return int(after), float(values[before] + share * (values[after] - values[before]))

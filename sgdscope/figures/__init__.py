@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import fnmatch
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sgdscope.errors import unknown
 from sgdscope.results import style
 from sgdscope.results.spectra import MEASURE as SPECTRUM
 from sgdscope.results.spectra import spectra
@@ -16,38 +20,85 @@ from sgdscope.results.view import View
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+KINDS = ("svg", "pdf")
 
-def draw(results: Results, folder: Path) -> list[Path]:
-    """Write every figure that the results allow to ``folder``, as SVG and as PDF.
 
-    What a study did not measure has no figure. One that was drawn here while its arrays were still
-    there stays as it is, and is counted.
+def draw(
+    results: Results,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    kinds: Sequence[str] = tuple(KINDS),
+    workers: int = 1,
+) -> list[Path]:
+    """Write the figures that the results allow, the paper's numbered ones among them.
+
+    Without ``only``, figures drawn here earlier that the results no longer allow are deleted.
+
+    Args:
+        results: of a study.
+        folder: where they are written.
+        only: names, or patterns such as ``"fig*"``; all figures if empty.
+        kinds: ``"svg"``, ``"pdf"``.
+        workers: processes; 1 draws in this one.
+
+    Raises:
+        RequestError: no figure has such a name, or there is no such kind.
     """
+    if strange := [kind for kind in kinds if kind not in KINDS]:
+        raise unknown("kind of figure", strange[0], KINDS)
+    names = _chosen([name for name, _ in drawings(results)], only)
+    shares = [names[i::workers] for i in range(min(workers, len(names)))]
+    if len(shares) <= 1:
+        written = _draw(results, folder, names, kinds)
+    else:
+        with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:
+            tasks = [pool.submit(_draw_apart, results, folder, share, kinds) for share in shares]
+            written = [file for task in tasks for file in task.result()]
+    if not only:
+        tidy(folder, names=names)
+    return sorted(written)
+
+
+def _chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
+    """The names that fit one of the patterns; all if there is none."""
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            raise unknown("figure", pattern, names)
+    return [n for n in names if not only or any(fnmatch.fnmatch(n, p) for p in only)]
+
+
+def _draw_apart(results: Results, *what: Any) -> list[Path]:
+    """In another process, which does not know the study's own parts yet."""
+    if results.folder is not None:
+        results.folder.load_plugins()
+    return _draw(results, *what)
+
+
+def _draw(results: Results, folder: Path, names: Sequence[str], kinds: Sequence[str]) -> list[Path]:
     from sgdscope.figures import canvas
 
-    written: list[Path] = []
-    for name, make in drawings(results):
+    makes, written = dict(drawings(results)), []
+    for name in names:
         with canvas.in_style():
-            written += canvas.write(make(), folder, name)
-    view = View(results)
-    spectral = [_spectrum(panel) for panel, _ in view.by_panel(view.at_end(SPECTRUM))]
-    files = [folder / f"{name}.{kind}" for name in spectral for kind in canvas.KINDS]
-    return written + [file for file in files if file not in written and file.is_file()]
+            written += canvas.write(makes[name](), folder, name, kinds=kinds)
+    return written
 
 
 def _spectrum(panel: str) -> str:
     return f"{SPECTRUM}-by-eigenvalue-{style.slug(panel)}"
 
 
-def tidy(folder: Path, *, drawn: Iterable[Path]) -> None:
-    """Delete figures that were drawn here earlier and no longer are.
+def tidy(folder: Path, *, names: Collection[str]) -> None:
+    """Delete figures that were drawn here earlier and are not among ``names``.
 
     A file goes only if its metadata say that sgdscope drew it under the name that it still has:
-    whatever else lies there, a renamed copy too, stays.
+    whatever else lies there, a renamed copy too, stays. So do spectra, whose arrays a study may
+    have been moved without.
     """
-    kept = set(drawn)
     for file in sorted([*folder.glob("*.svg"), *folder.glob("*.pdf")]):
-        if file not in kept and file.is_file() and _ours(file):
+        gone = file.stem not in names and not file.stem.startswith(SPECTRUM)
+        if gone and file.is_file() and _ours(file):
             file.unlink()
 
 
@@ -61,8 +112,9 @@ def _ours(file: Path) -> bool:
 
 def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Every figure of a study: its file name without ending, and what draws it."""
-    from sgdscope.figures import batches, curves, density, radii, relation
+    from sgdscope.figures import batches, curves, density, paper, radii, relation
 
+    yield from paper.drawings(results)
     view = View(results)
     for measure in view.measures:
         if measure not in view.attacks:

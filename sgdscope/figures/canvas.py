@@ -33,7 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 
 COLUMN, PAGE = 3.3, 6.8  # widths in inches of one column and of both
 INK, FAINT = "#22242A", "#8A8F98"
-KINDS: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+DATES = {"svg": "Date", "pdf": "CreationDate"}  # in a file's metadata, by its kind
 TITLE = "sgdscope: {}"  # in a file's metadata, with its name
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -117,11 +117,13 @@ def folded(title: str) -> str:
     return title.replace(", ", ",\n") if ", " in title else textwrap.fill(title, 22)
 
 
-def write(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as every kind of file, without the date, which would make each differ."""
-    files = [folder / f"{name}.{kind}" for kind in KINDS]
-    for file, (kind, dates) in zip(files, KINDS.items(), strict=True):
-        metadata = {**dates, "Title": TITLE.format(name)}
+def write(
+    figure: Figure, folder: Path, name: str, *, kinds: Sequence[str] = tuple(DATES)
+) -> list[Path]:
+    """Write a figure as files of some kinds, without the date, which would make each differ."""
+    files = [folder / f"{name}.{kind}" for kind in kinds]
+    for file, kind in zip(files, kinds, strict=True):
+        metadata = {DATES[kind]: None, "Title": TITLE.format(name)}
         write_atomically(file, partial(figure.savefig, format=kind, metadata=metadata))
         figure.set_layout_engine("none")  # laid out once, whatever else it is saved as
     return files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -54,12 +54,12 @@ class Plate:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What became of a numbered figure."""
+class Numbered:
+    """What a study has of a numbered figure."""
 
     number: int
     caption: str
-    files: list[Path]  # none where a study has nothing of it
+    there: bool  # whether it has anything of it
     missing: list[str]  # each a line or a measure that the study lacks
 
 
@@ -89,20 +89,29 @@ def _plates() -> Iterator[tuple[int, Plate]]:
 FIGURES: dict[int, Plate] = dict(sorted(_plates()))
 
 
-def draw(results: Results, folder: Path) -> list[Drawn]:
-    """Write every numbered figure of which a study has something, as ``fig01.svg`` and ``.pdf``.
+def numbered(results: Results) -> list[Numbered]:
+    """What a study has of each figure; an empty list if it has none of the paper's networks."""
+    found = [
+        Numbered(number, caption(plate), _there(results, plate), missing(results, plate))
+        for number, plate in FIGURES.items()
+    ]
+    return found if any(one.there for one in found) else []
 
-    A study that has nothing of the paper's networks draws nothing and gives an empty list.
-    """
-    drawn = []
+
+def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Every numbered figure of which a study has something, as ``fig01``, and what draws it."""
     for number, plate in FIGURES.items():
-        files: list[Path] = []
-        lacking = missing(results, plate)
-        if any(not _rows(results, panel, plate.lines).empty for panel in plate.panels):
-            with canvas.in_style():
-                files = canvas.write(make(results, number), folder, f"fig{number:02}")
-        drawn.append(Drawn(number, caption(plate), files, lacking))
-    return drawn if any(one.files for one in drawn) else []
+        if _there(results, plate):
+            yield file_name(number), partial(make, results, number)
+
+
+def file_name(number: int) -> str:
+    """A numbered figure's, without ending."""
+    return f"fig{number:02}"
+
+
+def _there(results: Results, plate: Plate) -> bool:
+    return any(not _rows(results, panel, plate.lines).empty for panel in plate.panels)
 
 
 def missing(results: Results, plate: Plate) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
 from sgdscope.results.style import DrawnLine
@@ -11,6 +11,25 @@ from sgdscope.results.style import DrawnLine
 def chip(text: object) -> str:
     """A value of the grid."""
     return f'<span class="chip">{escape(str(text))}</span>'
+
+
+def place(figure: str | None, places: Collection[str]) -> str:
+    """Where the page shows what a figure does; empty if nowhere.
+
+    Args:
+        figure: a figure's name, as verdicts give it.
+        places: ids of the page's sections and cards.
+    """
+    if figure is None:
+        return ""
+    if figure.startswith("progress-"):
+        return "progress" if "progress" in places else ""
+    if figure.endswith("-by-top_eigenvalue"):
+        return "relation" if "relation" in places else ""
+    card = figure.split("-eps")[0]
+    if card in places:
+        return f"card-{card}"
+    return "batch" if "batch" in places else ""
 
 
 def swatch(line: DrawnLine) -> str:

@@ -8,14 +8,15 @@ from html import escape
 from sgdscope.claims import Verdict
 from sgdscope.claims.grid import Moments, grid
 from sgdscope.claims.verdicts import LEGEND
+from sgdscope.report import markup
 
 
-def matrix(statements: Iterable[Moments], *, drawn: Collection[str]) -> str:
+def matrix(statements: Iterable[Moments], *, places: Collection[str]) -> str:
     """A table as HTML.
 
     Args:
         statements: a claim's verdicts, each at both moments.
-        drawn: names of figures that there are, without ending.
+        places: ids of the page's sections and cards.
     """
     arranged = grid(statements)
     rows = ""
@@ -24,7 +25,7 @@ def matrix(statements: Iterable[Moments], *, drawn: Collection[str]) -> str:
         rows += _row(f'<th class="said">{escape(block.said)}</th>', units)
         for (panel, line), row in block.rows.items():
             head = f"<th>{escape(panel)}<small>{escape(line)}</small></th>"
-            rows += _row(head, [_cell(row.get(name, []), drawn) for name in arranged.measures])
+            rows += _row(head, [_cell(row.get(name, []), places) for name in arranged.measures])
     heads = "".join(f"<th>{escape(head)}</th>" for head in arranged.heads)
     return (
         f'<div class="matrix"><table><thead><tr><th></th>{heads}</tr></thead>'
@@ -37,19 +38,19 @@ def _row(head: str, cells: Iterable[str]) -> str:
     return f"<tr>{head}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _cell(moments: Moments, drawn: Collection[str]) -> str:
-    chips = "".join(_chip(verdict, drawn) for verdict in moments)
+def _cell(moments: Moments, places: Collection[str]) -> str:
+    chips = "".join(_chip(verdict, places) for verdict in moments)
     eps = moments[0].eps if moments else None
     return chips if eps is None else f"{chips}<small>eps {eps:g}</small>"
 
 
-def _chip(verdict: Verdict, drawn: Collection[str]) -> str:
+def _chip(verdict: Verdict, places: Collection[str]) -> str:
     text = verdict.sign
     if verdict.value is not None and verdict.informative:
         text += f" {verdict.value:+.2g} {verdict.marks}".replace("-", "−").rstrip()
     title = escape(f"{verdict.when}: {verdict.word}; {verdict.reason}")
     kind = verdict.verdict if verdict.tells else "untold"
     tag, link = "span", ""
-    if verdict.figure is not None and verdict.figure in drawn:
-        tag, link = "a", f' href="figures/{escape(verdict.figure)}.svg"'
+    if place := markup.place(verdict.figure, places):
+        tag, link = "a", f' href="#{escape(place)}"'
     return f'<{tag} class="verdict {kind}"{link} title="{title}">{text}</{tag}>'

@@ -1,8 +1,13 @@
-"use strict";
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-const { tables, lines, cards, gallery, dark, template, stretch } = JSON.parse(
-  document.getElementById("payload").textContent,
-);
+const unpacked = (id) => {
+  const packed = new Blob([bytes(document.getElementById(id).textContent)]);
+  return new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
+};
+
+const { tables, lines, cards, gallery, parts, dark, template, stretch } = JSON.parse(await unpacked("payload"));
+for (const hole of document.querySelectorAll("[data-part]")) hole.innerHTML = parts[hole.dataset.part];
+if (cards.length) document.head.append(Object.assign(document.createElement("script"), { text: await unpacked("plotly") }));
 const night = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 34rem)");
 const hidden = new Set(); // keys of lines and batch sizes switched off by their legend
@@ -305,7 +310,6 @@ const build = (card, hole) => {
 
 // ---- adversarial examples
 
-const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const share = (value) => `${(100 * value).toFixed(value > 0.99 && value < 0.99995 ? 2 : 0)} %`;
 const brighter = [221, 107, 32];
 const darker = [46, 121, 214];

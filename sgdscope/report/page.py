@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Iterable, Sequence
+from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
 from importlib import resources
-from pathlib import Path
 from string import Template
 from typing import Any
 
 from sgdscope import claims, findings
-from sgdscope.figures.paper import Drawn
+from sgdscope.figures import paper
 from sgdscope.report import plots, sections
 from sgdscope.report.cards import cards
 from sgdscope.report.gallery import gallery
@@ -23,14 +24,13 @@ from sgdscope.results.record import Result
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 
+LONG = 50_000  # characters of a section from which it is compressed
+
 
 def html(
     settings: dict[str, Any],
     finished: Sequence[Result],
     results: Results,
-    drawn: Iterable[Path],
-    *,
-    plates: Sequence[Drawn],
 ) -> str:
     """The whole page.
 
@@ -38,8 +38,6 @@ def html(
         settings: the study as resolved.
         finished: its results.
         results: the same as tables.
-        drawn: files of figures, in a folder ``figures`` beside the page.
-        plates: what became of the paper's numbered figures, in the same folder.
     """
     from plotly.offline import get_plotlyjs
 
@@ -52,35 +50,41 @@ def html(
         finished,
         view,
         shown,
-        list(drawn),
         judged=claims.verdicts(moments),
         found=findings.find(moments),
         examples=bool(examples),
-        plates=plates,
+        plates=paper.numbered(results),
     )
     payload = {
         "tables": tables(view),
         "lines": [asdict(line) for line in view.lines],
         "dark": _dark(view),
-        "template": plots.TEMPLATE.to_plotly_json(),
+        "template": plots.TEMPLATE,
         "stretch": {"end": style.STRETCH_END, "ticks": style.STRETCH_TICKS},
         "cards": [asdict(card) for card in shown],
         "gallery": examples,
+        "parts": {part.id: part.html for part in parts if _is_long(part)},
     }
     return Template(_file("page.html")).substitute(
         title=escape(str(settings.get("name", "study"))),
         style=_file("page.css"),
         contents="\n".join(f'<a href="#{part.id}">{escape(part.title)}</a>' for part in parts),
         body="\n".join(map(_section, parts)),
-        payload=_embedded(payload),
-        plotly=get_plotlyjs() if shown else "",
+        payload=_packed(_json(payload)),
+        plotly=_packed(get_plotlyjs()) if shown else "",
         script=_file("page.js"),
     )
 
 
 def _section(section: Section) -> str:
     title = "" if section.id == "overview" else f"<h2>{escape(section.title)}</h2>"
-    return f'<section id="{section.id}">{title}{section.html}</section>'
+    html = f'<div data-part="{section.id}"></div>' if _is_long(section) else section.html
+    return f'<section id="{section.id}">{title}{html}</section>'
+
+
+def _is_long(section: Section) -> bool:
+    """Whether a section comes compressed, and is put in its place by the page's script."""
+    return section.id != "overview" and len(section.html) > LONG
 
 
 def _dark(view: View) -> dict[str, str]:
@@ -90,10 +94,13 @@ def _dark(view: View) -> dict[str, str]:
     return plots.DARK | lines | {light[size]: dark[size] for size in view.sizes}
 
 
-def _embedded(payload: dict[str, Any]) -> str:
-    """JSON that nothing in it can break out of."""
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+def _json(payload: dict[str, Any]) -> str:
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _packed(text: str) -> str:
+    """Text compressed, in letters that cannot end a script; the page's own script unpacks it."""
+    return b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _file(name: str) -> str:

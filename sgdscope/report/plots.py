@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from sgdscope.report import traces
+from sgdscope.report.traces import Trace
 from sgdscope.results import intervals, style
 from sgdscope.results.spectra import Spectrum
 from sgdscope.results.style import DrawnLine
@@ -27,8 +27,8 @@ _AXIS: dict[str, Any] = {
     "title": {"standoff": 8, "font": {"size": 12}},
     "tickformat": "~g",
 }
-TEMPLATE = go.layout.Template(
-    layout={
+TEMPLATE: dict[str, Any] = {
+    "layout": {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": _FONT, "color": INK},
@@ -45,7 +45,7 @@ TEMPLATE = go.layout.Template(
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": FAINT, "activecolor": INK},
         "showlegend": False,
     }
-)
+}
 # A second y axis, without a scale, for runs that have no value: they stand at its foot.
 _FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 
@@ -131,7 +131,7 @@ def along(
     spreads = intervals.over_seeds(rows, ["panel", "line", "batch_size", "epoch"], log=log)
     axis = {"title": {"text": "epoch"}}
     for panel, own in view.by_panel(spreads):
-        drawn: list[go.Scatter] = []
+        drawn: list[Trace] = []
         for line, name, colour, spread in _compared(view, own, by_line=by_line):
             group = line.key if by_line else name
             looks = {"color": colour, "width": 1.8}
@@ -185,8 +185,8 @@ def density(line: DrawnLine, spectra: Sequence[Spectrum], choice: Choice) -> Ite
             yield {
                 "panel": f"{panel}, batch size {one.batch_size}, seed {one.seed}",
                 "choice": choice,
-                "data": [trace.to_plotly_json() for trace in drawn],
-                "layout": go.Layout(layout).to_plotly_json(),
+                "data": drawn,
+                "layout": layout,
             }
 
 
@@ -218,14 +218,14 @@ def _plot(
     view: View,
     panel: str,
     choice: Choice,
-    drawn: Iterable[go.Scatter],
+    drawn: Iterable[Trace],
     measure: str,
     *,
     log: bool,
     xaxis: dict[str, Any],
 ) -> Plot:
     layout: dict[str, Any] = {"xaxis": xaxis, "yaxis": {"type": "log" if log else "linear"}}
-    data = [trace.to_plotly_json() for trace in drawn]
+    data = list(drawn)
     if any(trace.get("yaxis") == "y2" for trace in data):
         layout["yaxis2"] = _FOOT
     if style.is_accuracy(measure):
@@ -235,5 +235,4 @@ def _plot(
             look = {"color": FAINT, "width": 1.2, "dash": "dot"}
             across = {"xref": "paper", "x0": 0, "x1": 1, "y0": chance, "y1": chance}
             layout["shapes"] = [{"type": "line", "line": look, "layer": "below", **across}]
-    made = go.Layout(layout).to_plotly_json()
-    return {"panel": panel, "choice": choice, "data": data, "layout": made}
+    return {"panel": panel, "choice": choice, "data": data, "layout": layout}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from sgdscope.claims import Verdict
-from sgdscope.figures.paper import Drawn
+from sgdscope.figures.paper import Numbered
 from sgdscope.findings import Finding
 from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import Card
@@ -65,12 +64,11 @@ def build(
     finished: Sequence[Result],
     view: View,
     cards: Sequence[Card],
-    drawn: Sequence[Path],
     *,
     judged: Sequence[Verdict],
     found: Sequence[Finding],
     examples: bool,
-    plates: Sequence[Drawn],
+    plates: Sequence[Numbered],
 ) -> list[Section]:
     """Every section that has something to say; ``examples``: whether the gallery does."""
     missing = overview.planned(settings) - len(finished)
@@ -79,7 +77,7 @@ def build(
     if finished and (trends := overview.trends(view)):
         made.append(Section("trends", "In short", _lead(trends, _SHORT)))
     if judged:
-        html = verdicts(judged, drawn={file.stem for file in drawn})
+        html = verdicts(judged, places={one.section for one in cards} | {c.id for c in cards})
         made.append(Section("claims", "Claims", _lead(html, _CLAIMS)))
     if finished and (warnings := attention.warnings(view, missing=missing)):
         made.append(Section("attention", "What to distrust", _folded(warnings)))
@@ -94,7 +92,7 @@ def build(
         made.append(Section("runs", "Runs", '<div id="run-table"></div>'))
     if failures := attention.failures(finished):
         made.append(Section("failures", "Failures", failures))
-    made.append(Section("files", "Files", _files(drawn, plates)))
+    made.append(Section("files", "Files", _files(plates)))
     if finished:
         made.append(Section("versions", "Versions", _versions(finished)))
     return made
@@ -125,29 +123,24 @@ def _lead(html: str, lead: str) -> str:
 
 def _hole(card: Card) -> str:
     """Where the page's script puts a card."""
-    return f'<article class="card" data-card="{escape(card.id)}"></article>'
+    id_ = escape(card.id)
+    return f'<article class="card" id="card-{id_}" data-card="{id_}"></article>'
 
 
-def _files(drawn: Sequence[Path], plates: Sequence[Drawn]) -> str:
-    rows = [("data", _link("results.csv") + _link("study.toml"))]
-    names = sorted({file.stem for file in drawn})
-    figures = "".join(
-        f"<li><span>{escape(name)}</span>{_link(f'figures/{name}.svg', 'SVG')}"
-        f"{_link(f'figures/{name}.pdf', 'PDF')}</li>"
-        for name in names
-    )
-    if figures:
-        rows.append(("figures", f'<ul class="files">{figures}</ul>'))
+def _files(plates: Sequence[Numbered]) -> str:
+    rows = [
+        ("data", _link("results.csv") + _link("study.toml")),
+        ("figures for print", "<code>sgdscope figures</code> with this folder, as SVG and PDF"),
+    ]
     if plates:
         rows.append(("the paper’s figures", _plates(plates)))
     return markup.facts(rows)
 
 
-def _plates(plates: Sequence[Drawn]) -> str:
-    """The numbered figures, with what each lacks; those without any file folded."""
-    there = "".join(map(_plate, (plate for plate in plates if plate.files)))
-    absent = [plate for plate in plates if not plate.files]
-    html = f'<ul class="plates">{there}</ul>'
+def _plates(plates: Sequence[Numbered]) -> str:
+    """The numbered figures, with what each lacks; those of which there is nothing folded."""
+    html = f'<ul class="plates">{"".join(_plate(one) for one in plates if one.there)}</ul>'
+    absent = [plate for plate in plates if not plate.there]
     if absent:
         items = "".join(map(_plate, absent))
         summary = f"{len(absent)} more of which this study has nothing"
@@ -155,10 +148,9 @@ def _plates(plates: Sequence[Drawn]) -> str:
     return html
 
 
-def _plate(plate: Drawn) -> str:
-    links = "".join(_link(f"figures/{file.name}", file.suffix[1:].upper()) for file in plate.files)
+def _plate(plate: Numbered) -> str:
     lacks = f"<small>Missing: {escape('; '.join(plate.missing))}.</small>" if plate.missing else ""
-    return f"<li><b>{plate.number}</b> {escape(plate.caption)} {links}{lacks}</li>"
+    return f"<li><b>{plate.number}</b> {escape(plate.caption)}{lacks}</li>"
 
 
 def _link(path: str, text: str = "") -> str:

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from sgdscope.results import style
 from sgdscope.results.spectra import Spectrum
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View, doubtful
 
+Trace = dict[str, Any]
+
 INK = "#22242A"
 LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
 
 
-def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
+def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iterator[Trace]:
     """For each schedule and momentum the mean with its band, and a point for each run."""
     runs = dict(view.by_line(rows[rows["status"] == "done"]))
     for line, spread in view.by_line(spreads):
@@ -33,7 +34,7 @@ def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iter
         yield points(line, runs[line], x, marker(line, runs[line]) | size)
 
 
-def dashed(view: View, spreads: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
+def dashed(view: View, spreads: pd.DataFrame, x: str) -> Iterator[Trace]:
     """The test accuracy of each schedule and momentum, to be compared with."""
     for line, spread in view.by_line(spreads):
         looks = {"color": line.colour, "width": 1.3, "dash": "dash"}
@@ -49,7 +50,7 @@ def mean(
     group: str,
     line: dict[str, Any],
     marker: dict[str, Any] | None = None,
-) -> go.Scatter:
+) -> Trace:
     """The means, each with low, high and the number of seeds.
 
     The page's script draws the band from them and writes the values that are pointed at.
@@ -58,12 +59,12 @@ def mean(
     said = f"<b>{name}</b><br>{x.replace('_', ' ')} %{{x}}: <b>%{{text}}</b>"
     if (spread["seeds"] > 1).any():
         said += "<br>%{customdata[0]:.4g} – %{customdata[1]:.4g}, seeds: %{customdata[2]}"
-    return go.Scatter(
+    return _scatter(
         x=numbers(spread[x]),
         y=numbers(spread["middle"]),
         mode="lines+markers" if marker else "lines",
         line=line,
-        marker=marker or {},
+        marker=marker,
         legendgroup=group,
         customdata=[list(row) for row in zip(*columns, strict=True)],
         meta="mean" if "dash" not in line else "beside",
@@ -71,10 +72,10 @@ def mean(
     )
 
 
-def limit(rows: pd.DataFrame, *, name: str, group: str, colour: str) -> go.Scatter:
+def limit(rows: pd.DataFrame, *, name: str, group: str, colour: str) -> Trace:
     """The learning rate's stability limit along training."""
     once = rows.drop_duplicates("epoch").sort_values("epoch")
-    return go.Scatter(
+    return _scatter(
         x=numbers(once["epoch"]),
         y=numbers(once["limit"]),
         mode="lines",
@@ -84,11 +85,11 @@ def limit(rows: pd.DataFrame, *, name: str, group: str, colour: str) -> go.Scatt
     )
 
 
-def trajectory(rows: pd.DataFrame, x: str, colour: str) -> go.Scatter:
+def trajectory(rows: pd.DataFrame, x: str, colour: str) -> Trace:
     """One run while it trained: a point each time it was measured."""
     first = rows.iloc[0]
     name = f"batch size {first['batch_size']}, seed {first['seed']}"
-    return go.Scatter(
+    return _scatter(
         x=numbers(rows[x]),
         y=numbers(rows["along"]),
         mode="lines+markers",
@@ -101,12 +102,12 @@ def trajectory(rows: pd.DataFrame, x: str, colour: str) -> go.Scatter:
     )
 
 
-def density(one: Spectrum, line: DrawnLine, floor: float) -> go.Scatter:
+def density(one: Spectrum, line: DrawnLine, floor: float) -> Trace:
     """A spectrum, with gaps where nothing lies; the page's script draws the band."""
     there = one.density >= floor
     low, high = (np.clip(edge, floor, None) for edge in (one.low, one.high))
     edges = zip(numbers(pd.Series(low)), numbers(pd.Series(high)), strict=True)
-    return go.Scatter(
+    return _scatter(
         x=numbers(pd.Series(one.grid)),
         y=numbers(pd.Series(one.density).where(there)),
         mode="lines",
@@ -119,9 +120,9 @@ def density(one: Spectrum, line: DrawnLine, floor: float) -> go.Scatter:
     )
 
 
-def top(one: Spectrum, line: DrawnLine, ends: list[float]) -> go.Scatter:
+def top(one: Spectrum, line: DrawnLine, ends: list[float]) -> Trace:
     """Where λ₁ lies."""
-    return go.Scatter(
+    return _scatter(
         x=numbers(pd.Series([one.top, one.top])),
         y=ends,
         mode="lines",
@@ -131,7 +132,7 @@ def top(one: Spectrum, line: DrawnLine, ends: list[float]) -> go.Scatter:
     )
 
 
-def lost(view: View, rows: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
+def lost(view: View, rows: pd.DataFrame, x: str) -> Iterator[Trace]:
     """Diverged and collapsed runs by their own symbols; without a value, at the plot's foot."""
     for line, own in view.by_line(rows):
         for status, symbol in LOST.items():
@@ -143,13 +144,13 @@ def lost(view: View, rows: pd.DataFrame, x: str) -> Iterator[go.Scatter]:
                 yield points(line, own[here & valued], x, looks)
             if (here & ~valued).any():
                 foot = points(line, own[here & ~valued].assign(value=0.03), x, looks)
-                foot.yaxis = "y2"
+                foot["yaxis"] = "y2"
                 yield foot
 
 
-def points(line: DrawnLine, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> go.Scatter:
+def points(line: DrawnLine, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> Trace:
     """One point a run; the page's script writes what it says when pointed at."""
-    return go.Scatter(
+    return _scatter(
         x=numbers(rows[x]),
         y=numbers(rows["value"]),
         mode="markers",
@@ -179,3 +180,8 @@ def numbers(values: pd.Series) -> list[float | int | None]:
 
 def _short(value: float) -> float | int:
     return int(value) if value == int(value) else float(f"{value:.5g}")
+
+
+def _scatter(**what: Any) -> Trace:
+    """A plotly trace as JSON: plotly's own classes check each of a million values."""
+    return {"type": "scatter"} | {name: value for name, value in what.items() if value is not None}

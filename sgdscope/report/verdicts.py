@@ -17,12 +17,12 @@ SHORT = 4  # statements of a claim that are spelt out; more are a matrix first
 Statements = dict[str, list[Verdict]]  # each with its verdicts at both moments
 
 
-def verdicts(found: Sequence[Verdict], *, drawn: Collection[str]) -> str:
+def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
     """Every verdict, claim by claim.
 
     Args:
         found: as judged.
-        drawn: names of figures that there are, without ending.
+        places: ids of the page's sections and cards.
     """
     shown = {verdict.statement for verdict, _ in telling(found)}
     claims: dict[str, Statements] = {}
@@ -37,30 +37,30 @@ def verdicts(found: Sequence[Verdict], *, drawn: Collection[str]) -> str:
         }
         rest = {said: some for said, some in own.items() if said not in first}
         if first:
-            cards.append(_claim(name, first, rest, drawn))
+            cards.append(_claim(name, first, rest, places))
         else:
-            untold.append(_folded(CLAIMS.summary(name), rest, drawn))
+            untold.append(_folded(CLAIMS.summary(name), rest, places))
     if untold:
         title = "<header><h3>What these runs cannot tell</h3></header>"
         cards.append(f'<article class="card claim">{title}{"".join(untold)}</article>')
     return "".join(cards)
 
 
-def _claim(name: str, first: Statements, rest: Statements, drawn: Collection[str]) -> str:
+def _claim(name: str, first: Statements, rest: Statements, places: Collection[str]) -> str:
     """A claim that something can be said of."""
-    html = "".join(_statement(said, own, drawn) for said, own in first.items())
+    html = "".join(_statement(said, own, places) for said, own in first.items())
     if len(first) > SHORT:
-        html = matrix(first.values(), drawn=drawn) + markup.fold(
+        html = matrix(first.values(), places=places) + markup.fold(
             f"{len(first)} statements", html, kind="panel"
         )
     if rest:
-        html += _folded("At other eps, or nothing to tell", rest, drawn)
+        html += _folded("At other eps, or nothing to tell", rest, places)
     title = f"<h3>{escape(CLAIMS.summary(name))}</h3>{_tally(first)}"
     return f'<article class="card claim"><header>{title}</header>{html}</article>'
 
 
-def _folded(summary: str, found: Statements, drawn: Collection[str]) -> str:
-    html = "".join(_statement(said, own, drawn) for said, own in found.items())
+def _folded(summary: str, found: Statements, places: Collection[str]) -> str:
+    html = "".join(_statement(said, own, places) for said, own in found.items())
     count = f"{len(found)} statement{'s' * (len(found) > 1)}"
     return markup.fold(f"{escape(summary)} ({count})", html, kind="panel")
 
@@ -75,16 +75,14 @@ def _tally(found: Statements) -> str:
     )
 
 
-def _statement(said: str, moments: Sequence[Verdict], drawn: Collection[str]) -> str:
-    rows = "".join(_moment(verdict, drawn) for verdict in moments)
+def _statement(said: str, moments: Sequence[Verdict], places: Collection[str]) -> str:
+    rows = "".join(_moment(verdict, places) for verdict in moments)
     return f'<div class="statement"><p>{escape(_sentence(said))}</p>{rows}</div>'
 
 
-def _moment(verdict: Verdict, drawn: Collection[str]) -> str:
-    figure = verdict.figure
-    link = (
-        f' <a href="figures/{escape(figure)}.svg">figure</a>' if figure and figure in drawn else ""
-    )
+def _moment(verdict: Verdict, places: Collection[str]) -> str:
+    place = markup.place(verdict.figure, places)
+    link = f' <a href="#{escape(place)}">figure</a>' if place else ""
     word = verdict.word
     kind = verdict.verdict if verdict.tells else "untold"
     counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"

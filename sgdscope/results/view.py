@@ -30,6 +30,7 @@ class View:
         self.arrays = results.arrays
         runs = results.runs
         self.lines = style.lines(results.lines)
+        self._along: dict[tuple[str, float | None], pd.DataFrame] = {}
         if runs.empty:
             self.runs, self.history, self.table = pd.DataFrame(), pd.DataFrame(), NO_ROWS
             return
@@ -113,7 +114,7 @@ class View:
             return {}
         last = self.table.groupby(["run", "measure"])["epoch"].transform("max")
         ends = self.table[self.table["epoch"] == last]
-        return {str(measure): rows for measure, rows in ends.groupby("measure")}
+        return {str(measure): _own(rows) for measure, rows in ends.groupby("measure")}
 
     @cached_property
     def _chances(self) -> dict[str, float]:
@@ -202,12 +203,21 @@ class View:
 
     def along(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """A measure at every epoch it was taken, with how far training had got by then."""
-        rows = self.table[self.table["measure"] == measure]
-        rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
-        return trajectories(rows, history=self.history, table=self.table)
+        if (measure, eps) not in self._along:
+            rows = self.table[self.table["measure"] == measure]
+            rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
+            found = trajectories(_own(rows), history=self.history, table=self.table)
+            self._along[measure, eps] = found
+        return self._along[measure, eps]
 
 
 NO_ROWS = pd.DataFrame(columns=["run", "panel", "line", "status", "batch_size", "eps", "value"])
+
+
+def _own(rows: pd.DataFrame) -> pd.DataFrame:
+    """A measure's rows without the evidence of other measures, which are most of the columns."""
+    others = rows.columns[rows.isna().all()].difference(["eps", "value", "flags", "momentum"])
+    return rows.drop(columns=others).copy()
 
 
 def doubtful(rows: pd.DataFrame) -> pd.Series:
