@@ -202,21 +202,20 @@ def test_an_effect_of_momentum_too_small_to_count_does_not_contradict_its_own_si
     assert "by more than 2 points, in 0 of 6 cases" in verdict.reason
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_one_or_two_seeds_decide_nothing_of_most_cases(seeds):
+def test_one_seed_decides_nothing_of_most_cases():
     found = results(lines=ALL_LINES, curvature=lambda run, loss: 10 * (1 - run.momentum / 2),
-                    seeds=seeds)  # fmt: skip
+                    seeds=1)  # fmt: skip
     for verdict in judged(found, "c-momentum-curvature"):
         assert verdict.verdict == "inconclusive"
         assert "in 6 of 6 cases" in verdict.reason or "in 12 of 12 cases" in verdict.reason
-        assert "needs 3" in verdict.reason
+        assert "needs two" in verdict.reason
 
 
 def test_one_seed_has_no_interval_for_the_effect_of_momentum_in_the_mean():
     found = results(lines=[RATIO, ("constant-ratio", 0.9)], seeds=1)
     (verdict,) = judged(found, "d-momentum-robustness", says="does not change PGD")
     assert (verdict.verdict, verdict.value) == ("inconclusive", None)
-    assert "one seed says too little" in verdict.reason
+    assert "one seed does not say what another would do" in verdict.reason
 
 
 def test_a_schedule_that_lost_its_momenta_is_no_case():
@@ -429,7 +428,7 @@ def test_what_follows_from_progress_alone_vanishes_at_equal_loss():
     (equal,) = judged(found, "a-ratio", says="PGD", when="equal training loss")
     assert equal.runs == 12
     assert equal.value == pytest.approx(0.0, abs=0.05)
-    assert judged(found, "a-ratio", says="PGD")[0].low > 0.1
+    assert judged(found, "a-ratio", says="PGD")[0].low > 0.05
 
 
 LASTING = {
@@ -461,7 +460,7 @@ def test_what_does_not_follow_from_progress_stands_at_equal_loss_too(claim):
 
 def test_b_may_hold_at_the_end_and_not_at_equal_loss():
     found = results(
-        lines=[LR], loss=slower, robust=by_progress, every=1, noise=0.0005, epochs=12,
+        lines=[LR], loss=slower, robust=by_progress, every=1, noise=0.0005, epochs=12, seeds=3,
         curvature=lambda run, loss: 5 + 20 * loss,
     )  # fmt: skip
     assert answers(found, "b-curvature") == {"supported"}

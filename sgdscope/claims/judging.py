@@ -13,11 +13,12 @@ import pandas as pd
 from sgdscope.claims import statistics
 from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
-from sgdscope.claims.statistics import SEVERAL, Estimate
+from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
 
 Direction = Literal["falls", "rises"]
 MANY = 100  # seeds that nobody will train
+ONE_SEED = "one seed does not say what another would do to all batch sizes at once; needs two"
 RANKED = 6  # runs; of five, chance alone decided in 13 of 100 simulated studies
 
 
@@ -162,8 +163,8 @@ def majority(
     detail: Detail = SMALL if small and answer == "inconclusive" else ""
     if detail == SMALL:
         reason += f"; {SMALL}, up or down, in most"
-    elif (seeds := max(len(case) for case in cases)) < SEVERAL:
-        reason += f"; {too_few(seeds)}"
+    elif max(len(case) for case in cases) < 2:
+        reason += f"; {ONE_SEED}"
     return Finding(
         answer,
         reason,
@@ -182,9 +183,9 @@ def no_difference(sample: Sample) -> Finding:
     effects = momentum_effects(sample)
     if len(effects) < 3:
         return lacking(f"{len(effects)} pairs of runs that differ in momentum alone; needs 3")
-    if (seeds := effects["seed"].nunique()) < 2:
+    if effects["seed"].nunique() < 2:
         mean, unit = effects["effect"].mean(), sample.quantity.unit
-        return lacking(f"{mean:+.3g} {unit} with momentum in the mean; {too_few(seeds)}")
+        return lacking(f"{mean:+.3g} {unit} with momentum in the mean; {ONE_SEED}")
     found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
     margin, unit = sample.quantity.difference_margin, sample.quantity.unit
     answer = _equivalence(found, margin)
@@ -200,12 +201,6 @@ def no_difference(sample: Sample) -> Finding:
         margin=margin,
     )
     return _unless_lost(made, sample)
-
-
-def too_few(seeds: int) -> str:
-    """Why seeds so few decide nothing."""
-    have = "one seed says" if seeds == 1 else f"{seeds} seeds say"
-    return f"{have} too little of what another would do to all batch sizes; needs {SEVERAL}"
 
 
 def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding:
@@ -251,7 +246,7 @@ def _wanted(found: Estimate, distance: float, seeds: int) -> str:
     seeds_needed = seeds * (half / distance) ** 2 if distance else math.inf
     if seeds_needed > MANY:
         return f"; not even {MANY} seeds would tell"
-    return f"; about {max(math.ceil(seeds_needed), seeds + 1, SEVERAL)} seeds would tell"
+    return f"; about {max(math.ceil(seeds_needed), seeds + 1)} seeds would tell"
 
 
 def _gap(found: Estimate, margin: float) -> float:

@@ -11,7 +11,6 @@ import numpy as np
 from sgdscope.claims import judging, statistics
 from sgdscope.claims.evidence import CLAIMS, Evidence, Sample
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY
-from sgdscope.claims.statistics import SEVERAL
 from sgdscope.claims.verdicts import Finding, Verdict, all_of, lacking
 
 NEAR = 1.1  # λ₁ over its limit: it hovers a little above (Cohen et al. 2021)
@@ -99,8 +98,8 @@ def _capped(sample: Sample) -> Finding:
         answer = "contradicted" if most else "inconclusive"
     elif answer == "contradicted":
         answer = "inconclusive"  # never exceeded, hardly ever reached
-    if (seeds := rows["seed"].nunique()) < SEVERAL:
-        reason += f"; {judging.too_few(seeds)}"
+    if rows["seed"].nunique() < 2:
+        reason += f"; {judging.ONE_SEED}"
     return Finding(
         answer,
         reason,

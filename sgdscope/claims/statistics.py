@@ -1,9 +1,10 @@
 """The statistics that claims rest on: each an estimate with a 95 % interval.
 
-Seeds are the unit. From ``SEVERAL`` of them on nothing is assumed of what a seed does to its runs:
-a statistic is computed without each seed in turn, and Student's t has one degree of freedom fewer
-than there are seeds (the cluster jackknife: Bell and McCaffrey 2002, Hansen 2025). With fewer, the
-scatter of runs about their line is all there is, and ``OWN`` says how far a seed may go beyond it.
+Seeds are the unit. From two on nothing is assumed of what a seed does to its runs: a statistic is
+computed without each seed in turn, and Student's t has one degree of freedom fewer than there are
+seeds (the cluster jackknife: Bell and McCaffrey 2002; of balanced runs, the t-interval over the
+seeds' own statistics). Of one seed, the scatter of its runs about their line is all there is, and
+``OWN`` says how far it may go beyond that.
 """
 
 from __future__ import annotations
@@ -23,9 +24,7 @@ IntArray = npt.NDArray[np.int64]
 
 DRAWS = 2_000
 TAIL = 0.025
-SEVERAL = 3  # seeds that are enough to learn from them what a seed does
-OWN = 2.0  # with fewer: how far seeds' own slopes may scatter, in errors of a slope by its runs
-ALONE = 0.8  # with two: how often the interval holds the truth, whatever seeds do
+OWN = 2.0  # how far seeds' slopes may scatter, in errors of a slope by its runs: an assumption
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Estimate:
 
 
 def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
-    """Least-squares slope of y on x.
+    """Least-squares slope of y on x, from one seed or several.
 
     Args:
         x: (N,) at least two different values.
@@ -49,13 +48,13 @@ def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     without = _slopes(x, y, _all_but_one(seeds))
     # A seed that has fewer than half of the values of x says little of a slope.
     whole = sum(2 * len(set(x[seeds == seed])) >= max(len(set(x)), 4) for seed in set(seeds))
-    known = np.isfinite(without).all()
-    error = _jackknife(without, value) if known else 0.0
-    if known and whole >= SEVERAL:
-        half = _quantile(whole - 1) * error
+    by_runs = _quantile(len(x) - 2) * _scatter(x, y) / np.sqrt(((x - x.mean()) ** 2).sum())
+    if whole < 2 or not np.isfinite(without).all():
+        half = by_runs * np.sqrt(1 + OWN**2)
     else:
-        half = _quantile(len(x) - 2) * _one_run(x, y) / np.sqrt(((x - x.mean()) ** 2).sum())
-        half = max(half, _quantile(1, (1 - ALONE) / 2) * error)
+        half = _quantile(whole - 1) * _jackknife(without, value)
+    if whole == 2:  # which agree by chance too often to be believed alone
+        half = max(half, by_runs)
     return Estimate(value, value - half, value + half)
 
 
@@ -72,23 +71,21 @@ def span(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     """
     table = _by_seed(x, y, seeds)
     first, second = np.triu_indices(table.shape[1], 1)
-    apart = np.abs(np.nanmean(table, axis=0)[first] - np.nanmean(table, axis=0)[second])
+    means, counts = np.nanmean(table, axis=0), np.isfinite(table).sum(0)
+    apart = np.abs(means[first] - means[second])
+    by_runs = _scatter(x, y) * np.sqrt((1 + OWN**2) * (1 / counts[first] + 1 / counts[second]))
     differences = table[:, first] - table[:, second]
     shared = np.isfinite(differences).sum(0)
+    several = shared > 2  # two differences alone are hardly ever near enough to show sameness
     error = np.zeros(len(first))
-    several = shared > 1
     error[several] = np.nanstd(differences[:, several], axis=0, ddof=1) / np.sqrt(shared[several])
-    counts = np.isfinite(table).sum(0)
-    by_runs = _one_run(x, y) * np.sqrt(1 / counts[first] + 1 / counts[second])
 
     def halves(tail: float) -> FloatArray:
         own = stdtrit(np.maximum(shared - 1, 1), 1 - tail) * error
-        whatever = _quantile(1, (1 - ALONE) / 2 * tail / TAIL) * error
-        few = np.maximum(_quantile(len(x) - 2, tail) * by_runs, whatever)
-        return np.asarray(np.where(shared >= SEVERAL, own, few))
+        return np.asarray(np.where(several, own, _quantile(len(x) - 2, tail) * by_runs))
 
-    low = (apart - halves(TAIL / len(first))).max()
-    return Estimate(float(apart.max()), max(float(low), 0.0), float((apart + halves(TAIL)).max()))
+    low = max(float((apart - halves(TAIL / len(first))).max()), 0.0)
+    return Estimate(float(apart.max()), low, float((apart + halves(TAIL)).max()))
 
 
 def mean(values: FloatArray, seeds: IntArray) -> Estimate:
@@ -137,8 +134,8 @@ def surely(doubts: FloatArray) -> int:
 
 
 def _doubt(values: FloatArray) -> float:
-    """p-value of a mean not above zero, by Student's t; one half where too few seeds tell."""
-    if len(values) < SEVERAL:
+    """p-value of a mean not above zero, by Student's t; one half of a single seed."""
+    if len(values) < 2:
         return 0.5
     if np.ptp(values) == 0:
         return float(0.5 * (1 - np.sign(values[0])))
@@ -152,7 +149,7 @@ def rank_correlation(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     generator = _generator()
     drawn = [generator.integers(count, size=(DRAWS, count))]
     names, place = np.unique(seeds, return_inverse=True)
-    if len(names) >= SEVERAL and len(set(np.bincount(place))) == 1:
+    if len(names) > 2 and len(set(np.bincount(place))) == 1:
         members = np.argsort(place, kind="stable").reshape(len(names), -1)  # (seeds, runs of each)
         chosen = generator.integers(len(names), size=(DRAWS, len(names)))
         drawn.append(members[chosen].reshape(DRAWS, count))
@@ -181,11 +178,11 @@ def _slopes(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
     return np.asarray(np.divide(product, spread, out=np.full(len(total), np.nan), where=spread > 0))
 
 
-def _one_run(x: FloatArray, y: FloatArray) -> float:
-    """How far a run may lie from the curve, its seed's own slope included: a deviation in y."""
+def _scatter(x: FloatArray, y: FloatArray) -> float:
+    """Standard deviation of y about its line, with whatever the line leaves of a curve."""
     centred = x - x.mean()
     residuals = y - y.mean() - centred * (centred @ y / (centred @ centred))
-    return float(np.sqrt((1 + OWN**2) * (residuals @ residuals) / (len(x) - 2)))
+    return float(np.sqrt(residuals @ residuals / (len(x) - 2)))
 
 
 def _by_seed(x: FloatArray, y: FloatArray, seeds: IntArray) -> FloatArray:
