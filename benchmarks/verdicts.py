@@ -48,12 +48,12 @@ def equal(g: np.random.Generator, seeds: int) -> Values:
 
 def in_proportion(g: np.random.Generator, seeds: int) -> Values:
     """As large as the batch size."""
-    return equal(g, seeds) * 2.0**STEPS
+    return np.asarray(equal(g, seeds) * 2.0**STEPS)
 
 
 def at_the_last(g: np.random.Generator, seeds: int) -> Values:
     """At the largest batch size alone."""
-    return equal(g, seeds) * (STEPS.max() == STEPS)
+    return equal(g, seeds) * np.where(STEPS > 2, 1.0, 0.0)
 
 
 def heavy(g: np.random.Generator, seeds: int) -> Values:
@@ -137,7 +137,6 @@ Row = tuple[str, str, str, Callable[[int, int], float | None]]
 
 def rows() -> Iterator[Row]:
     """Every situation."""
-
     for counted, promised in COUNTED.items():
         for name, draw in NOISES.items():
             yield name, counted, promised, _slope(draw, counted)

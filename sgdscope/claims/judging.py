@@ -33,8 +33,7 @@ def changes(sample: Sample, expected: Direction) -> Finding:
     answer = _direction(sample.slope, expected)
     detail: Detail = ""
     if answer == "inconclusive":
-        same, detail = _sameness(sample)
-        detail = SMALL if same == "supported" else detail
+        detail = SMALL if is_same(sample) else _sameness(sample)[1]
     distance = _gap_of(sample) if detail == BENT else abs(sample.slope.value)
     return _trend(sample, answer, detail, distance=distance)
 
@@ -59,8 +58,8 @@ def varies(sample: Sample) -> Finding:
 
 
 def is_same(sample: Sample) -> bool:
-    """Whether a sample with enough runs surely barely varies with batch size."""
-    return _sameness(sample)[0] == "supported"
+    """Whether a sample with enough runs surely barely varies, no batch size being lost."""
+    return not sample.gone and _sameness(sample)[0] == "supported"
 
 
 def _sameness(sample: Sample) -> tuple[Answer, Detail]:
