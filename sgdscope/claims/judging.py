@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -242,10 +241,11 @@ def _course(found: Estimate, margin: float) -> str:
 def _wanted(found: Estimate, distance: float, seeds: int) -> str:
     """About how many seeds would make an interval narrower than a distance."""
     half = found.high - found.value
-    seeds_needed = seeds * (half / distance) ** 2 if distance else math.inf
-    if seeds_needed > MANY:
-        return f"; not even {MANY} seeds would tell"
-    return f"; about {max(math.ceil(seeds_needed), seeds + 1)} seeds would tell"
+    spread = half * statistics.narrower(seeds) if seeds > 1 else half / 2  # of one seed
+    for count in range(seeds + 1, MANY + 1):
+        if spread < distance * statistics.narrower(count):
+            return f"; about {count} seeds would tell"
+    return f"; not even {MANY} seeds would tell"
 
 
 def _gap(found: Estimate, margin: float) -> float:

@@ -143,6 +143,11 @@ def _doubt(values: FloatArray) -> float:
     return float(stdtr(len(values) - 1, -middle / error))
 
 
+def narrower(seeds: int) -> float:
+    """How much narrower than one seed's standard deviation the half-interval of a mean is."""
+    return float(np.sqrt(seeds)) / _quantile(seeds - 1)
+
+
 def rank_correlation(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     """Spearman's ρ across runs: the wider of resampling runs and resampling seeds."""
     count = len(x)
