@@ -163,6 +163,9 @@ def _same() -> Iterator[Row]:
         "slope of 1, as far as counts, noise 0.3": shifted(equal, MARGIN * STEPS, 0.3),
         "V of 5 points, own slopes twice": shifted(own_slopes(2), 2.5 * bend, 0.3),
         "V of 5 points, noise in proportion to B": shifted(in_proportion, 2.5 * bend, 0.1),
+        "last size 5 points lower, noise 3 there alone": shifted(
+            at_the_last, -5.0 * (STEPS > 2), 3.0
+        ),
     }
     for name, draw in shapes.items():
         yield name, "barely varies", "≤ 2.5%", _verdict(judging.barely_varies, draw, "supported")
