@@ -167,6 +167,14 @@ def test_at_even_odds_most_cases_hardly_ever_agree_whatever_they_share(seeds, to
     assert np.mean(said) <= 0.041
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_how_much_narrower_seeds_make_an_interval_is_students(seeds):
+    values = np.random.default_rng(seeds).normal(size=seeds)
+    found = statistics.mean(values, np.arange(seeds))
+    known = values.std(ddof=1) / statistics.narrower(seeds)
+    assert found.high - found.value == pytest.approx(known)
+
+
 def test_rank_correlation_sees_order_alone():
     x, seeds = grid(3)
     found = statistics.rank_correlation(x, -np.exp(x), seeds)
