@@ -98,3 +98,11 @@ def test_many_statements_are_a_matrix_of_lines_and_measures() -> None:
     assert rows[2] == "<m1> on mnist fixed, m = 1 ✗ −1.2 ? ✓ +2.5 eps 0.3"
     assert len(rows) == 6
     assert 'href="#card-top_eigenvalue" title="end of training: contradicted' in matrix
+
+
+def test_too_small_to_count_is_a_word_of_its_own() -> None:
+    small = replace(FOUND, verdict="inconclusive", detail="too small to count")
+    html = verdicts([small, replace(UNTESTED, statement="another")], places=set())
+    assert '<span class="verdict inconclusive">1 too small to count</span>' in html
+    assert '<b class="verdict inconclusive">too small to count</b>' in html
+    assert replace(small, verdict="contradicted").word == "contradicted"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sgdscope.claims import equal_loss, quantities, statistics
 from sgdscope.claims.quantities import Quantity
-from sgdscope.claims.statistics import Estimate
+from sgdscope.claims.statistics import Estimate, FloatArray, IntArray
 from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
 from sgdscope.registry import Registry
 from sgdscope.results import style
@@ -40,8 +40,24 @@ class Sample:
     @cached_property
     def slope(self) -> Estimate:
         """Its trend per doubling of the batch size; several claims ask for it."""
+        return statistics.slope(*self._points)
+
+    @cached_property
+    def span(self) -> Estimate:
+        """How far its means at two batch sizes lie apart at most."""
+        return statistics.span(*self._points)
+
+    @property
+    def span_margin(self) -> float:
+        """What a trend as steep as the margin comes to over all batch sizes."""
+        sizes = self.rows["batch_size"]
+        return self.quantity.margin * float(np.log2(sizes.max() / sizes.min()))
+
+    @property
+    def _points(self) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Doublings, values and seeds."""
         sizes = np.log2(self.rows["batch_size"].to_numpy(float))
-        return statistics.slope(sizes, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy())
+        return sizes, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy()
 
     @property
     def where(self) -> str:
@@ -92,6 +108,7 @@ class Sample:
             high=None if estimate is None else estimate.high,
             margin=finding.margin,
             verdict=finding.answer,
+            detail=finding.detail,
             reason=finding.reason + self._aside,
             informative=finding.informative,
             runs=len(self.rows),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -14,35 +13,63 @@ from sgdscope.claims import statistics
 from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.statistics import Estimate
-from sgdscope.claims.verdicts import Answer, Finding, lacking
+from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
 
 Direction = Literal["falls", "rises"]
 MANY = 100  # seeds that nobody will train
-DECIDE = 6  # cases, if all agree: of five, the interval of the share reaches below one half
+ONE_SEED = "one seed does not say what another would do to all batch sizes at once; needs two"
 RANKED = 6  # runs; of five, chance alone decided in 13 of 100 simulated studies
 
 
 def changes(sample: Sample, expected: Direction) -> Finding:
     """Whether a quantity falls (or rises) with batch size, by however little, if surely.
 
-    Contradicted where it goes the other way, or may go either way but by less than the margin.
+    Contradicted where it surely goes the other way. Where it may go either way, but surely within
+    the margin, the answer is inconclusive and its detail that it is too small to count.
     """
     if (short := sample.enough()) is not None:
         return short
-    found, margin = sample.slope, sample.quantity.margin
-    return _trend(sample, found, _direction(found, expected, margin), distance=abs(found.value))
+    answer = _direction(sample.slope, expected)
+    detail: Detail = ""
+    if answer == "inconclusive":
+        detail = SMALL if is_same(sample) else _sameness(sample)[1]
+    distance = _gap_of(sample) if detail == BENT else abs(sample.slope.value)
+    return _trend(sample, answer, detail, distance=distance)
 
 
 def barely_varies(sample: Sample) -> Finding:
-    """Whether the trend with batch size is surely within the margin (two one-sided tests).
+    """Whether trend and range over batch sizes are surely within the margin (equivalence tests).
 
-    Where every run of a batch size is lost, the trend of the others cannot show sameness.
+    Where every run of a batch size is lost, those of the others cannot show sameness.
     """
     if (short := sample.enough()) is not None:
         return short
-    found, margin = sample.slope, sample.quantity.margin
-    made = _trend(sample, found, _equivalence(found, margin), distance=_gap(found, margin))
-    return _unless_lost(made, sample)
+    answer, detail = _sameness(sample)
+    return _unless_lost(_trend(sample, answer, detail, distance=_gap_of(sample)), sample)
+
+
+def varies(sample: Sample) -> Finding:
+    """Whether the trend with batch size, or the range, is surely beyond the margin."""
+    if (short := sample.enough()) is not None:
+        return short
+    answer, detail = _sameness(sample)
+    return _trend(sample, _opposite(answer), detail, distance=_gap_of(sample))
+
+
+def is_same(sample: Sample) -> bool:
+    """Whether a sample with enough runs surely barely varies, no batch size being lost."""
+    return not sample.gone and _sameness(sample)[0] == "supported"
+
+
+def _sameness(sample: Sample) -> tuple[Answer, Detail]:
+    """Whether both the slope and the whole curve's range are surely within the margin."""
+    straight = _equivalence(sample.slope, sample.quantity.margin)
+    whole = _equivalence(sample.span, sample.span_margin)
+    if "contradicted" in (straight, whole):
+        return "contradicted", "" if straight == "contradicted" else BENT
+    if straight == whole:
+        return straight, ""
+    return "inconclusive", BENT if straight == "supported" else ""
 
 
 def _unless_lost(made: Finding, sample: Sample) -> Finding:
@@ -53,21 +80,19 @@ def _unless_lost(made: Finding, sample: Sample) -> Finding:
     return replace(made, answer="inconclusive", reason=reason)
 
 
-def varies(sample: Sample) -> Finding:
-    """Whether the trend with batch size is surely beyond the margin, either way."""
-    if (short := sample.enough()) is not None:
-        return short
-    found, margin = sample.slope, sample.quantity.margin
-    answer = _opposite(_equivalence(found, margin))
-    return _trend(sample, found, answer, distance=_gap(found, margin))
-
-
-def _trend(sample: Sample, found: Estimate, answer: Answer, *, distance: float) -> Finding:
-    quantity = sample.quantity
+def _trend(sample: Sample, answer: Answer, detail: Detail, *, distance: float) -> Finding:
+    quantity, found, span = sample.quantity, sample.slope, sample.span
     unit, margin = quantity.slope_unit, quantity.margin
     reason = f"{_course(found, margin)} with batch size: {interval(found, unit)}"
-    if answer == "inconclusive":
-        reason += _wanted(found, distance, sample.rows["seed"].nunique())
+    if detail == BENT:
+        reason += (
+            f", but its means span {span.value:.3g} {quantity.unit} ({span.low:.3g} to "
+            f"{span.high:.3g}), where {sample.span_margin:.3g} count"
+        )
+    if detail == SMALL:
+        reason += f"; {SMALL}, up or down"
+    elif answer == "inconclusive":
+        reason += _wanted(span if detail else found, distance, sample.rows["seed"].nunique())
     return Finding(
         answer,
         reason,
@@ -75,6 +100,7 @@ def _trend(sample: Sample, found: Estimate, answer: Answer, *, distance: float) 
         unit=unit,
         estimate=found,
         margin=margin,
+        detail=detail,
     )
 
 
@@ -95,36 +121,56 @@ def momentum_effects(sample: Sample) -> pd.DataFrame:
 
 
 def mostly(sample: Sample, expected: Direction) -> Finding:
-    """Whether larger momentum lowers (or raises) a quantity at most batch sizes."""
+    """Whether larger momentum lowers (or raises) a quantity at most batch sizes of these."""
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
-    effects = momentum_effects(sample).groupby("batch_size")["effect"].mean()
-    return majority(effects.tolist(), expected, quantity=sample.quantity)
+    return majority([momentum_effects(sample)], expected, quantity=sample.quantity)
 
 
-def majority(effects: Sequence[float], expected: Direction, *, quantity: Quantity) -> Finding:
-    """Whether most effects have the expected sign and count; one within the margin does not."""
-    if not effects:
-        return lacking("no two runs differ in momentum alone")
+def majority(
+    effects: Sequence[pd.DataFrame], expected: Direction, *, quantity: Quantity
+) -> Finding:
+    """Whether momentum's effect has the expected sign, and counts, in most of the cases tested.
+
+    A case is a batch size of a panel and schedule; its seeds say how sure it is.
+
+    Args:
+        effects: of each panel and schedule, as :func:`momentum_effects` gives them.
+        expected: sign.
+        quantity: what is changed; an effect within its margin does not count.
+    """
     sign = -1 if expected == "falls" else 1
+    cases = [
+        sign * case.to_numpy() for one in effects for _, case in one.groupby("batch_size")["effect"]
+    ]
+    if not cases:
+        return lacking("no two runs differ in momentum alone")
     margin, unit = quantity.difference_margin, quantity.unit
-    agreeing = sum(sign * effect > margin for effect in effects)
-    found = statistics.share(agreeing, len(effects))
+    found = statistics.share(cases, margin)
     word = "lower" if expected == "falls" else "higher"
+    middle = sign * float(np.median([case.mean() for case in cases]))
     reason = (
-        f"{word} with larger momentum, by more than {margin:g} {unit}, in {agreeing} of "
-        f"{len(effects)} cases (95% interval of the share {found.low:.2f} to {found.high:.2f}); "
-        f"{float(np.median(effects)):+.2g} {unit} in the middle"
+        f"{word} with larger momentum, by more than {margin:g} {unit}, in "
+        f"{round(found.value * len(cases))} of {len(cases)} cases (95% interval of the share "
+        f"{found.low:.2f} to {found.high:.2f}); median change {middle:+.2g} {unit}"
     )
-    if agreeing in (0, len(effects)) and len(effects) < DECIDE:
-        reason += "; six cases that agree would decide it"
+    answer = side(found, 0.5)
+    if answer == "contradicted" and side(statistics.share(cases, 0.0), 0.5) != answer:
+        answer = "inconclusive"  # not by as much as counts, but perhaps that way
+    small = side(statistics.share(cases, -margin, margin), 0.5) == "supported"
+    detail: Detail = SMALL if small and answer == "inconclusive" else ""
+    if detail == SMALL:
+        reason += f"; {SMALL}, up or down, in most"
+    elif max(len(case) for case in cases) < 2:
+        reason += f"; {ONE_SEED}"
     return Finding(
-        side(found, 0.5),
+        answer,
         reason,
         statistic=f"share of cases that are {word}",
         unit="share",
         estimate=found,
         margin=margin,
+        detail=detail,
     )
 
 
@@ -135,6 +181,9 @@ def no_difference(sample: Sample) -> Finding:
     effects = momentum_effects(sample)
     if len(effects) < 3:
         return lacking(f"{len(effects)} pairs of runs that differ in momentum alone; needs 3")
+    if effects["seed"].nunique() < 2:
+        mean, unit = effects["effect"].mean(), sample.quantity.unit
+        return lacking(f"{mean:+.3g} {unit} with momentum in the mean; {ONE_SEED}")
     found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
     margin, unit = sample.quantity.difference_margin, sample.quantity.unit
     answer = _equivalence(found, margin)
@@ -163,7 +212,7 @@ def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding
     columns = (both[name].to_numpy() for name in ("value", "value_other", "seed"))
     found = statistics.rank_correlation(*columns)
     return Finding(
-        _direction(found, expected, margin=0.0),
+        _direction(found, expected),
         f"{sample.quantity.label} and {other.quantity.label} have rank correlation "
         f"{interval(found, '')} across {len(both)} runs",
         statistic="Spearman's ρ across runs",
@@ -191,11 +240,12 @@ def _course(found: Estimate, margin: float) -> str:
 
 def _wanted(found: Estimate, distance: float, seeds: int) -> str:
     """About how many seeds would make an interval narrower than a distance."""
-    half = (found.high - found.low) / 2
-    seeds_needed = seeds * (half / distance) ** 2 if distance else math.inf
-    if seeds_needed > MANY:
-        return f"; not even {MANY} seeds would tell"
-    return f"; about {max(math.ceil(seeds_needed), seeds + 1)} seeds would tell"
+    half = found.high - found.value
+    spread = half * statistics.narrower(seeds) if seeds > 1 else half / 2  # of one seed
+    for count in range(seeds + 1, MANY + 1):
+        if spread < distance * statistics.narrower(count):
+            return f"; about {count} seeds would tell"
+    return f"; not even {MANY} seeds would tell"
 
 
 def _gap(found: Estimate, margin: float) -> float:
@@ -203,12 +253,16 @@ def _gap(found: Estimate, margin: float) -> float:
     return abs(abs(found.value) - margin)
 
 
-def _direction(found: Estimate, expected: Direction, margin: float) -> Answer:
+def _gap_of(sample: Sample) -> float:
+    """How far what decides on sameness is from its margin."""
+    if _sameness(sample)[1] == BENT:
+        return _gap(sample.span, sample.span_margin)
+    return _gap(sample.slope, sample.quantity.margin)
+
+
+def _direction(found: Estimate, expected: Direction) -> Answer:
     rising = side(found, 0.0)
-    answer = rising if expected == "rises" else _opposite(rising)
-    if answer == "inconclusive" and max(abs(found.low), abs(found.high)) <= margin:
-        return "contradicted"
-    return answer
+    return rising if expected == "rises" else _opposite(rising)
 
 
 def side(found: Estimate, border: float) -> Answer:

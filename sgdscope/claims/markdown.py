@@ -12,8 +12,8 @@ from sgdscope.claims.verdicts import LEGEND, Verdict
 
 READING = (
     "In brackets the 95 % interval, not corrected for the number of verdicts; ? without a number "
-    "was not tested; ✗ is also a trend that may go either way, but by less than counts. An attack "
-    "is shown at its largest eps that tells runs apart; `claims.json` has every eps and reason."
+    "was not tested. An attack is shown at its largest eps that tells runs apart; `claims.json` "
+    "has every eps and reason."
 )
 
 

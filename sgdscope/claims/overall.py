@@ -33,6 +33,7 @@ def existence(made: Sequence[Verdict]) -> Iterator[Verdict]:
             high=None,
             margin=None,
             verdict=any_of([verdict.verdict for verdict in own]),
+            detail="",
             reason=f"so in {len(found)} of {len(own)} panels" + (f": {names}" if names else ""),
             informative=any(verdict.informative for verdict in own),
             runs=sum(verdict.runs for verdict in own),
@@ -50,8 +51,8 @@ def in_most_cases(
     usable = [sample for sample, effects in moved if len(effects)]
     if len(usable) < 2:
         return
-    cases = [mean for _, found in moved for mean in found.groupby("batch_size")["effect"].mean()]
-    finding = judging.majority(cases, expected, quantity=usable[0].quantity)
+    effects = [found for _, found in moved]
+    finding = judging.majority(effects, expected, quantity=usable[0].quantity)
     made = usable[0].verdict(statement, finding)
     lines = "; ".join(dict.fromkeys(sample.line for sample in usable))
     yield replace(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+
+import numpy as np
 
 from sgdscope.claims import judging, statistics
 from sgdscope.claims.evidence import CLAIMS, Evidence, Sample
@@ -75,7 +78,7 @@ def edge(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def _capped(sample: Sample) -> Finding:
-    """Whether most runs come near their limit, and none goes beyond it."""
+    """Whether λ₁ comes near its limit at most batch sizes, and no run goes beyond it."""
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
     rows = sample.rows
@@ -87,17 +90,20 @@ def _capped(sample: Sample) -> Finding:
     )
     if ratios.max() < FAR:
         return lacking(f"{reason}, too far from it to feel it")
-    found = statistics.share(int(near), len(ratios))
+    cases = [np.log2(one.to_numpy()) for _, one in ratios.groupby(rows["batch_size"])]
+    found = statistics.share(cases, math.log2(FAR), math.log2(NEAR))
     answer = judging.side(found, 0.5)
     if beyond:
-        most = judging.side(statistics.share(int(beyond), len(ratios)), 0.5) == "supported"
+        most = judging.side(statistics.share(cases, math.log2(NEAR)), 0.5) == "supported"
         answer = "contradicted" if most else "inconclusive"
     elif answer == "contradicted":
         answer = "inconclusive"  # never exceeded, hardly ever reached
+    if rows["seed"].nunique() < 2:
+        reason += f"; {judging.ONE_SEED}"
     return Finding(
         answer,
         reason,
-        statistic=f"share of runs whose λ₁·lr / (2(1+m)) is {FAR:g} to {NEAR:g}",
+        statistic=f"share of batch sizes whose λ₁·lr / (2(1+m)) is {FAR:g} to {NEAR:g}",
         unit="share",
         estimate=found,
     )

@@ -1,12 +1,21 @@
-"""The statistics that claims rest on: each an estimate with a 95 % interval."""
+"""The statistics that claims rest on: each an estimate with a 95 % interval.
+
+Seeds are the unit. From two on nothing is assumed of what a seed does to its runs: a statistic is
+computed without each seed in turn, and Student's t has one degree of freedom fewer than there are
+seeds (the cluster jackknife: Bell and McCaffrey 2002; of balanced runs, the t-interval over the
+seeds' own statistics). Of one seed, the scatter of its runs about their line is all there is, and
+``OWN`` says how far it may go beyond that.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from sgdscope import streams
 
@@ -14,8 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 DRAWS = 2_000
-TAILS = (0.025, 0.975)
-SEVERAL = 3  # seeds from which resampling them says something; two allow three different draws
+TAIL = 0.025
+OWN = 2.0  # how far seeds' slopes may scatter, in errors of a slope by its runs: an assumption
 
 
 @dataclass(frozen=True)
@@ -28,69 +37,115 @@ class Estimate:
 
 
 def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
-    """Least-squares slope of y on x: the wider of a bootstrap over runs and one over seeds.
-
-    Over runs, the residuals are resampled; over seeds (from ``SEVERAL`` on), all runs of a seed
-    together, so that what a seed does to every run of it counts once.
+    """Least-squares slope of y on x, from one seed or several.
 
     Args:
         x: (N,) at least two different values.
         y: (N,) with N > 2.
         seeds: (N,) which seed each point belongs to.
     """
-    centred = x - x.mean()
-    spread = centred @ centred
-    value = float(centred @ y / spread)
-    residuals = y - y.mean() - value * centred
-    free = len(x) - 2
-    drawn = _generator().choice(residuals * np.sqrt(len(x) / free), size=(DRAWS, len(x)))
-    low, high = _interval(drawn @ centred / spread) * _widening(free)
-    by_seed = _slope_by_seed(x, y, seeds) - value
-    if by_seed.size:
-        lower, higher = _interval(by_seed) * _widening(len(np.unique(seeds)) - 1)
-        low, high = min(low, lower), max(high, higher)
-    return Estimate(value, value + low, value + high)
+    value = float(_slopes(x, y, np.ones((1, len(x))))[0])
+    without = _slopes(x, y, _all_but_one(seeds))
+    # A seed that has fewer than half of the values of x says little of a slope.
+    whole = sum(2 * len(set(x[seeds == seed])) >= max(len(set(x)), 4) for seed in set(seeds))
+    by_runs = _quantile(len(x) - 2) * _scatter(x, y) / np.sqrt(((x - x.mean()) ** 2).sum())
+    if whole < 2 or not np.isfinite(without).all():
+        half = by_runs * np.sqrt(1 + OWN**2)
+    else:
+        half = _quantile(whole - 1) * _jackknife(without, value)
+    if whole == 2:  # which agree by chance too often to be believed alone
+        half = max(half, by_runs)
+    return Estimate(value, value - half, value + half)
 
 
-def _slope_by_seed(x: FloatArray, y: FloatArray, seeds: IntArray) -> FloatArray:
-    """Slopes of studies whose seeds were drawn from this one's; none where there are too few."""
-    weights = _seed_weights(seeds)
-    if not weights.size:
-        return np.empty(0)
-    total = weights.sum(1)
-    mean_x, mean_y = weights @ x / total, weights @ y / total
-    covariance = weights @ (x * y) / total - mean_x * mean_y
-    variance = weights @ (x * x) / total - mean_x**2
-    drawn = covariance[variance > 0] / variance[variance > 0]
-    count = len(np.unique(seeds))
-    middle = drawn.mean()
-    return np.asarray(middle + (drawn - middle) * np.sqrt(count / (count - 1)))
+def span(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
+    """Largest difference between the means of y at two values of x.
+
+    It is below the upper end where every difference is below its own (intersection-union: Berger
+    1982); the lower end is corrected for the number of differences (Bonferroni).
+
+    Args:
+        x: (N,) at least two different values.
+        y: (N,) with N > 2.
+        seeds: (N,) which seed each point belongs to.
+    """
+    table = _by_seed(x, y, seeds)
+    first, second = np.triu_indices(table.shape[1], 1)
+    means, counts = np.nanmean(table, axis=0), np.isfinite(table).sum(0)
+    apart = np.abs(means[first] - means[second])
+    by_runs = _scatter(x, y) * np.sqrt((1 + OWN**2) * (1 / counts[first] + 1 / counts[second]))
+    differences = table[:, first] - table[:, second]
+    shared = np.isfinite(differences).sum(0)
+    several = shared > 2  # two differences alone are hardly ever near enough to show sameness
+    error = np.zeros(len(first))
+    error[several] = np.nanstd(differences[:, several], axis=0, ddof=1) / np.sqrt(shared[several])
+
+    def halves(tail: float) -> FloatArray:
+        own = stdtrit(np.maximum(shared - 1, 1), 1 - tail) * error
+        return np.asarray(np.where(several, own, _quantile(len(x) - 2, tail) * by_runs))
+
+    low = max(float((apart - halves(TAIL / len(first))).max()), 0.0)
+    return Estimate(float(apart.max()), low, float((apart + halves(TAIL)).max()))
 
 
 def mean(values: FloatArray, seeds: IntArray) -> Estimate:
-    """Mean of N > 1 values, one for each case and seed: the wider of the two bootstraps."""
-    value = float(values.mean())
-    free = len(values) - 1
-    centred = (values - value) * np.sqrt(len(values) / free)
-    drawn = _generator().choice(centred, size=(DRAWS, len(values))).mean(1)
-    low, high = _interval(drawn) * _widening(free)
-    weights = _seed_weights(seeds)
-    if weights.size:
-        count = len(np.unique(seeds))
-        by_seed = (weights @ values / weights.sum(1) - value) * np.sqrt(count / (count - 1))
-        lower, higher = _interval(by_seed) * _widening(count - 1)
-        low, high = min(low, lower), max(high, higher)
-    return Estimate(value, value + low, value + high)
+    """Mean of values that several seeds have, at least two.
 
-
-def share(agreeing: int, cases: int) -> Estimate:
-    """Share of cases of one sign, with its exact binomial interval (Clopper and Pearson 1934).
-
-    A bootstrap would call six agreeing cases of six certain; they are not.
+    Args:
+        values: (N,) one for each case and seed.
+        seeds: (N,) which seed each belongs to.
     """
-    low = stats.beta.ppf(TAILS[0], agreeing, cases - agreeing + 1) if agreeing else 0.0
-    high = stats.beta.ppf(TAILS[1], agreeing + 1, cases - agreeing) if agreeing < cases else 1.0
-    return Estimate(agreeing / cases, float(low), float(high))
+    weights = _all_but_one(seeds)
+    value = float(values.mean())
+    half = _quantile(len(weights) - 1) * _jackknife(weights @ values / weights.sum(1), value)
+    return Estimate(value, value - half, value + half)
+
+
+def share(cases: Sequence[FloatArray], above: float, below: float = np.inf) -> Estimate:
+    """Share of cases whose mean lies between two borders, counted by what is sure.
+
+    Of each case, its seeds say whether it surely does, or surely does not; how many do is counted
+    by Holm (1979), so that both ends hold whatever the cases have in common.
+
+    Args:
+        cases: of each, (S,) a value for each of its seeds.
+        above: the lower border.
+        below: the upper one.
+    """
+    inside = [above < float(values.mean()) < below for values in cases]
+    doubts = [[_doubt(values - above) for values in cases]]
+    if below < np.inf:
+        doubts.append([_doubt(below - values) for values in cases])
+    within = np.max(doubts, axis=0)  # both, or else one of either
+    outside = np.minimum(1, len(doubts) * (1 - np.array(doubts)).min(0))
+    low, high = surely(within), len(cases) - surely(outside)
+    return Estimate(sum(inside) / len(cases), low / len(cases), high / len(cases))
+
+
+def surely(doubts: FloatArray) -> int:
+    """How many of several hypotheses hold, at least, in 97.5 of 100 studies (Holm 1979).
+
+    Args:
+        doubts: (N,) p-values, in any dependence.
+    """
+    ordered = np.sort(doubts)
+    held = ordered * np.arange(len(ordered), 0, -1) <= TAIL
+    return len(ordered) if held.all() else int(np.argmin(held))
+
+
+def _doubt(values: FloatArray) -> float:
+    """p-value of a mean not above zero, by Student's t; one half of a single seed."""
+    if len(values) < 2:
+        return 0.5
+    if np.ptp(values) == 0:
+        return float(0.5 * (1 - np.sign(values[0])))
+    middle, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+    return float(stdtr(len(values) - 1, -middle / error))
+
+
+def narrower(seeds: int) -> float:
+    """How much narrower than one seed's standard deviation the half-interval of a mean is."""
+    return float(np.sqrt(seeds)) / _quantile(seeds - 1)
 
 
 def rank_correlation(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
@@ -99,12 +154,13 @@ def rank_correlation(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     generator = _generator()
     drawn = [generator.integers(count, size=(DRAWS, count))]
     names, place = np.unique(seeds, return_inverse=True)
-    if len(names) >= SEVERAL and len(set(np.bincount(place))) == 1:
+    if len(names) > 2 and len(set(np.bincount(place))) == 1:
         members = np.argsort(place, kind="stable").reshape(len(names), -1)  # (seeds, runs of each)
         chosen = generator.integers(len(names), size=(DRAWS, len(names)))
         drawn.append(members[chosen].reshape(DRAWS, count))
     value = float(_spearman(x[None], y[None])[0])
-    intervals = [_interval(_spearman(x[index], y[index])) for index in drawn]
+    tails = TAIL, 1 - TAIL
+    intervals = [np.quantile(_spearman(x[index], y[index]), tails) for index in drawn]
     low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
     return Estimate(value, float(low), float(high))
 
@@ -118,24 +174,46 @@ def _spearman(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(np.divide(product, norm, out=np.zeros_like(norm), where=norm > 0))
 
 
-def _seed_weights(seeds: IntArray) -> FloatArray:
-    """(draws, N): how often each point counts where seeds are drawn; empty with too few seeds."""
-    names, place = np.unique(seeds, return_inverse=True)
-    if len(names) < SEVERAL:
-        return np.empty((0, 0))
-    share_each = np.full(len(names), 1 / len(names))
-    counts = _generator().multinomial(len(names), share_each, size=DRAWS)
-    return counts[:, place].astype(np.float64)
+def _slopes(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
+    """(draws,): least-squares slopes under weights (draws, N); NaN where x does not vary."""
+    total = weights.sum(1)
+    centred = x - (weights @ x / np.maximum(total, 1))[:, None]
+    spread = (weights * centred**2).sum(1)
+    product = (weights * centred) @ y
+    return np.asarray(np.divide(product, spread, out=np.full(len(total), np.nan), where=spread > 0))
 
 
-def _interval(draws: FloatArray) -> FloatArray:
-    """Low and high, (2,)."""
-    return np.asarray(np.quantile(draws, TAILS), dtype=np.float64)
+def _scatter(x: FloatArray, y: FloatArray) -> float:
+    """Standard deviation of y about its line, with whatever the line leaves of a curve."""
+    centred = x - x.mean()
+    residuals = y - y.mean() - centred * (centred @ y / (centred @ centred))
+    return float(np.sqrt(residuals @ residuals / (len(x) - 2)))
 
 
-def _widening(free: int) -> float:
-    """Student's t over the normal quantile: what few degrees of freedom cost."""
-    return float(stats.t.ppf(TAILS[1], free) / stats.norm.ppf(TAILS[1]))
+def _by_seed(x: FloatArray, y: FloatArray, seeds: IntArray) -> FloatArray:
+    """(seeds, values of x): the mean of y, NaN where a seed has none."""
+    names, row = np.unique(seeds, return_inverse=True)
+    places, column = np.unique(x, return_inverse=True)
+    total, count = np.zeros((2, len(names), len(places)))
+    np.add.at(total, (row, column), y)
+    np.add.at(count, (row, column), 1)
+    return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+
+
+def _all_but_one(seeds: IntArray) -> FloatArray:
+    """(seeds, N): one where a point does not belong to a seed."""
+    return np.asarray(seeds[None] != np.unique(seeds)[:, None], dtype=np.float64)
+
+
+def _jackknife(without: FloatArray, value: float) -> float:
+    """Standard error of a statistic from what it is without each seed."""
+    count = len(without)
+    return float(np.sqrt((count - 1) / count * ((without - value) ** 2).sum()))
+
+
+def _quantile(free: int, tail: float = TAIL) -> float:
+    """Student's t that so large a share of draws lies above."""
+    return float(stdtrit(free, 1 - tail))
 
 
 def _generator() -> np.random.Generator:

@@ -9,17 +9,20 @@ from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.statistics import Estimate
 
 Answer = Literal["supported", "contradicted", "inconclusive"]
+Detail = Literal["", "too small to count", "not along a line"]
 END = "end of training"
 EQUAL = "equal training loss"
 MOMENTS = (END, EQUAL)
 SIGNS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
+SMALL: Detail = "too small to count"
+BENT: Detail = "not along a line"
 MARKS = (
     "! most of its readings are flagged; * runs are left out, for they are lost or do not pass "
-    "that loss; ¹ one seed."
+    "that loss; ~ the range of its means decides, not the slope; ¹ one seed."
 )
 LEGEND = (
-    "✓ supported, ✗ contradicted, ? inconclusive, – no information. Above at the end of training, "
-    f"below at equal training loss. {MARKS}"
+    "✓ supported, ✗ contradicted, ≈ too small to count (up or down), ? inconclusive, – no "
+    f"information. Above at the end of training, below at equal training loss. {MARKS}"
 )
 
 
@@ -34,6 +37,7 @@ class Finding:
     estimate: Estimate | None = None
     margin: float | None = None  # differences smaller than this count as none
     informative: bool = True  # False where every value sits at a floor
+    detail: Detail = ""  # what an answer leaves open
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Verdict:
     left_out: int  # runs that diverged, collapsed or failed
     flagged: int  # readings that carry a flag or did not converge
     figure: str | None  # name of the figure that shows it, without ending
+    detail: Detail = ""  # what the verdict alone leaves open
 
     @property
     def said(self) -> str:
@@ -72,12 +77,17 @@ class Verdict:
     @property
     def sign(self) -> str:
         """In a table, as the legend has it."""
-        return SIGNS[self.verdict] if self.informative else "–"
+        if not self.informative:
+            return "–"
+        return "≈" if self.word == SMALL else SIGNS[self.verdict]
 
     @property
     def word(self) -> str:
         """In print."""
-        return self.verdict if self.informative else "no information"
+        if not self.informative:
+            return "no information"
+        small = self.verdict == "inconclusive" and self.detail == SMALL
+        return SMALL if small else self.verdict
 
     @property
     def doubtful(self) -> bool:
@@ -89,7 +99,8 @@ class Verdict:
         """What to know beside a number, as the legend has it."""
         if self.value is None or not self.informative:
             return ""
-        return "!" * self.doubtful + "*" * bool(self.left_out) + "¹" * (self.seeds == 1)
+        bent = "~" * (self.detail == BENT)
+        return "!" * self.doubtful + "*" * bool(self.left_out) + bent + "¹" * (self.seeds == 1)
 
     @property
     def tells(self) -> bool:

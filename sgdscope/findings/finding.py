@@ -37,22 +37,27 @@ class Trend:
     equal: Estimate | None  # None where it cannot be told
     why_not: str  # why it cannot
     sample: Sample  # at the end of training
+    same: bool  # at the end the whole curve is surely within the margin
+    equal_same: bool  # and so it is at equal training loss
 
-    def course(self, found: Estimate | None) -> Course:
-        """What the interval allows to say; an effect within the margin is none."""
-        if found is None:
-            return "unclear"
-        margin = self.quantity.margin
-        if -margin <= found.low and found.high <= margin:
+    @property
+    def course(self) -> Course:
+        """What can be said of the end of training; an effect within the margin is none."""
+        return self._course(self.end, same=self.same)
+
+    def _course(self, found: Estimate | None, *, same: bool) -> Course:
+        if same:
             return "flat"
-        if found.low <= 0 <= found.high:
+        if found is None or found.low <= 0 <= found.high:
             return "unclear"
+        if max(abs(found.low), abs(found.high)) <= self.quantity.margin:
+            return "unclear"  # hardly a trend, but a curve
         return "rises" if found.value > 0 else "falls"
 
     @cached_property
     def kind(self) -> Kind:
         """What the control of equal training loss makes of the trend at the end."""
-        end, equal = self.course(self.end), self.course(self.equal)
+        end, equal = self.course, self._course(self.equal, same=self.equal_same)
         if end in ("flat", "unclear"):
             return end
         if equal == "flat":

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sgdscope.claims import judging
 from sgdscope.claims.evidence import Evidence
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
@@ -50,7 +51,7 @@ def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
                 drawn = next(one for one in end.view.lines if one.label == sample.line)
                 beside = matched.get((sample.panel, sample.line))
                 short = None if beside is None else beside.enough()
-                told = beside is not None and short is None
+                told = beside if short is None else None
                 yield Trend(
                     quantity=quantity,
                     panel=panel,
@@ -58,9 +59,11 @@ def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
                     label=drawn.label,
                     schedule=str(drawn.line.settings["schedule"]),
                     end=sample.slope,
-                    equal=beside.slope if told and beside is not None else None,
+                    equal=None if told is None else told.slope,
                     why_not="" if short is None else short.reason,
                     sample=sample,
+                    same=judging.is_same(sample),
+                    equal_same=told is not None and judging.is_same(told),
                 )
 
 
@@ -95,9 +98,9 @@ def _family(quantity: Quantity) -> str:
 
 
 def _finding(trends: Sequence[Trend]) -> Finding:
-    counts = Counter((trend.kind, trend.course(trend.end)) for trend in trends)
+    counts = Counter((trend.kind, trend.course) for trend in trends)
     kind, course = max(counts, key=lambda one: (SURPRISE[one[0]] * counts[one], one))
-    agreeing = [t for t in trends if (t.kind, t.course(t.end)) == (kind, course)]
+    agreeing = [t for t in trends if (t.kind, t.course) == (kind, course)]
     agreeing.sort(key=lambda trend: -trend.size)
     share = len(agreeing) / len(trends)
     family = _family(agreeing[0].quantity)
@@ -134,7 +137,7 @@ def _headline(
         "flat": f"barely varies with batch size{cases}",
     }
     if kind == "unclear":
-        return f"{how}, it is undecided whether {subject} varies with batch size{cases}."
+        return f"{how}, {subject} shows no sure trend with batch size{cases}."
     return f"{how}, {subject} {endings[kind]}."
 
 

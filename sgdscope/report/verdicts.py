@@ -10,6 +10,7 @@ from sgdscope.claims import CLAIMS, Verdict
 from sgdscope.claims.judging import interval
 from sgdscope.claims.record import telling
 from sgdscope.claims.statistics import Estimate
+from sgdscope.claims.verdicts import SMALL
 from sgdscope.report import markup
 from sgdscope.report.matrix import matrix
 
@@ -66,12 +67,12 @@ def _folded(summary: str, found: Statements, places: Collection[str]) -> str:
 
 
 def _tally(found: Statements) -> str:
-    counts: Counter[str] = Counter(own[0].verdict for own in found.values())
-    words = ("supported", "contradicted", "inconclusive")
+    counts = Counter((one.verdict, one.word == SMALL) for one, *_ in found.values())
     return " ".join(
-        f'<span class="verdict {word}">{counts[word]} {word}</span>'
-        for word in words
-        if counts[word]
+        f'<span class="verdict {word}">{counts[word, small]} {SMALL if small else word}</span>'
+        for word in ("supported", "contradicted", "inconclusive")
+        for small in (True, False)
+        if counts[word, small]
     )
 
 
