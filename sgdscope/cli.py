@@ -216,7 +216,7 @@ def _opened(path: Path) -> tuple[StudyFolder, Results]:
 
     folder = StudyFolder(path)
     folder.load_plugins()
-    Study.parse(folder.settings() | {"plugins": []}, where=str(folder.study_file))
+    Study.parse(folder.settings(), where=str(folder.study_file), kept=True)
     return folder, Results.collect(folder.every_result(), folder=folder)
 
 

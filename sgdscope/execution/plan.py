@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sgdscope import data as datasets
 from sgdscope.curvature.chunked import default_memory
 from sgdscope.data import Dataset
-from sgdscope.execution.driver import choose_device, choose_engine
+from sgdscope.execution.driver import check_parts, choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
 from sgdscope.execution.local import default_workers
 from sgdscope.measuring import Measure, Subject
@@ -94,6 +94,7 @@ def plan(
         RequestError: the device or the data cannot be used.
     """
     device = choose_device(device, choose_engine("local", workers=workers))
+    check_parts(study)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sgdscope import models
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
 from sgdscope.optimizers import find
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
-from sgdscope.study import budgets, studyfile
+from sgdscope.study import budgets, names, studyfile
 from sgdscope.study.code import code_of_run, optimizer_files, parts
 from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
@@ -101,7 +102,8 @@ class Study(Settings):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("expected either epochs or steps, one of the two")
         for name in self.model:
-            MODELS[name]
+            if ":" not in name:
+                MODELS[name]
         for data in self.data:
             self._check_sizes(data)
         _ = self.runs, self.measures
@@ -217,23 +219,34 @@ class Study(Settings):
         return {run.id: part for part in self.part or [self] for run in part.runs}
 
     @classmethod
-    def parse(cls, settings: Mapping[str, Any], *, where: str = "study") -> Self:
+    def parse(
+        cls, settings: Mapping[str, Any], *, where: str = "study", kept: bool = False
+    ) -> Self:
         """Check settings as read from a study file.
 
         Args:
-            settings: the file's keys; plugins by paths that lead to them from here.
+            settings: the file's keys; plugins, networks and data by paths that lead there from
+                here.
             where: what to call the file in an error.
+            kept: they are those of a study's folder, whose plugins are loaded: nothing else that
+                they name is looked for.
 
         Raises:
             RequestError: a key, a name or a value is not valid.
         """
-        named = list(settings.get("plugins", []))
+        try:
+            settings = settings if kept else names.located(settings, homes=[Path()])
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from None
+        named = [] if kept else list(settings.get("plugins", []))
         named += [file for file in optimizer_files(settings) if file not in named]
         for file in named:
             Plugin.read(Path(file)).load()
         try:
             named += [file for file in adopt(parts(settings)) if file not in named]
             settings = {**settings, "plugins": named}
+            for name in [] if kept else names.references_of(settings, "model"):
+                models.find(name)
             return checked(cls, settings, where="", elsewhere=_of_schedules())
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
@@ -285,6 +298,7 @@ class Study(Settings):
                 replaced = dict(overrides)
                 _find_plugins(replaced, Path())
                 budgets.apply(settings, budget, replaced)
+                settings = names.located(settings, homes=[file.parent, Path()])
         except (RequestError, ValueError) as error:
             raise RequestError(f"{where}: {error}") from None
         if budget is None and "description" not in overrides:
