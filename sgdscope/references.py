@@ -1,4 +1,4 @@
-"""What a study names that is not sgdscope's: an object in a Python file or in a module."""
+"""What a study names that is not sgdscope's: an object in a Python file, images in a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,33 @@ from importlib import import_module
 from pathlib import PurePosixPath
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from sgdscope.errors import RequestError, unknown
+
+
+class Source(BaseModel):
+    """Where a name leads, and what was found there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    path: str | None = None  # of a file or folder; None where the name says it all
+    digest: str | None = None  # of the content
+    train_size: int | None = None  # of data: training images after the split
+
+
+_sources: dict[str, Source] = {}  # by name
+
+
+def settle(sources: Mapping[str, Source]) -> None:
+    """Have names lead where a study says, from now on."""
+    _sources.update(sources)
+
+
+def source(name: str) -> Source:
+    """Where a name leads; one that was not settled, to a path from here."""
+    return _sources.get(name) or Source(path=name.partition(":")[2].partition("?")[0])
+
 
 _brought: dict[str, tuple[str, Mapping[str, Any]]] = {}  # by file: digest of the code, its names
 
@@ -19,8 +45,9 @@ def bring(file: str, digest: str, names: Mapping[str, Any]) -> None:
 
 
 def forget() -> None:
-    """Find nothing any more that was brought."""
+    """Find nothing any more that was brought or settled."""
     _brought.clear()
+    _sources.clear()
 
 
 def code(name: str) -> str | None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-from sgdscope import data, models
+from sgdscope import data, models, references
 from sgdscope.errors import RequestError, RunsFailedError, unknown
 from sgdscope.execution.engine import Engine, Job
 from sgdscope.execution.inline import InlineEngine
@@ -78,7 +78,7 @@ def run(
         tasks = missing(study, folder)
         if watcher is not None:
             watcher.begin(tasks)
-        job = Job(plugins, device, checkpoint_every)
+        job = Job(plugins, device, checkpoint_every, study.every_source)
         with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
                 _keep(message, folder)
@@ -118,6 +118,7 @@ def check_parts(study: Study) -> None:
     Raises:
         RequestError: data cannot be used, or a network cannot be built or does not fit them.
     """
+    references.settle(study.every_source)
     networks: dict[str, dict[str, None]] = {}
     for run in study.runs:
         networks.setdefault(run.data, {})[run.model] = None

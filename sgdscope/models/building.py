@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sgdscope import references, streams
 from sgdscope.errors import RequestError, unknown
 from sgdscope.models import paper
 from sgdscope.models.base import MODELS, ModelBuilder, Normalise
 from sgdscope.models.libraries import LIBRARIES
+from sgdscope.network import Network
 
 FORMS = "FILE.py:NAME, PACKAGE.MODULE:NAME, " + ", ".join(f"{name}:NAME" for name in LIBRARIES)
 
@@ -51,7 +52,8 @@ class _Called:
         self.name, self.make = name, make
 
     def __call__(self, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
-        return unwrapped(self.make(**self._arguments(shape, classes)))
+        network: nn.Module = self.make(**self._arguments(shape, classes))
+        return network
 
     def _arguments(self, shape: tuple[int, int, int], classes: int) -> dict[str, Any]:
         known = common_arguments(shape, classes)
@@ -74,17 +76,6 @@ def common_arguments(shape: tuple[int, int, int], classes: int) -> dict[str, Any
         "shape": shape, "classes": classes, "num_classes": classes, "n_classes": classes,
         "in_chans": channels, "in_channels": channels, "img_size": side, "image_size": side,
     }  # fmt: skip
-
-
-def unwrapped(network: Any) -> Any:
-    """A network that answers with logits where its own answer has them as an attribute."""
-    if isinstance(network, nn.Module):
-        network.register_forward_hook(_logits)
-    return network
-
-
-def _logits(module: nn.Module, inputs: Any, output: Any) -> Any:
-    return getattr(output, "logits", output)
 
 
 def build(
@@ -131,11 +122,10 @@ def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise RequestError(f"model {name!r}: has no parameters to train; expected some")
     with torch.no_grad(), streams.seeded(0, "check"):
-        answer = _tried(name, f"called on {images}", lambda: network.eval()(torch.rand(2, *shape)))
-    if not isinstance(answer, Tensor):
-        raise RequestError(
-            f"model {name!r}: answers with a {type(answer).__name__}; expected a tensor of logits, "
-            "or an object that has them as .logits"
+        answer = _tried(
+            name,
+            f"called on {images}",
+            lambda: Network(network.eval()).logits(torch.rand(2, *shape)),
         )
     if answer.shape != (2, classes):
         raise RequestError(
@@ -147,8 +137,9 @@ def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
 def _tried(name: str, what: str, action: Callable[[], Any]) -> Any:
     try:
         return action()
-    except RequestError:
-        raise
+    except RequestError as error:
+        said = str(error)
+        raise RequestError(said if name in said else f"model {name!r}: {said}") from error
     except Exception as error:  # whatever a user's own network says
         said = (str(error).splitlines() or ["no details"])[0]
         raise RequestError(

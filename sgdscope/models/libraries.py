@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from sgdscope import references
 from sgdscope.errors import RequestError
 from sgdscope.models.base import ModelBuilder
 
@@ -32,8 +33,7 @@ def _timm(name: str) -> ModelBuilder:
         raise RequestError(f"model 'timm:{name}': timm has none of that name{_near(timm, name)}")
 
     def build(*, shape: tuple[int, int, int], classes: int) -> nn.Module:
-        """Of timm's registry; its attention is written out, so that it can be derived twice."""
-        timm.layers.set_fused_attn(False)
+        """Of timm's registry, with what it accepts of the images' size."""
         wanted: dict[str, Any] = {"num_classes": classes, "in_chans": shape[0]}
         try:
             return _made(timm, name, **wanted, img_size=shape[1:])
@@ -70,20 +70,19 @@ def _from_config(
         if hasattr(config, key):
             setattr(config, key, value)
     config.num_labels = classes
-    # Attention is written out, so that it can be derived twice.
-    network: nn.Module = transformers.AutoModelForImageClassification.from_config(
-        config, attn_implementation="eager"
-    )
+    config.architectures = config.architectures or []
+    network: nn.Module = transformers.AutoModelForImageClassification.from_config(config)
     return network
 
 
 def _config(transformers: ModuleType, name: str) -> Any:
     """Of a folder with a config.json, of an architecture's defaults, or of the hub's model."""
     known = transformers.CONFIG_MAPPING
-    if not Path(name).is_dir() and name in known:
+    folder = references.source(f"transformers:{name}").path or name
+    if not Path(folder).is_dir() and name in known:
         return transformers.AutoConfig.for_model(name)
     try:
-        return transformers.AutoConfig.from_pretrained(name)
+        return transformers.AutoConfig.from_pretrained(folder)
     except Exception as error:  # whatever the hub, the network or the file says
         close = get_close_matches(name, list(known), n=1, cutoff=0.5)
         hint = f"; did you mean 'transformers:{close[0]}'?" if close else ""

@@ -25,8 +25,8 @@ NO_FLOOR = ("median_eps", "robustness_area")  # robustness that no eps brings to
 class View:
     """The tables of a study's results, each row with its ``line`` (a key), ``label`` and ``panel``.
 
-    A panel is one model on one data set, each by a short name. ``reading`` is a row's place in its table, or −1 − place
-    in ``runs``, so that whatever is picked from them can be traced back.
+    A panel is one model on one data set, each by a short name. ``reading`` is a row's place in its
+    table, or −1 − place in ``runs``, so that whatever is picked from them can be traced back.
     """
 
     def __init__(self, results: Results) -> None:

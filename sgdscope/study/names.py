@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sgdscope.data import DATA
+from sgdscope import models, references
+from sgdscope.data import DATA, KINDS, describe
 from sgdscope.errors import RequestError
 from sgdscope.models import MODELS
+from sgdscope.references import Source
 from sgdscope.study.plugins import Plugin
 
 _REGISTRIES: dict[str, Any] = {"model": MODELS, "data": DATA}
+_PLACES: dict[str, set[str]] = {"model": {"transformers"}, "data": set(KINDS)}
 
 
 def references_of(settings: Mapping[str, Any], key: str) -> Iterator[str]:
@@ -23,7 +27,7 @@ def references_of(settings: Mapping[str, Any], key: str) -> Iterator[str]:
 
 
 def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, Any]:
-    """Settings whose Python files are among the plugins, each named by its file alone.
+    """Settings whose Python files are among the plugins, and data by their paths in ``sources``.
 
     A file counts in a run by its code, not by where it lies: ``../nets/nets.py:Tiny`` becomes
     ``nets.py:Tiny``.
@@ -38,10 +42,15 @@ def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, 
     plugins = [str(file) for file in settings.get("plugins", [])]
     renamed: dict[str, dict[str, str]] = {}
     named: dict[str, Path] = {}
+    sources = dict(settings.get("sources", {}))
     for key in _REGISTRIES:
         renamed[key] = {}
         for name in references_of(settings, key):
-            place, _, target = name.partition(":")
+            kind, _, target = name.partition(":")
+            if kind in _PLACES[key]:
+                path = _path(name, homes) or sources.get(name, {}).get("path")
+                sources[name] = {} if path is None else {"path": str(path)}
+                continue
             file = _file(key, name, homes, [Path(plugin) for plugin in plugins])
             if file is None:
                 continue
@@ -54,7 +63,33 @@ def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, 
     changed = {
         key: _replaced(settings[key], names) for key, names in renamed.items() if key in settings
     }
-    return {**settings, **changed} | ({"plugins": plugins} if plugins else {})
+    further = {"plugins": plugins, "sources": sources}
+    return {**settings, **changed} | {key: value for key, value in further.items() if value}
+
+
+def described(settings: Mapping[str, Any]) -> dict[str, Source]:
+    """Of each name that is not fixed by itself, what is found there now.
+
+    Raises:
+        RequestError: nothing is, or it is not what it should be.
+    """
+    paths = {name: one.get("path") for name, one in settings.get("sources", {}).items()}
+    found = {name: describe(name, paths.get(name)) for name in references_of(settings, "data")}
+    for name in references_of(settings, "model"):
+        if (path := paths.get(name)) is not None:
+            content = Path(path, "config.json").read_bytes()
+            digest = hashlib.blake2b(content, digest_size=6).hexdigest()
+            found[name] = Source(path=path, digest=digest)
+    references.settle(found)
+    for name in references_of(settings, "model"):
+        models.find(name)
+    return found
+
+
+def _path(name: str, homes: Sequence[Path]) -> Path | None:
+    """The file or folder that a name leads to, if there is one."""
+    target = Path(name.partition(":")[2].partition("?")[0]).expanduser()
+    return next((p.resolve() for home in homes if (p := home / target).exists()), None)
 
 
 def _file(key: str, name: str, homes: Sequence[Path], plugins: Sequence[Path]) -> Path | None:

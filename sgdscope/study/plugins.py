@@ -27,7 +27,8 @@ _loaded: set[str] = set()  # digests of the plugins whose parts are registered
 class Plugin:
     """A Python file that registers parts or is named by them, and the modules that it imports.
 
-    The modules are those beside it, or beside the package that it stands in. Their text travels to workers that have no such files.
+    The modules are those beside it, or beside the package that it stands in. Their text travels to
+    workers that have no such files.
     """
 
     path: str  # where it was read

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sgdscope import models
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
 from sgdscope.optimizers import find
+from sgdscope.references import Source
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
 from sgdscope.study import budgets, names, studyfile
 from sgdscope.study.code import code_of_run, optimizer_files, parts
@@ -67,6 +67,7 @@ class Study(Settings):
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
     plugins: list[str] = []  # Python files with parts of the user's own
+    sources: dict[str, Source] = {}  # where names of networks and data lead
     part: Annotated[list[Study], BeforeValidator(_studies)] = []
     model: Annotated[list[str], Axis] = []
     data: Annotated[list[str], Axis] = []
@@ -110,7 +111,7 @@ class Study(Settings):
         return self
 
     def _check_sizes(self, data: str) -> None:
-        available = DATA[data].train_size
+        available = self._available(data)
         if self.train_size is not None and self.train_size > available:
             raise ValueError(
                 f"train_size = {self.train_size}: expected at most {available}, "
@@ -122,6 +123,16 @@ class Study(Settings):
                 f"batch_size = {max(self.batch_size)}: expected at most {size}, "
                 f"the training images of {data}"
             )
+
+    def _available(self, data: str) -> int:
+        """Training images of a data set."""
+        own = self.sources.get(data)
+        return DATA[data].train_size if own is None or own.train_size is None else own.train_size
+
+    @cached_property
+    def every_source(self) -> dict[str, Source]:
+        """Those of the study and of its parts."""
+        return {name: one for part in [self, *self.part] for name, one in part.sources.items()}
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -147,10 +158,18 @@ class Study(Settings):
                 seed=seed,
                 code=code_of_run(model, data, line["schedule"], line["optimizer"]),
                 **line,
-                **shared,
+                **shared | self._found(model, data),
             )
             for model, data, line, batch_size, seed in grid
         ]
+
+    def _found(self, model: str, data: str) -> Options:
+        """What a run's names of network and data stand for, where they are not sgdscope's own."""
+        digests = [self.sources[name].digest for name in (model, data) if name in self.sources]
+        if not any(digests):
+            return {}
+        size = self.train_size or (self._available(data) if data in self.sources else None)
+        return {"content": " ".join(filter(None, digests)), "train_size": size}
 
     def _lines(self) -> Iterator[Options]:
         """Schedule and optimizer of each line of a figure."""
@@ -245,8 +264,8 @@ class Study(Settings):
         try:
             named += [file for file in adopt(parts(settings)) if file not in named]
             settings = {**settings, "plugins": named}
-            for name in [] if kept else names.references_of(settings, "model"):
-                models.find(name)
+            if not kept:
+                settings["sources"] = names.described(settings)
             return checked(cls, settings, where="", elsewhere=_of_schedules())
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
