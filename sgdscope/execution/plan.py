@@ -20,6 +20,7 @@ from sgdscope.execution.driver import check_parts, choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
 from sgdscope.execution.local import default_workers
 from sgdscope.measuring import Measure, Subject
+from sgdscope.network import logits_of
 from sgdscope.results import style
 from sgdscope.study.run import Run
 from sgdscope.study.study import Study
@@ -197,7 +198,7 @@ def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:
     model = initialise(run, data).train()
     inputs = data.train[:2].inputs()
     with FlopCounterMode(display=False) as counter:
-        F.cross_entropy(model(inputs), data.train.labels[:2]).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(logits_of(model(inputs)), data.train.labels[:2]).backward()  # type: ignore[no-untyped-call]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return parameters, counter.get_total_flops() / 2
 
