@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from sgdscope.data import memory
+from sgdscope.data import cache, memory
 from sgdscope.data.decoding import GREY, coloured, pixels_of
 from sgdscope.errors import RequestError
 from sgdscope.settings import Settings
@@ -21,6 +22,7 @@ from sgdscope.settings import Settings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_log = logging.getLogger(__name__)
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
 
 
@@ -50,12 +52,30 @@ class Shaping(Settings):
     resize: Annotated[tuple[int, int] | None, BeforeValidator(_size)] = None  # height, width
     channels: Annotated[int | None, Field(ge=1, le=4)] = None
 
-    def tensors(self, parts: Mapping[str, Sequence[Encoded]]) -> dict[str, Tensor]:
-        """The images of each part, (N, C, H, W) uint8, all of one shape.
+    def tensors(
+        self, parts: Mapping[str, Sequence[Encoded]], *, name: str, stamp: Sequence[object]
+    ) -> dict[str, Tensor]:
+        """The images of each part, (N, C, H, W) uint8, all of one shape; decoded once and kept.
+
+        Args:
+            parts: the images.
+            name: what to call them.
+            stamp: what tells their states apart without reading them.
 
         Raises:
             RequestError: they are not of one shape, cannot be read, or do not fit into memory.
         """
+        counts = {part: len(images) for part, images in parts.items()}
+        file = cache.file(Path(name).name, [name, self.model_dump(), counts, *stamp])
+        found = cache.kept(file)
+        if found is None:
+            count = sum(counts.values())
+            _log.info("reading %s images from %s (once; decoded images are kept)", count, name)
+            found = self._decoded(parts)
+            cache.keep(found, file)
+        return found
+
+    def _decoded(self, parts: Mapping[str, Sequence[Encoded]]) -> dict[str, Tensor]:
         images = [image for part in parts.values() for image in part]
         shape = self._shape(images)
         memory.must_hold(len(images), shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
@@ -12,8 +11,6 @@ from sgdscope.data import cache
 from sgdscope.data.encoded import Encoded, Shaping
 from sgdscope.data.images import Dataset, Images, arranged
 from sgdscope.errors import RequestError
-
-_log = logging.getLogger(__name__)
 
 
 class Folder(Shaping):
@@ -33,18 +30,11 @@ class Folder(Shaping):
         files = {
             name: [file for found in own.values() for file in found] for name, own in parts.items()
         }
-        stamp = [self.model_dump(), *cache.stamps(f for found in files.values() for f in found)]
-        kept = cache.file(
-            f"folder-{home.resolve().name}", [*stamp, {n: len(f) for n, f in files.items()}]
+        tensors = self.tensors(
+            {name: [Encoded(str(file), file) for file in own] for name, own in files.items()},
+            name=str(home),
+            stamp=cache.stamps(file for own in files.values() for file in own),
         )
-        tensors = cache.kept(kept)
-        if tensors is None:
-            count = sum(map(len, files.values()))
-            _log.info("reading %s images from %s (once; decoded images are kept)", count, home)
-            tensors = self.tensors(
-                {n: [Encoded(str(file), file) for file in found] for n, found in files.items()}
-            )
-            cache.keep(tensors, kept)
         images = {name: Images(tensors[name], _labels(own)) for name, own in parts.items()}
         return arranged(
             images["train"], images["test"], validation=images.get("validation"),

@@ -45,7 +45,8 @@ class Hub(Shaping):
         encoded = {
             part: _encoded(sets[name], image, f"{path}, {name}") for part, name in parts.items()
         }
-        tensors = self.tensors(encoded)
+        stamp = [image, *(sets[name]._fingerprint for name in parts.values())]
+        tensors = self.tensors(encoded, name=path, stamp=stamp)
         labels, classes = _labels({p: sets[name] for p, name in parts.items()}, label)
         images = {part: Images(tensors[part], labels[part]) for part in parts}
         return arranged(

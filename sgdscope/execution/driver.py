@@ -125,7 +125,7 @@ def check_parts(study: Study) -> None:
     for name, on_it in networks.items():
         images = data.load(name)
         for model in on_it:
-            if ":" in model:
+            if ":" in model or models.MODELS.code(model) is not None:
                 models.check(model, shape=images.shape, classes=images.classes)
 
 
