@@ -111,7 +111,7 @@ def _plugins(study: Study) -> tuple[Plugin, ...]:
 
 
 def check_parts(study: Study) -> None:
-    """Load all data, and have each network of the user's own answer to two images.
+    """Load all data, and have each network answer to two images.
 
     Here, so that what is wrong is one message, and workers find the data decoded.
 
@@ -125,8 +125,7 @@ def check_parts(study: Study) -> None:
     for name, on_it in networks.items():
         images = data.load(name)
         for model in on_it:
-            if ":" in model or models.MODELS.code(model) is not None:
-                models.check(model, shape=images.shape, classes=images.classes)
+            models.check(model, shape=images.shape, classes=images.classes)
 
 
 def _keep(message: Message, folder: StudyFolder) -> None:
