@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,6 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sgdscope.errors import RequestError
+from sgdscope.files import write_text
 from sgdscope.study import overrides
 
 if TYPE_CHECKING:
@@ -163,6 +166,62 @@ def _run(study: Study, out: Path, **how: Any) -> Results:
         raise typer.Exit(130) from None
 
 
+@app.command("new")
+def write(
+    model: Annotated[
+        str | None, typer.Option(help="Network: stdcnn, nets.py:Tiny, timm:resnet18, …")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Data: mnist, folder:woods, npz:FILE, …")] = None,
+    question: Annotated[
+        str | None, typer.Option(help="A knob and what to see: batch size and robustness.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The study file to write.")] = None,
+) -> None:
+    """Write a study file with comments, and say how long it will take; asks for what is missing."""
+    with _complaints():
+        from sgdscope.execution.plan import plan, summary
+        from sgdscope.study import draft
+        from sgdscope.study.study import Study
+
+        model = model or _asked("Network (--model)", "stdcnn")
+        data = data or _asked("Data (--data)", "digits")
+        question = question or _asked("Question (--question)", draft.QUESTION)
+        out = out or Path(_asked("Study file (--out)", "study.toml"))
+        if out.exists():
+            raise RequestError(f"--out {out}: there is such a file already; expected a new name")
+        content = draft.text(model=model, data=data, asked=question, home=out.parent)
+        made = plan(Study.parse(tomllib.loads(content) | {"name": out.stem}, where="new"))
+        write_text(out, content)
+        console.print(f"{out}: {len(made.study.runs)} runs", highlight=False, markup=False)
+        *_, duration = summary(made)
+        console.print(duration, highlight=False)
+        console.print(f"sgdscope run {out}", highlight=False, markup=False)
+
+
+def _asked(what: str, default: str) -> str:
+    """What somebody answers at a terminal.
+
+    Raises:
+        RequestError: nobody can be asked.
+    """
+    if not _at_terminal():
+        option = what.partition("(")[2].rstrip(")")
+        raise RequestError(f"{option}: required where nobody can be asked, such as {default!r}")
+    return str(typer.prompt(what, default=default))
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+@app.command("schema")
+def print_schema() -> None:
+    """Print the JSON schema of study files, for editors."""
+    from sgdscope.study.schema import schema
+
+    typer.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
 @app.command("report")
 def redraw(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
@@ -216,7 +275,7 @@ def _opened(path: Path) -> tuple[StudyFolder, Results]:
 
     folder = StudyFolder(path)
     folder.load_plugins()
-    Study.parse(folder.settings() | {"plugins": []}, where=str(folder.study_file))
+    Study.parse(folder.settings(), where=str(folder.study_file), kept=True)
     return folder, Results.collect(folder.every_result(), folder=folder)
 
 
@@ -275,7 +334,6 @@ def judge(
     from sgdscope.claims import record
     from sgdscope.claims.markdown import markdown
     from sgdscope.claims.verdicts import MARKS
-    from sgdscope.files import write_text
 
     with _complaints():
         home, results = _opened(folder)
@@ -335,6 +393,22 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
     }
     for name in registries[kind]:
         yield name, registries[kind].summary(name)
+    yield from _forms(kind)
+
+
+def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
+    """Names of the user's own parts, each by the form that it has."""
+    from sgdscope.data.named import KINDS, PATHS
+    from sgdscope.models.libraries import LIBRARIES
+
+    if kind is Kind.data:
+        for name, source in KINDS.items():
+            yield f"{name}:{PATHS[name]}", (source.__doc__ or "").split("\n")[0]
+    if kind is Kind.models:
+        for name in LIBRARIES:
+            yield f"{name}:NAME", f"A network of {name}, untrained, if that is installed."
+    if kind in (Kind.data, Kind.models):
+        yield "FILE.py:NAME", "A function or class of your own; of a module, PACKAGE.MODULE:NAME."
 
 
 @contextmanager

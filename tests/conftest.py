@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sgdscope import references
 from sgdscope.data import Dataset, Images, load
 from sgdscope.parts import CLAIMS, DATA, MEASURES, MODELS, SCHEDULES
 from sgdscope.study import plugins
@@ -30,6 +31,7 @@ def afresh():
     for registry in registries:
         registry._origins.clear()
     plugins._loaded.clear()
+    references.forget()
     sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, plugins._Sources)]
     for name, module in list(sys.modules.items()):
         if isinstance(getattr(module, "__loader__", None), plugins._Sources):

@@ -9,6 +9,7 @@ PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
     {"registry", "settings", "streams"},
+    {"references"},
     {"kernels", "network"},
     {"models", "data", "optimizers"},
     {"attacks", "curvature"},

@@ -2,12 +2,17 @@
 
 import doctest
 import re
+import runpy
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from sgdscope import registry
+from sgdscope.cli import app
+from sgdscope.results.tables import Results
 from sgdscope.study.study import Study
 
 ROOT = Path(__file__).parent.parent
@@ -31,3 +36,28 @@ def test_what_a_registry_shows_is_so():
     found = doctest.testmod(registry)
     assert found.attempted
     assert not found.failed
+
+
+def test_your_own_network_and_images_lead_to_a_page_as_the_document_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = (ROOT / "docs" / "networks-and-data.md").read_text()
+    blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["python", "python", "sh", "python", "toml"]
+    for kind, block in blocks:
+        if kind == "python":
+            Path(block.split()[1]).write_text(block)
+    for line in blocks[2][1].splitlines():
+        program, *words = shlex.split(line)
+        if program == "python":
+            runpy.run_path(*words)
+            continue
+        inline = ["--engine", "inline"] if words[0] == "run" else []
+        done = CliRunner().invoke(app, [*words, *inline])
+        assert done.exit_code == 0, done.output
+    found = Results.load("out")
+    assert found.runs["model"].unique().tolist() == ["nets.py:Vit"]
+    assert {"test_accuracy", "top_eigenvalue"} <= set(found.table["measure"])
+    assert (tmp_path / "out" / "report.html").is_file()
+    study = Study.parse(tomllib.loads(blocks[4][1]) | {"name": "block"})
+    assert [run.train_size for run in study.runs] == [135, 180]

@@ -99,12 +99,19 @@ def test_changed_code_is_refused_and_the_old_copy_stays(home):
 
 
 def test_code_that_failed_may_be_mended(home):
-    (home / "widths.py").write_text("WIDTH = 'wide'\n")
-    with pytest.raises(sgdscope.RunsFailedError, match="TypeError"):
+    (home / "net.py").write_text(NET.replace("random.random() *", "nothing *"))
+    with pytest.raises(sgdscope.RunsFailedError, match="NameError"):
         sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
-    (home / "widths.py").write_text("WIDTH = 16\n")
+    (home / "net.py").write_text(NET)
     results = sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
     assert results.runs["status"].tolist() == ["done", "done"]
+
+
+def test_a_registered_network_that_does_not_fit_is_refused_before_any_training(home):
+    (home / "net.py").write_text(NET.replace("WIDTH, classes)", "WIDTH, classes + 1)"))
+    with pytest.raises(RequestError, match=r"model 'mine': .* shape \(2, 11\); expected \(2, 10\)"):
+        sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
+    assert not (home / "out").exists()
 
 
 def test_a_folder_is_read_where_its_plugins_modules_are_nowhere_else(home, tmp_path_factory):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's, by channels
-_GREY = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
+GREY = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
 _DEEP = 65_535  # the largest value of 16 bits
 
 
@@ -44,7 +44,7 @@ def decoded(
     pixels = np.empty((len(table), height, width, channels), dtype=np.uint8)
     for i, cell in enumerate(table[column]):
         where = f"{place}: image {i}"
-        pixels[i] = _pixels(_encoded(cell.as_py(), where), shape, where)
+        pixels[i] = pixels_of(_encoded(cell.as_py(), where), shape, where)
     return Images(
         torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         torch.from_numpy(_labels(table[label], place)),
@@ -67,26 +67,40 @@ def _encoded(cell: Any, where: str) -> bytes:
     return content
 
 
-def _pixels(content: bytes, shape: tuple[int, int, int], where: str) -> npt.NDArray[np.uint8]:
-    """(height, width, channels) of one image, upright."""
+def pixels_of(
+    content: bytes, shape: tuple[int, int, int], where: str, *, resized: bool = False
+) -> npt.NDArray[np.uint8]:
+    """(height, width, channels) of one image, upright.
+
+    Args:
+        content: of an image's file.
+        shape: channels, height and width.
+        where: what to call it in an error.
+        resized: bring it to that height and width, bilinear, whatever it has.
+
+    Raises:
+        RequestError: it has another size, or cannot be converted.
+    """
     from PIL import Image, ImageOps
 
     channels, height, width = shape
     with Image.open(io.BytesIO(content)) as file:
         image = ImageOps.exif_transpose(file)
-    if image.size != (width, height):
+    if image.size != (width, height) and not resized:
         found = f"{image.height}×{image.width}"
         raise RequestError(f"{where} is {found}; expected {height}×{width}×{channels}")
-    if channels <= 2 and image.mode not in _GREY and _coloured(image):
+    if channels <= 2 and image.mode not in GREY and coloured(image):
         raise RequestError(f"{where} is in colour; expected grey, as the shape has it")
     if channels not in _MODES:
         raise RequestError(f"{where}: {channels} channels; expected 1 to 4")
-    return np.asarray(_shallow(image, where).convert(_MODES[channels])).reshape(
-        height, width, channels
-    )
+    image = _shallow(image, where).convert(_MODES[channels])
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
 
 
-def _coloured(image: Image) -> bool:
+def coloured(image: Image) -> bool:
+    """Whether any pixel of an image is other than grey."""
     red, green, blue = image.convert("RGB").split()
     return red.tobytes() != green.tobytes() or red.tobytes() != blue.tobytes()
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 import torch
 from pyarrow import parquet
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.data import cache, named
 from sgdscope.data.decoding import decoded
 from sgdscope.data.images import Dataset, Images, split
-from sgdscope.errors import RequestError
-from sgdscope.files import write_atomically
+from sgdscope.errors import RequestError, unknown
 from sgdscope.registry import Registry
 
-DECODED = 2  # raised when the same files become other tensors
 _log = logging.getLogger(__name__)
 
 
@@ -41,11 +36,18 @@ DATA: Registry[type[DataSource]] = Registry("data set")
 
 
 def load(name: str) -> Dataset:
-    """A registered data set, ready to use; the same however often it is loaded.
+    """A data set by name, ready to use; the same however often it is loaded.
+
+    Args:
+        name: a registered one, or one of the user's own, as ``folder:PATH``.
 
     Raises:
         RequestError: there is no such data set, it cannot be had, or it is not what it should be.
     """
+    if name not in DATA and ":" in name:
+        return named.load(name)
+    if name not in DATA:
+        raise RequestError(f"{unknown('data set', name, DATA)}, {named.FORMS}")
     source = DATA[name]()
     try:
         with streams.seeded(0, "data"):
@@ -88,11 +90,11 @@ class HubImages:
     def load(self) -> Dataset:
         """Decode, or read what was decoded before; check every count; split."""
         files = self._files()
-        cache = self._cache_file(files)
-        tensors = _kept(cache)
+        file = self._cache_file(files)
+        tensors = cache.kept(file)
         if tensors is None:
             tensors = self._decode(files)
-            _keep(tensors, cache)
+            cache.keep(tensors, file)
         return split(
             Images(tensors["train_pixels"], tensors["train_labels"]),
             Images(tensors["test_pixels"], tensors["test_labels"]),
@@ -125,12 +127,10 @@ class HubImages:
 
     def _cache_file(self, files: dict[str, list[str]] | None) -> Path:
         """Where decoded tensors are kept; what is decoded otherwise has another name."""
-        stamp: list[object] = [DECODED, self.repository, self.shape, self.column, self.label]
+        stamp: list[object] = [self.repository, self.shape, self.column, self.label]
         if files is not None:
-            found = [Path(file).resolve() for part in sorted(files) for file in files[part]]
-            stamp += [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in found]
-        digest = hashlib.blake2b(repr(stamp).encode(), digest_size=6).hexdigest()
-        return _cache_home() / "sgdscope" / f"{self.name}-{digest}.safetensors"
+            stamp += cache.stamps(Path(f) for part in sorted(files) for f in files[part])
+        return cache.file(self.name, stamp)
 
     def _decode(self, files: dict[str, list[str]] | None) -> dict[str, Tensor]:
         """Every image of both parts as tensors."""
@@ -190,31 +190,6 @@ def _reason(error: BaseException) -> str:
     ):
         error = cause
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"
-
-
-def _cache_home() -> Path:
-    """The user's cache; a temporary folder where there is no home, as in some containers."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given)
-    try:
-        return Path.home() / ".cache"
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / f"cache-of-{os.getuid()}"
-
-
-def _kept(cache: Path) -> dict[str, Tensor] | None:
-    """What was decoded before; None where nothing was, or it is damaged."""
-    try:
-        return load_file(cache)
-    except (OSError, SafetensorError):
-        return None
-
-
-def _keep(tensors: dict[str, Tensor], cache: Path) -> None:
-    try:
-        write_atomically(cache, lambda aside: save_file(tensors, aside))
-    except (OSError, SafetensorError) as error:
-        _log.warning("decoded images are not cached: %s", error)
 
 
 @DATA.add("digits")

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-from sgdscope import data
+from sgdscope import data, models, references
 from sgdscope.errors import RequestError, RunsFailedError, unknown
 from sgdscope.execution.engine import Engine, Job
 from sgdscope.execution.inline import InlineEngine
@@ -70,16 +70,15 @@ def run(
         )
     chosen = choose_engine(engine, workers=workers)
     device = choose_device(device, chosen)
-    for name in dict.fromkeys(run.data for run in study.runs):
-        data.load(name)  # here, so that bad data is one message and workers find it decoded
     plugins = _plugins(study)
+    check_parts(study)
     folder = StudyFolder(out)
     with folder.locked():
         folder.prepare(study)
         tasks = missing(study, folder)
         if watcher is not None:
             watcher.begin(tasks)
-        job = Job(plugins, device, checkpoint_every)
+        job = Job(plugins, device, checkpoint_every, study.every_source)
         with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
                 _keep(message, folder)
@@ -109,6 +108,24 @@ def _plugins(study: Study) -> tuple[Plugin, ...]:
     for plugin in plugins:
         plugin.load()  # again, where a plugin of another study took its place
     return plugins
+
+
+def check_parts(study: Study) -> None:
+    """Load all data, and have each network answer to two images.
+
+    Here, so that what is wrong is one message, and workers find the data decoded.
+
+    Raises:
+        RequestError: data cannot be used, or a network cannot be built or does not fit them.
+    """
+    references.settle(study.every_source)
+    networks: dict[str, dict[str, None]] = {}
+    for run in study.runs:
+        networks.setdefault(run.data, {})[run.model] = None
+    for name, on_it in networks.items():
+        images = data.load(name)
+        for model in on_it:
+            models.check(model, shape=images.shape, classes=images.classes)
 
 
 def _keep(message: Message, folder: StudyFolder) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 import torch
 
-from sgdscope import data
+from sgdscope import data, references
 from sgdscope.data import Dataset
 from sgdscope.execution.messages import Message, Outcome, Task
 from sgdscope.measuring import MEASURES, Measure
+from sgdscope.references import Source
 from sgdscope.results.record import Result
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.run import Run
@@ -32,6 +33,7 @@ class Job:
     plugins: tuple[Plugin, ...]
     device: str
     checkpoint_every: float  # seconds
+    sources: Mapping[str, Source] = field(default_factory=dict)  # where names lead
 
     def loader(self) -> Callable[[str], Dataset]:
         """Gives data sets by name, on the device; the last one is kept."""
@@ -48,6 +50,7 @@ class Job:
         bfloat16_works()  # settled before oneDNN is first used
         torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
         torch.backends.cudnn.deterministic = True  # the same bits when a run is repeated
+        references.settle(self.sources)
         for plugin in self.plugins:
             plugin.load()
 

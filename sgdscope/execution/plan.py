@@ -16,10 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from sgdscope import data as datasets
 from sgdscope.curvature.chunked import default_memory
 from sgdscope.data import Dataset
-from sgdscope.execution.driver import choose_device, choose_engine
+from sgdscope.execution.driver import check_parts, choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
 from sgdscope.execution.local import default_workers
 from sgdscope.measuring import Measure, Subject
+from sgdscope.network import logits_of
 from sgdscope.results import style
 from sgdscope.study.run import Run
 from sgdscope.study.study import Study
@@ -94,6 +95,7 @@ def plan(
         RequestError: the device or the data cannot be used.
     """
     device = choose_device(device, choose_engine("local", workers=workers))
+    check_parts(study)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -196,7 +198,7 @@ def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:
     model = initialise(run, data).train()
     inputs = data.train[:2].inputs()
     with FlopCounterMode(display=False) as counter:
-        F.cross_entropy(model(inputs), data.train.labels[:2]).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(logits_of(model(inputs)), data.train.labels[:2]).backward()  # type: ignore[no-untyped-call]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return parameters, counter.get_total_flops() / 2
 

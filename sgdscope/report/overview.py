@@ -65,7 +65,7 @@ def planned(settings: dict[str, Any]) -> int:
     """How many runs a study has, or its parts have; its plugins are loaded already."""
     if parts := settings.get("part"):
         return sum(map(planned, parts))
-    return len(Study.parse(settings | {"plugins": []}).runs)
+    return len(Study.parse(settings, kept=True).runs)
 
 
 def _axis(value: Any) -> list[Any]:

@@ -143,6 +143,11 @@ class StudyFolder:
             for run_id in void:
                 self._forget(run_id, RESULT, CHECKPOINT)
             return
+        if changed := _changed_data(strange, study):
+            raise RequestError(
+                f"data set {changed!r}: its images or labels have changed since the runs in "
+                f"{self.path} were made with them; choose another folder for --out"
+            )
         if any(_but_code(run) in alike for run in strange):
             raise RequestError(
                 f"{', '.join(study.plugins) or 'plugins'}: the code has changed since the runs in "
@@ -320,6 +325,17 @@ class StudyFolder:
 
     def _ids(self) -> list[str]:
         return sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
+
+
+def _changed_data(runs: Sequence[Run], study: Study) -> str | None:
+    """The data set of runs that a study would have too, were its content the same."""
+    beside = {"code", "content", "train_size"}
+    alike = {run.model_dump_json(exclude=beside): run for run in study.runs if run.content}
+    for run in runs:
+        now = alike.get(run.model_dump_json(exclude=beside))
+        if now is not None and run.content and now.content != run.content:
+            return run.data
+    return None
 
 
 def _but_code(run: Run) -> str:

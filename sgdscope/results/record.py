@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Collection
 from functools import cache
 from importlib.metadata import version
@@ -133,11 +134,15 @@ def _last_lines(tracebacks: str) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
+_OPTIONAL = ("timm", "transformers")  # that networks may come from
+
+
 @cache
 def environment() -> dict[str, str]:
     """Versions and machine, as they stand beside every result."""
     return {
         **{package: version(package) for package in ("sgdscope", "torch", "numpy")},
+        **{package: version(package) for package in _OPTIONAL if package in sys.modules},
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),

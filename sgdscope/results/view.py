@@ -7,6 +7,9 @@ from functools import cached_property
 
 import pandas as pd
 
+from sgdscope import references
+from sgdscope.data import DATA
+from sgdscope.models import MODELS
 from sgdscope.results import style
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
@@ -22,8 +25,8 @@ NO_FLOOR = ("median_eps", "robustness_area")  # robustness that no eps brings to
 class View:
     """The tables of a study's results, each row with its ``line`` (a key), ``label`` and ``panel``.
 
-    A panel is one model on one data set. ``reading`` is a row's place in its table, or −1 − place
-    in ``runs``, so that whatever is picked from them can be traced back.
+    A panel is one model on one data set, each by a short name. ``reading`` is a row's place in its
+    table, or −1 − place in ``runs``, so that whatever is picked from them can be traced back.
     """
 
     def __init__(self, results: Results) -> None:
@@ -34,16 +37,21 @@ class View:
         if runs.empty:
             self.runs, self.history, self.table = pd.DataFrame(), pd.DataFrame(), NO_ROWS
             return
+        named = {
+            kind: runs[kind].map(references.labels(runs[kind].unique(), taken=registry))
+            for kind, registry in (("model", MODELS), ("data", DATA))
+        }
         self.runs = runs.assign(
             line=runs["line"].map({one.line.name: one.key for one in self.lines}),
             label=runs["line"].map({one.line.name: one.label for one in self.lines}),
-            panel=runs["model"] + " on " + runs["data"],
+            **named,
+            panel=named["model"] + " on " + named["data"],
             reading=range(-1, -1 - len(runs), -1),
         )
         self.table = NO_ROWS
         if not results.table.empty:
-            self.table = self._joined(results.table, ["line", "label", "panel"])
-        self.history = self._joined(results.history, ["line", "panel", "status"])
+            self.table = self._joined(results.table, ["line", "label", "panel", "model", "data"])
+        self.history = self._joined(results.history, ["line", "panel", "status", "model", "data"])
 
     def _joined(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
         if frame.empty:

@@ -95,6 +95,8 @@ def _train_size(settings: dict[str, Any]) -> int:
         if not isinstance(size := settings["train_size"], int):
             raise RequestError(f"train_size = {size}: expected one whole number, to be divided")
         return size
+    if own := [name for name in _listed(settings.get("data", [])) if name not in DATA]:
+        raise RequestError(f"train_size: required, to be divided, with data such as {own[0]}")
     available = {DATA[name].train_size for name in _listed(settings.get("data", []))}
     if len(available) != 1:
         raise RequestError("train_size: required where data sets of different sizes are divided")

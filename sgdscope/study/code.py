@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sgdscope import references
 from sgdscope.data import DATA
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
@@ -17,8 +18,8 @@ from sgdscope.study.schedules import SCHEDULES
 def code_of_run(model: str, data: str, schedule: str, optimizer: str) -> str | None:
     """What stands for the plugins' code that a run is made of."""
     found = {
-        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule),
-        OPTIMIZERS.code(optimizer), code_of(optimizer.rpartition(".")[0]),
+        MODELS.code(model), DATA.code(data), references.code(model), references.code(data),
+        SCHEDULES.code(schedule), OPTIMIZERS.code(optimizer), code_of(optimizer.rpartition(".")[0]),
     }  # fmt: skip
     return " ".join(sorted(filter(None, found))) or None
 

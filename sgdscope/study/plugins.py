@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
+from sgdscope import references
 from sgdscope.errors import RequestError
 from sgdscope.registry import Registry, registering
 
@@ -24,13 +25,14 @@ _loaded: set[str] = set()  # digests of the plugins whose parts are registered
 
 @dataclass(frozen=True)
 class Plugin:
-    """A Python file that registers parts, and the modules beside it that it imports.
+    """A Python file that registers parts or is named by them, and the modules that it imports.
 
-    Their text travels to workers that have no such files.
+    The modules are those beside it, or beside the package that it stands in. Their text travels to
+    workers that have no such files.
     """
 
     path: str  # where it was read
-    files: tuple[tuple[str, str], ...]  # path from the plugin's folder, and text; its own first
+    files: tuple[tuple[str, str], ...]  # path from the root, and text; its own first
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -40,17 +42,18 @@ class Plugin:
             RequestError: there is no such file.
         """
         sources: dict[str, str] = {}
+        root = _root(file)
         waiting = [file]
         while waiting:
             path = waiting.pop()
-            place = path.relative_to(file.parent).as_posix()
+            place = path.relative_to(root).as_posix()
             if place in sources:
                 continue
             try:
                 sources[place] = path.read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 raise RequestError(f"plugin {path}: {error}") from error
-            waiting += _beside(file.parent, sources[place])
+            waiting += [*_beside(root, place, sources[place]), *_packages(root, path)]
         return cls(str(file.resolve()), tuple(sources.items()))
 
     @property
@@ -70,16 +73,18 @@ class Plugin:
         Raises:
             RequestError: the file raises an exception.
         """
-        if self.digest in _loaded:
+        if self.digest in _loaded and references.code(self.name) in (None, self.digest):
             return
         module = ModuleType(f"sgdscope_plugin_{self.digest}")
         module.__file__ = self.path
+        module.__package__ = _module(self.name).rpartition(".")[0]
         sys.modules[module.__name__] = module
         _, source = self.files[0]
         try:
             _make_importable(self)
             with registering(self.name, self.digest) as replaced:
                 exec(compile(source, self.path, "exec"), vars(module))
+            references.bring(self.name, self.digest, vars(module))
         except (Exception, SystemExit) as error:
             del sys.modules[module.__name__]
             raise RequestError(f"plugin {self.name}: {type(error).__name__}: {error}") from error
@@ -119,8 +124,25 @@ def adopt(parts: Iterable[tuple[Registry[Any], str]]) -> list[str]:
     return list(files)
 
 
-def _beside(home: Path, source: str) -> Iterator[Path]:
-    """The files in a folder that a source imports by name, whole packages among them."""
+def _root(file: Path) -> Path:
+    """The folder from which a file is imported: above every package that it stands in."""
+    folder = file.parent
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _packages(root: Path, path: Path) -> Iterator[Path]:
+    """The files that are carried out before one within packages is imported."""
+    for folder in path.parents:
+        if folder == root:
+            return
+        if (folder / "__init__.py").is_file():
+            yield folder / "__init__.py"
+
+
+def _beside(root: Path, place: str, source: str) -> Iterator[Path]:
+    """The files under a root that a source imports by name, whole packages among them."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except SyntaxError:
@@ -128,20 +150,28 @@ def _beside(home: Path, source: str) -> Iterator[Path]:
     imported = [
         alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
     ]
-    imported += [
-        node.module
-        for node in nodes
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level
-    ]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield from (f for f in _relative(root / place, node) if f.is_relative_to(root))
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported.append(node.module)
     for name in dict.fromkeys(name.split(".")[0] for name in imported):
         if name in sys.stdlib_module_names or name == "sgdscope":
             continue
-        if (home / f"{name}.py").is_file():
-            yield home / f"{name}.py"
-        elif (home / name).is_dir() and (
-            (home / name / "__init__.py").is_file() or not _installed(name)
+        if (root / f"{name}.py").is_file():
+            yield root / f"{name}.py"
+        elif (root / name).is_dir() and (
+            (root / name / "__init__.py").is_file() or not _installed(name)
         ):
-            yield from sorted((home / name).rglob("*.py"))
+            yield from sorted((root / name).rglob("*.py"))
+
+
+def _relative(file: Path, node: ast.ImportFrom) -> Iterator[Path]:
+    """The files that ``from .module import name`` in a file may mean."""
+    home = file.parents[node.level - 1]
+    path = home.joinpath(*(node.module or "").split("."))
+    for each in [path, *(path / alias.name for alias in node.names)]:
+        yield from (f for f in (each.with_suffix(".py"), each / "__init__.py") if f.is_file())
 
 
 def _file(module: str) -> Path | None:
@@ -210,7 +240,7 @@ def _make_importable(plugin: Plugin) -> None:
     The plugin itself is found too, unless something else has its name.
     """
     own = _module(plugin.name)
-    files = plugin.files[_installed(own) :]
+    files = plugin.files[_installed(own.partition(".")[0]) :]
     finder = _Sources(plugin.digest, files)
     for name in finder.texts.keys() & sys.modules.keys():
         del sys.modules[name]  # another plugin's, or an older state of it

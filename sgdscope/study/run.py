@@ -36,12 +36,13 @@ class Run(BaseModel):
     optimizer: str = "sgd"
     optimizer_options: Options = {}  # those not at their defaults; SGD's momentum stands above
     code: str | None = None  # digests of the plugins that its parts come from
+    content: str | None = None  # digests of the user's own data, and of files of the network's
 
     @cached_property
     def id(self) -> str:
         """A short hash of the canonical settings."""
         # What came after the first release counts where it is not the default: old ids stay valid.
-        later = {"precision", "optimizer", "optimizer_options", "code"}
+        later = {"precision", "optimizer", "optimizer_options", "code", "content"}
         later = {
             name for name in later if getattr(self, name) == type(self).model_fields[name].default
         }

@@ -16,8 +16,9 @@ from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
 from sgdscope.optimizers import find
+from sgdscope.references import Source
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
-from sgdscope.study import budgets, studyfile
+from sgdscope.study import budgets, names, studyfile
 from sgdscope.study.code import code_of_run, optimizer_files, parts
 from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
@@ -66,6 +67,7 @@ class Study(Settings):
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
     plugins: list[str] = []  # Python files with parts of the user's own
+    sources: dict[str, Source] = {}  # where names of networks and data lead
     part: Annotated[list[Study], BeforeValidator(_studies)] = []
     model: Annotated[list[str], Axis] = []
     data: Annotated[list[str], Axis] = []
@@ -101,14 +103,15 @@ class Study(Settings):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("expected either epochs or steps, one of the two")
         for name in self.model:
-            MODELS[name]
+            if ":" not in name:
+                MODELS[name]
         for data in self.data:
             self._check_sizes(data)
         _ = self.runs, self.measures
         return self
 
     def _check_sizes(self, data: str) -> None:
-        available = DATA[data].train_size
+        available = self._available(data)
         if self.train_size is not None and self.train_size > available:
             raise ValueError(
                 f"train_size = {self.train_size}: expected at most {available}, "
@@ -120,6 +123,16 @@ class Study(Settings):
                 f"batch_size = {max(self.batch_size)}: expected at most {size}, "
                 f"the training images of {data}"
             )
+
+    def _available(self, data: str) -> int:
+        """Training images of a data set."""
+        own = self.sources.get(data)
+        return DATA[data].train_size if own is None or own.train_size is None else own.train_size
+
+    @cached_property
+    def every_source(self) -> dict[str, Source]:
+        """Those of the study and of its parts."""
+        return {name: one for part in [self, *self.part] for name, one in part.sources.items()}
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -145,10 +158,18 @@ class Study(Settings):
                 seed=seed,
                 code=code_of_run(model, data, line["schedule"], line["optimizer"]),
                 **line,
-                **shared,
+                **shared | self._found(model, data),
             )
             for model, data, line, batch_size, seed in grid
         ]
+
+    def _found(self, model: str, data: str) -> Options:
+        """What a run's names of network and data stand for, where they are not sgdscope's own."""
+        digests = [self.sources[name].digest for name in (model, data) if name in self.sources]
+        if not any(digests):
+            return {}
+        size = self.train_size or (self._available(data) if data in self.sources else None)
+        return {"content": " ".join(filter(None, digests)), "train_size": size}
 
     def _lines(self) -> Iterator[Options]:
         """Schedule and optimizer of each line of a figure."""
@@ -217,23 +238,34 @@ class Study(Settings):
         return {run.id: part for part in self.part or [self] for run in part.runs}
 
     @classmethod
-    def parse(cls, settings: Mapping[str, Any], *, where: str = "study") -> Self:
+    def parse(
+        cls, settings: Mapping[str, Any], *, where: str = "study", kept: bool = False
+    ) -> Self:
         """Check settings as read from a study file.
 
         Args:
-            settings: the file's keys; plugins by paths that lead to them from here.
+            settings: the file's keys; plugins, networks and data by paths that lead there from
+                here.
             where: what to call the file in an error.
+            kept: they are those of a study's folder, whose plugins are loaded: nothing else that
+                they name is looked for.
 
         Raises:
             RequestError: a key, a name or a value is not valid.
         """
-        named = list(settings.get("plugins", []))
+        try:
+            settings = settings if kept else names.located(settings, homes=[Path()])
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from None
+        named = [] if kept else list(settings.get("plugins", []))
         named += [file for file in optimizer_files(settings) if file not in named]
         for file in named:
             Plugin.read(Path(file)).load()
         try:
             named += [file for file in adopt(parts(settings)) if file not in named]
             settings = {**settings, "plugins": named}
+            if not kept:
+                settings["sources"] = names.described(settings)
             return checked(cls, settings, where="", elsewhere=_of_schedules())
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
@@ -285,6 +317,7 @@ class Study(Settings):
                 replaced = dict(overrides)
                 _find_plugins(replaced, Path())
                 budgets.apply(settings, budget, replaced)
+                settings = names.located(settings, homes=[file.parent, Path()])
         except (RequestError, ValueError) as error:
             raise RequestError(f"{where}: {error}") from None
         if budget is None and "description" not in overrides:

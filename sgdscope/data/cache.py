@@ -1,0 +1,58 @@
+"""Decoded images, kept between sessions."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sgdscope.files import write_atomically
+
+DECODED = 2  # raised when the same files become other tensors
+_log = logging.getLogger(__name__)
+
+
+def stamps(files: Iterable[Path]) -> list[object]:
+    """What tells a file's states apart without reading it: path, size and time of each."""
+    found = [file.resolve() for file in files]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+
+
+def file(name: str, stamp: Sequence[object]) -> Path:
+    """Where decoded tensors are kept; what is decoded otherwise has another name."""
+    text = repr([DECODED, *stamp]).encode()
+    digest = hashlib.blake2b(text, digest_size=6).hexdigest()
+    return _home() / "sgdscope" / f"{name}-{digest}.safetensors"
+
+
+def kept(file: Path) -> dict[str, Tensor] | None:
+    """What was decoded before; None where nothing was, or it is damaged."""
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError):
+        return None
+
+
+def keep(tensors: dict[str, Tensor], file: Path) -> None:
+    """Keep them for the next time, where that can be done."""
+    try:
+        write_atomically(file, lambda aside: save_file(tensors, aside))
+    except (OSError, SafetensorError) as error:
+        _log.warning("decoded images are not cached: %s", error)
+
+
+def _home() -> Path:
+    """The user's cache; a temporary folder where there is no home, as in some containers."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"cache-of-{os.getuid()}"

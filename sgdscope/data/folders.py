@@ -1,0 +1,92 @@
+"""Images in folders that are named by their classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sgdscope.data import cache
+from sgdscope.data.encoded import Encoded, Shaping
+from sgdscope.data.images import Dataset, Images, arranged
+from sgdscope.errors import RequestError
+
+
+class Folder(Shaping):
+    """PATH/train/CLASS/*.png, PATH/test/CLASS/*.png; a tenth held out, or PATH/validation."""
+
+    def load(self, path: str) -> Dataset:
+        """Find the classes and the shape, decode, or read what was decoded before.
+
+        Raises:
+            RequestError: a part or a class is missing, or an image does not fit.
+        """
+        home = Path(path)
+        parts = {name: _classes(home / name) for name in _parts(home)}
+        classes = list(parts["train"])
+        for name, own in parts.items():
+            _alike(home, name, list(own), classes)
+        files = {
+            name: [file for found in own.values() for file in found] for name, own in parts.items()
+        }
+        tensors = self.tensors(
+            {name: [Encoded(str(file), file) for file in own] for name, own in files.items()},
+            name=str(home),
+            stamp=cache.stamps(file for own in files.values() for file in own),
+        )
+        images = {name: Images(tensors[name], _labels(own)) for name, own in parts.items()}
+        return arranged(
+            images["train"], images["test"], validation=images.get("validation"),
+            classes=len(classes),
+        )  # fmt: skip
+
+
+def _parts(home: Path) -> list[str]:
+    if not home.is_dir():
+        raise RequestError(f"no folder {home}; expected one with train/CLASS and test/CLASS in it")
+    found = sorted(f.name for f in home.iterdir() if f.is_dir() and not f.name.startswith("."))
+    for name in ("train", "test"):
+        if name not in found:
+            raise RequestError(
+                f"{home}: no folder {name!r} in it; expected {home / name}/CLASS with images, "
+                f"found {', '.join(found) or 'none'}"
+            )
+    return [name for name in ("train", "validation", "test") if name in found]
+
+
+def _classes(part: Path) -> dict[str, list[Path]]:
+    """The image files of each class, in the order of their names."""
+    found: dict[str, list[Path]] = {}
+    for entry in sorted(part.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            raise RequestError(f"{entry}: lies in no class's folder; expected {part}/CLASS/…")
+        files = [
+            file
+            for file in sorted(entry.rglob("*"))
+            if file.is_file() and not file.name.startswith(".") and file.name != "Thumbs.db"
+        ]
+        if not files:
+            raise RequestError(f"{entry}: no images in it; expected some of class {entry.name!r}")
+        found[entry.name] = files
+    return found
+
+
+def _alike(home: Path, part: str, found: list[str], classes: list[str]) -> None:
+    if len(classes) < 2:
+        named = ", ".join(map(repr, classes)) or "none"
+        raise RequestError(f"{home / 'train'}: {len(classes)} class ({named}); expected at least 2")
+    for one, other, place in (
+        (found, classes, f"{part}, not in train"), (classes, found, f"train, not in {part}")
+    ):  # fmt: skip
+        if only := [name for name in one if name not in other]:
+            raise RequestError(
+                f"{home}: class {only[0]!r} is in {place}; expected the same classes in both"
+            )
+
+
+def _labels(classes: dict[str, list[Path]]) -> Tensor:
+    counts = torch.tensor([len(files) for files in classes.values()])
+    return torch.arange(len(counts)).repeat_interleave(counts)

@@ -1,0 +1,113 @@
+"""What a study names that is not sgdscope's: an object in a Python file, images in a folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sgdscope.errors import RequestError, unknown
+
+
+class Source(BaseModel):
+    """Where a name leads, and what was found there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    path: str | None = None  # of a file or folder; None where the name says it all
+    digest: str | None = None  # of the content
+    train_size: int | None = None  # of data: training images after the split
+
+
+_sources: dict[str, Source] = {}  # by name
+
+
+def settle(sources: Mapping[str, Source]) -> None:
+    """Have names lead where a study says, from now on."""
+    _sources.update(sources)
+
+
+def source(name: str) -> Source:
+    """Where a name leads; one that was not settled, to a path from here."""
+    return _sources.get(name) or Source(path=name.partition(":")[2].partition("?")[0])
+
+
+_brought: dict[str, tuple[str, Mapping[str, Any]]] = {}  # by file: digest of the code, its names
+
+
+def bring(file: str, digest: str, names: Mapping[str, Any]) -> None:
+    """Have what a file defines found under the file's name, in place of an older state of it."""
+    _brought[file] = digest, names
+
+
+def forget() -> None:
+    """Find nothing any more that was brought or settled."""
+    _brought.clear()
+    _sources.clear()
+
+
+def code(name: str) -> str | None:
+    """The digest of the code that a reference leads to, where it is the user's own file."""
+    brought = _brought.get(name.partition(":")[0])
+    return None if brought is None else brought[0]
+
+
+def resolve(kind: str, name: str) -> Any:
+    """The object that ``file.py:name`` or ``package.module:name`` stands for.
+
+    Args:
+        kind: what it should be, as errors call it.
+        name: the reference; a file has been brought before.
+
+    Raises:
+        RequestError: there is no such file, module or object.
+    """
+    place, _, attribute = name.partition(":")
+    if place in _brought:
+        names = _brought[place][1]
+    elif place.endswith(".py"):
+        raise RequestError(f"{kind} {name!r}: no file {place}; expected one that the study brings")
+    else:
+        names = _of_module(kind, name, place)
+    if attribute not in names:
+        home = names.get("__name__")
+        own = [k for k, v in names.items() if callable(v) and v.__module__ == home and k[0] != "_"]
+        raise unknown(kind, attribute, own, where=name)
+    return names[attribute]
+
+
+def _of_module(kind: str, name: str, place: str) -> Mapping[str, Any]:
+    try:
+        return vars(import_module(place))
+    except Exception as error:  # whatever a module does as it is imported
+        raise RequestError(
+            f"{kind} {name!r}: {place} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def labels(names: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
+    """Short names for print: what stands last in a reference, unless two would be alike.
+
+    Args:
+        names: of networks or data sets.
+        taken: names that mean something else already.
+
+    >>> labels(["nets.py:Tiny", "timm:resnet18", "m1"])
+    {'nets.py:Tiny': 'Tiny', 'timm:resnet18': 'resnet18', 'm1': 'm1'}
+    >>> labels(["a.py:Net", "b.py:Net"])
+    {'a.py:Net': 'a.py:Net', 'b.py:Net': 'b.py:Net'}
+    """
+    short = {name: _short(name) for name in dict.fromkeys(names)}
+    count = Counter(short.values())
+    count.update(set(taken) - short.keys())
+    return {name: label if count[label] == 1 else name for name, label in short.items()}
+
+
+def _short(name: str) -> str:
+    place, colon, target = name.partition(":")
+    target, query, options = target.partition("?")
+    return (PurePosixPath(target).name or target) + query + options if colon else place

@@ -1,0 +1,112 @@
+"""A first study file is written for the question, and editors know what it may hold."""
+
+import doctest
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from sgdscope import Study, references
+from sgdscope.cli import app
+from sgdscope.study import draft, studyfile
+from sgdscope.study.schema import schema
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(app, [*map(str, words)])
+
+
+@pytest.mark.parametrize("module", [draft, references])
+def test_what_docstrings_show_is_so(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
+
+
+def test_a_new_study_has_the_network_the_data_and_says_how_long_it_takes(invoke, tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "def flat(shape, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))\n"
+    )
+    words = ["--model", "nets.py:flat", "--data", "digits", "--out", "sub/first.toml"]
+    done = invoke("new", *words, "--question", "batch size and robustness")
+    assert done.exit_code == 0, done.output
+    assert "sub/first.toml: 9 runs" in done.output
+    assert "about " in done.output
+    study = Study.load(tmp_path / "sub" / "first.toml")
+    assert (study.model, study.data, study.batch_size) == (
+        ["nets.py:flat"],
+        ["digits"],
+        [8, 32, 128],
+    )
+    assert list(study.measures) == ["train_loss", "test_accuracy", "pgd_accuracy"]
+    again = invoke("new", *words, "--question", "momentum")
+    assert again.exit_code == 2
+    assert "there is such a file already" in again.output
+
+
+KNOBS = {
+    "learning rate and curvature": lambda study: [r.rate(1) for r in study.runs[::3]],
+    "momentum and generalisation": lambda study: [r.momentum for r in study.runs[::3]],
+    "weight-decay and sharpness": lambda study: [
+        r.rule().weight_decay for r in study.runs[::3]
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("question", KNOBS)
+def test_the_question_chooses_the_knob_and_the_measures(question, tmp_path):
+    content = draft.text(model="stdcnn", data="digits", asked=question, home=tmp_path)
+    study = Study.parse(tomllib.loads(content) | {"name": "new"})
+    values = KNOBS[question](study)
+    assert len(study.runs) == 9
+    assert values == sorted(set(values))
+    assert ("top_eigenvalue" in study.measures) == ("generalisation" not in question)
+
+
+CANNOT_BE = {
+    "--model stdcnn": "--data: required where nobody can be asked",
+    "--model stdcnn --data digits --question width --out a.toml": "names no knob",
+    "--model m2 --data digits --question momentum --out a.toml": "did you mean 'm1'?",
+    "--model m1 --data folder:no --question momentum --out a.toml": "no folder no; expected",
+}
+
+
+@pytest.mark.parametrize("words", CANNOT_BE)
+def test_a_new_study_that_cannot_be_is_one_sentence_and_no_file(invoke, tmp_path, words):
+    done = invoke("new", *words.split())
+    assert done.exit_code == 2
+    assert CANNOT_BE[words] in done.output.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_missing_is_asked_at_a_terminal(invoke, monkeypatch, tmp_path):
+    answers = {"Network": "stdcnn", "Data": "digits", "Question": "momentum", "Study": "asked.toml"}
+    monkeypatch.setattr("sgdscope.cli._at_terminal", lambda: True)
+    monkeypatch.setattr("typer.prompt", lambda what, default: answers[what.split()[0]])
+    done = invoke("new")
+    assert done.exit_code == 0, done.output
+    assert "momentum = [0.0, 0.5, 0.9]" in (tmp_path / "asked.toml").read_text()
+
+
+def test_every_shipped_study_fits_the_schema_of_study_files():
+    validate = pytest.importorskip("jsonschema").Draft202012Validator(schema()).validate
+    for file in studyfile.shipped().values():
+        validate(studyfile.read(file))
+    validate({"model": ["m1", "nets.py:Tiny"], "measure": {"pgd_accuracy": {"eps": ["8/255"]}}})
+
+
+def test_the_schema_names_every_part_and_refuses_what_a_study_refuses():
+    keys = schema()["properties"]
+    schedules = keys["schedule"]["anyOf"][1]["properties"]
+    assert schedules["step-decay"]["properties"].keys() == {
+        "learning_rate", "factor", "every", "momentum",
+    }  # fmt: skip
+    assert "digits" in keys["data"]["anyOf"][0]["anyOf"][0]["enum"]
+    assert schema()["additionalProperties"] is False
+    assert not {"part", "sources"} & keys.keys()
+    for file in studyfile.shipped().values():
+        assert studyfile.read(file).keys() <= keys.keys()
