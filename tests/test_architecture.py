@@ -8,7 +8,7 @@ import sgdscope
 PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
-    {"registry", "settings", "streams"},
+    {"registry", "settings", "streams", "imports"},
     {"kernels", "network"},
     {"models", "data", "optimizers"},
     {"attacks", "curvature"},

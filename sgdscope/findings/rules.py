@@ -12,7 +12,7 @@ from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
 from sgdscope.results.view import LOST, telling_eps
-from sgdscope.study.schedules import SCHEDULES
+from sgdscope.study.imported_schedules import find as find_schedule
 
 MOST = 8  # findings; more are not read
 ROBUSTNESS = [  # the attack to trust most first
@@ -190,7 +190,7 @@ def _plain(value: float) -> str:
 
 def phrase(schedule: str) -> str:
     """A schedule in a sentence."""
-    return SCHEDULES[schedule].phrase or f"under {schedule}"
+    return find_schedule(schedule).phrase or f"under {schedule}"
 
 
 def _lost(evidence: Evidence) -> Iterator[Finding]:

@@ -121,7 +121,7 @@ def _settings(result: Result) -> dict[str, Any]:
         "schedule": run.schedule,
         "schedule_options": ", ".join(f"{k}={v}" for k, v in run.schedule_options.items()),
         "batch_size": run.batch_size,
-        "learning_rate": run.rate(1),
+        "learning_rate": run.peak,
         "momentum": run.momentum,
         "epochs": result.history[-1].epoch if result.history else 0,
         "seed": run.seed,

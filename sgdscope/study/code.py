@@ -18,7 +18,7 @@ def code_of_run(model: str, data: str, schedule: str, optimizer: str) -> str | N
     """What stands for the plugins' code that a run is made of."""
     found = {
         MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule),
-        OPTIMIZERS.code(optimizer), code_of(optimizer.rpartition(".")[0]),
+        OPTIMIZERS.code(optimizer), *(code_of(n.rpartition(".")[0]) for n in (schedule, optimizer)),
     }  # fmt: skip
     return " ".join(sorted(filter(None, found))) or None
 
@@ -36,9 +36,9 @@ def parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
                 yield registry, name
 
 
-def optimizer_files(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The user's own files among those that optimizers are imported from."""
-    for name in settings.get("optimizer", []):
+def imported_files(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The user's own files among those that schedules and optimizers are imported from."""
+    for name in (*settings.get("schedule", []), *settings.get("optimizer", [])):
         file = file_of(name.rpartition(".")[0]) if "." in name else None
         if file is not None:
             yield str(file)

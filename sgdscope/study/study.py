@@ -18,10 +18,11 @@ from sgdscope.models import MODELS
 from sgdscope.optimizers import find
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
 from sgdscope.study import budgets, studyfile
-from sgdscope.study.code import code_of_run, optimizer_files, parts
+from sgdscope.study.code import code_of_run, imported_files, parts
+from sgdscope.study.imported_schedules import find as find_schedule
 from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
-from sgdscope.study.schedules import SCHEDULES
+from sgdscope.study.schedules import SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
@@ -104,7 +105,10 @@ class Study(Settings):
             MODELS[name]
         for data in self.data:
             self._check_sizes(data)
-        _ = self.runs, self.measures
+        for run in self.runs:
+            if run.grows:
+                self._check_growth(run)
+        _ = self.measures
         return self
 
     def _check_sizes(self, data: str) -> None:
@@ -120,6 +124,17 @@ class Study(Settings):
                 f"batch_size = {max(self.batch_size)}: expected at most {size}, "
                 f"the training images of {data}"
             )
+
+    def _check_growth(self, run: Run) -> None:
+        images = self.train_size or DATA[run.data].train_size
+        epoch, made = 1, 0
+        while epoch <= (self.epochs or epoch) and made < (self.steps or made + 1):
+            if (size := run.size(epoch)) > images:
+                raise ValueError(
+                    f"schedule.{run.schedule}: batch size {size} in epoch {epoch}; expected at "
+                    f"most {images}, the training images of {run.data}"
+                )
+            epoch, made = epoch + 1, made + images // size
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -153,14 +168,22 @@ class Study(Settings):
     def _lines(self) -> Iterator[Options]:
         """Schedule and optimizer of each line of a figure."""
         for name, table in self.schedule.items():
-            where = f"schedule.{name}"
+            where, kind = f"schedule.{name}", find_schedule(name)
             axes = {key: values for key, values in table.items() if key != "momentum"}
             momenta = _combinations({"momentum": table.get("momentum", self.momentum)}, where=where)
             for optimizer in self._optimizers(name, [one["momentum"] for one in momenta]):
                 for options in _combinations(axes, where=where):
-                    schedule = checked(SCHEDULES[name], options, where=where, beside=["momentum"])
-                    chosen = {"schedule": name, "schedule_options": schedule.model_dump()}
+                    schedule = checked(kind, options, where=where, beside=["momentum"])
+                    self._check_to_the_end(schedule, where)
+                    chosen = {"schedule": name, "schedule_options": schedule.options()}
                     yield chosen | optimizer
+
+    def _check_to_the_end(self, schedule: Schedule, where: str) -> None:
+        """Have a scheduler that ends before training does say so now."""
+        try:
+            schedule.rate(batch_size=max(self.batch_size), epoch=self.epochs or 1)
+        except ValueError as error:
+            raise ValueError(f"{where}: in epoch {self.epochs}: {error}") from error
 
     def _optimizers(self, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:
         """Optimizers to be used with a schedule, beside which SGD's momenta may stand."""
@@ -228,7 +251,7 @@ class Study(Settings):
             RequestError: a key, a name or a value is not valid.
         """
         named = list(settings.get("plugins", []))
-        named += [file for file in optimizer_files(settings) if file not in named]
+        named += [file for file in imported_files(settings) if file not in named]
         for file in named:
             Plugin.read(Path(file)).load()
         try:

@@ -102,20 +102,29 @@ class Training:
     @property
     def next_steps(self) -> int:
         """Updates in the epoch to come: its part that is left, where the run counts steps."""
-        steps = len(self.data.train) // self.run.batch_size
+        steps = len(self.data.train) // self.next_size
         return steps if self.run.steps is None else min(steps, self.run.steps - self.steps)
+
+    @property
+    def next_size(self) -> int:
+        """The batch size of the epoch to come."""
+        return self.run.size(len(self.history) + 1)
+
+    def next_rates(self) -> list[float]:
+        """Learning rate of each update of the epoch to come; a single one where all have it."""
+        images = len(self.data.train)
+        return self.run.rates(self.run.stretch(len(self.history) + 1, images=images))
 
     def next_batches(self) -> Tensor:
         """(steps, batch size), which images make each batch of the epoch to come; on the CPU."""
         stream = streams.generator(self.run.seed, "order", len(self.history) + 1)
         order = torch.randperm(len(self.data.train), generator=stream)
-        size = self.run.batch_size
+        size = self.next_size
         return order[: self.next_steps * size].view(self.next_steps, size)
 
     def advance(self) -> None:
         """Train one epoch."""
         start = time.perf_counter()
-        self.updates.set_learning_rate(self.run.rate(len(self.history) + 1))
         with self._layers_seeded():
             with _tiny_as_zero():
                 losses, hits = self._train_epoch()
@@ -145,12 +154,12 @@ class Training:
             seconds: that it took.
         """
         epoch, steps = len(self.history) + 1, self.next_steps
-        seen = steps * self.run.batch_size
+        seen, rates = steps * self.next_size, self.next_rates()
         self.history.append(
             Epoch(
                 epoch=epoch,
                 steps=self.steps + steps,
-                learning_rate=self.run.rate(epoch),
+                learning_rate=math.fsum(rates) / len(rates),
                 train_loss=losses / seen,
                 train_accuracy=hits / seen,
                 validation_accuracy=validation_accuracy,
@@ -180,7 +189,11 @@ class Training:
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, epoch = self.data.train, len(self.history) + 1
-        for index in self.next_batches().to(self._step.device):
+        rates = self.next_rates()
+        self.updates.set_learning_rate(rates[0])
+        for number, index in enumerate(self.next_batches().to(self._step.device)):
+            if len(rates) > 1:
+                self.updates.set_learning_rate(rates[number])
             pixels = images.pixels.index_select(0, index)
             if self.data.augmented:
                 pixels = augment(pixels, index, seed=self.run.seed, epoch=epoch)
