@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sgdscope.claims import paper, related
+from sgdscope.claims import paper, related, stated
 from sgdscope.claims.evidence import CLAIMS, Claim, Evidence, Sample
 from sgdscope.claims.verdicts import MOMENTS, Finding, Verdict
 from sgdscope.results.tables import Results
@@ -21,6 +21,7 @@ __all__ = [
     "moments",
     "paper",
     "related",
+    "stated",
     "verdicts",
 ]
 
@@ -45,10 +46,17 @@ def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
 
 
 def verdicts(found: Sequence[Evidence]) -> list[Verdict]:
-    """Every claim's verdicts at these moments."""
-    return [
+    """Every claim's verdicts at these moments, then those of claims that the study states."""
+    built_in = [
         replace(verdict, claim=name)
         for name in CLAIMS
         for evidence in found
         for verdict in CLAIMS[name](evidence)
+    ]
+    own = found[0].results.hypotheses if found else ()
+    return built_in + [
+        replace(verdict, claim=one.name)
+        for one in own
+        for evidence in found
+        for verdict in stated.judge(one, evidence)
     ]

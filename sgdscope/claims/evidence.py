@@ -36,6 +36,7 @@ class Sample:
     flagged: int  # rows whose value carries a flag or did not converge
     missing: str = ""  # why there are no rows
     floor: str = ""  # why the rows carry no information
+    knob: str = "momentum"  # that the lines of a family differ in
 
     @cached_property
     def slope(self) -> Estimate:
@@ -128,22 +129,30 @@ class Evidence:
     def samples(
         self,
         wanted: Iterable[Quantity],
+        *,
+        under: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Iterator[Sample]:
         """One for each panel, line and quantity measured there.
 
         Args:
             wanted: the quantities.
+            under: knobs that lines must have so, options at their defaults too.
             settings: of the lines, as ``schedule="fixed", momentum=0.9``; others may be any.
         """
         wanted = list(wanted)
         for panel in self.view.panels:
-            for line in self._lines(panel, settings):
+            for line in self._lines(panel, settings, under):
                 for quantity in wanted:
                     yield from self._sample(quantity, panel, [line], line.label)
 
     def families(
-        self, wanted: Iterable[Quantity], *, knob: str, **settings: Any
+        self,
+        wanted: Iterable[Quantity],
+        *,
+        knob: str,
+        under: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> Iterator[Sample]:
         """One for each panel, lines that differ in a knob alone, and quantity measured there.
 
@@ -152,23 +161,31 @@ class Evidence:
         Args:
             wanted: the quantities.
             knob: an option of the lines, such as ``"momentum"``.
-            settings: of the lines, as for samples.
+            under: as for samples.
+            settings: likewise.
         """
         wanted = list(wanted)
         for panel in self.view.panels:
-            lines = [one for one in self._lines(panel, settings) if knob in one.line.settings]
+            lines = [one for one in self._lines(panel, settings, under) if knob in one.line.knobs]
             for rest in dict.fromkeys(one.line.without(knob) for one in lines):
                 family = [one for one in lines if one.line.without(knob) == rest]
                 if len(family) > 1:
                     for quantity in wanted:
                         yield from self._sample(
-                            quantity, panel, family, _family_name(family, knob), by_batch=True
+                            quantity, panel, family, _family_name(family, knob), knob=knob
                         )
 
-    def _lines(self, panel: str, settings: Mapping[str, Any]) -> list[DrawnLine]:
+    def _lines(
+        self, panel: str, settings: Mapping[str, Any], under: Mapping[str, Any] | None
+    ) -> list[DrawnLine]:
         runs = self.view.runs
         there = set(runs.loc[runs["panel"] == panel, "line"])
-        return [one for one in self.view.lines if one.line.matches(settings) and one.key in there]
+        matching = [one for one in self.view.lines if one.line.matches(settings)]
+        return [
+            one
+            for one in matching
+            if one.key in there and (under or {}).items() <= one.line.knobs.items()
+        ]
 
     def _sample(
         self,
@@ -177,34 +194,40 @@ class Evidence:
         lines: list[DrawnLine],
         name: str,
         *,
-        by_batch: bool = False,
+        knob: str | None = None,
     ) -> Iterator[Sample]:
         """The sample, unless the quantity was not measured there."""
-        key = quantity, panel, tuple(line.key for line in lines)
+        key = quantity, panel, (knob or "", *(line.key for line in lines))
         if key not in self._samples:
-            self._samples[key] = self._made(quantity, panel, lines, name, by_batch=by_batch)
+            self._samples[key] = self._made(quantity, panel, lines, name, knob=knob)
         if (sample := self._samples[key]) is not None:
             yield sample
 
     def _made(
-        self, quantity: Quantity, panel: str, lines: list[DrawnLine], name: str, *, by_batch: bool
+        self, quantity: Quantity, panel: str, lines: list[DrawnLine], name: str, *, knob: str | None
     ) -> Sample | None:
         taken = _of(self._taken(quantity), panel, lines)
         if taken.empty:
             return None
         runs = _of(self.view.runs, panel, lines)
+        if knob is not None:
+            values = {one.key: float(one.line.knobs[knob]) for one in lines}
+            taken, runs = (
+                rows.assign(**{knob: rows["line"].map(values)}) for rows in (taken, runs)
+            )
         kept = {"done", "collapsed"} if self.lost_too else {"done"}
         good = taken[taken["status"].isin(kept)]
-        chosen, missing = self._chosen(quantity, good, by_batch=by_batch)
+        chosen, missing = self._chosen(quantity, good, by_batch=knob is not None)
         floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
         sound = scaled[np.isfinite(scaled["value"])]
         lost = ~runs["status"].isin(kept)
-        places = lost.groupby([runs["batch_size"], runs["momentum"]]).all()
+        places = lost.groupby([runs["batch_size"], runs[knob or "momentum"]]).all()
+        symbol = _symbol(lines[0], knob or "momentum")
         several = len(lines) > 1
         gone = [
-            f"{size} at m = {momentum:g}" if several else f"{size}"
-            for size, momentum in places.index[places]
+            f"{size} at {symbol} = {value:g}" if several else f"{size}"
+            for size, value in places.index[places]
         ]
         return Sample(
             quantity=quantity,
@@ -218,6 +241,7 @@ class Evidence:
             flagged=int(doubtful(sound).sum()),
             missing=missing,
             floor=floor,
+            knob=knob or "momentum",
         )
 
     def _taken(self, quantity: Quantity) -> pd.DataFrame:
@@ -250,15 +274,31 @@ Claim = Callable[[Evidence], Iterable[Verdict]]
 CLAIMS: Registry[Claim] = Registry("claim")
 
 
+def heading(verdict: Verdict) -> str:
+    """What a verdict's claim says, in a line."""
+    if verdict.claim in list(CLAIMS):
+        return CLAIMS.summary(verdict.claim)
+    return verdict.statement.split(":", maxsplit=1)[0]
+
+
 def _of(rows: pd.DataFrame, panel: str, lines: list[DrawnLine]) -> pd.DataFrame:
     return rows[(rows["panel"] == panel) & rows["line"].isin([line.key for line in lines])]
+
+
+def _symbol(drawn: DrawnLine, knob: str) -> str:
+    """A knob, as labels write it."""
+    symbols = dict(pair for choice in drawn.line.choices for pair in choice.symbols)
+    return symbols.get(knob, knob)
 
 
 def _family_name(lines: list[DrawnLine], knob: str) -> str:
     """The label of the first, with every value of the knob."""
     first = lines[0]
-    symbols = dict(pair for choice in first.line.choices for pair in choice.symbols)
-    symbol = symbols.get(knob, knob)
-    own = f"{symbol} = {first.line.settings[knob]:g}"
-    values = ", ".join(f"{one.line.settings[knob]:g}" for one in lines)
-    return first.label.replace(own, f"{symbol} = {values}")
+    symbol = _symbol(first, knob)
+    values = ", ".join(f"{one.line.knobs[knob]:g}" for one in lines)
+    own = [f"{sign} {first.line.knobs[knob]:g}" for sign in (f"{symbol} =", f"{knob}=")]
+    own.append(f"{knob}={first.line.knobs[knob]}")
+    for text in own:
+        if text in first.label:
+            return first.label.replace(text, f"{symbol} = {values}")
+    return f"{first.label}, {symbol} = {values}"

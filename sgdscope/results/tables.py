@@ -12,6 +12,7 @@ import pandas as pd
 from sgdscope.files import write_atomically
 from sgdscope.results.folder import Array, StudyFolder
 from sgdscope.results.record import Result, array_prefix
+from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.line import Line
 from sgdscope.study.run import Run
 
@@ -32,6 +33,7 @@ class Results:
     runs: pd.DataFrame
     history: pd.DataFrame
     lines: tuple[Line, ...]
+    hypotheses: tuple[Hypothesis, ...] = ()  # that the study states
     folder: StudyFolder | None = None
 
     @classmethod
@@ -64,7 +66,9 @@ class Results:
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
         )
         lines = tuple(dict.fromkeys(result.run.line for result in ordered))
-        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs), lines, folder)
+        stated = () if folder is None else folder.hypotheses()
+        tables = _with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs)
+        return cls(*tables, lines, stated, folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""

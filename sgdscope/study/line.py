@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -15,6 +15,7 @@ class Choice:
     name: str
     options: tuple[tuple[str, Any], ...]
     symbols: tuple[tuple[str, str], ...] = ()  # of options, as labels write them
+    defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of all options
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.options)})"
@@ -41,6 +42,13 @@ class Line:
         """Every choice by its kind, and every option by its own name."""
         chosen = {choice.kind: choice.name for choice in self.choices}
         return chosen | {key: value for one in self.choices for key, value in one.options}
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The settings, and options at their defaults."""
+        return {key: value for one in self.choices for key, value in one.defaults.items()} | (
+            self.settings
+        )
 
     def matches(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the line has these settings, whatever else it has."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -61,8 +61,19 @@ class Run(BaseModel):
         symbols = tuple(rule.symbols.items())
         return Line(
             (
-                Choice("schedule", self.schedule, tuple(self.schedule_options.items())),
-                Choice("optimizer", self.optimizer, tuple(options.items()), symbols),
+                Choice(
+                    "schedule",
+                    self.schedule,
+                    _hashable(self.schedule_options),
+                    defaults=self._plan.model_dump(),
+                ),
+                Choice(
+                    "optimizer",
+                    self.optimizer,
+                    _hashable(options),
+                    symbols,
+                    defaults=rule.model_dump(),
+                ),
             )
         )
 
@@ -129,3 +140,9 @@ class Run(BaseModel):
     def _plan(self) -> Schedule:
         """The schedule, with its options."""
         return find_schedule(self.schedule)(**self.schedule_options)
+
+
+def _hashable(options: Options) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (key, tuple(value) if isinstance(value, list) else value) for key, value in options.items()
+    )

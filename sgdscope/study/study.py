@@ -17,8 +17,9 @@ from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
 from sgdscope.optimizers import find
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
-from sgdscope.study import budgets, studyfile
+from sgdscope.study import budgets, hypotheses, studyfile
 from sgdscope.study.code import code_of_run, imported_files, parts
+from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.imported_schedules import find as find_schedule
 from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
@@ -82,6 +83,7 @@ class Study(Settings):
     schedule: Tables = {}
     optimizer: Tables = {"sgd": {}}
     measure: Tables = {}
+    claim: dict[str, Options] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -95,6 +97,7 @@ class Study(Settings):
                 raise ValueError(f"{axes[0]}: a study that includes others has none of its own")
             if len({run.id for run in self.runs}) < len(self.runs):
                 raise ValueError("include: two of the studies have a run in common")
+            _ = self.hypotheses
             return self
         for name in ("model", "data", "batch_size", "schedule", "measure"):
             if name not in axes:
@@ -108,7 +111,7 @@ class Study(Settings):
         for run in self.runs:
             if run.grows:
                 self._check_growth(run)
-        _ = self.measures
+        _ = self.measures, self.hypotheses
         return self
 
     def _check_sizes(self, data: str) -> None:
@@ -216,6 +219,15 @@ class Study(Settings):
             name: checked(MEASURES[name], options, where=f"measure.{name}")
             for name, options in self.measure.items()
         }
+
+    @cached_property
+    def hypotheses(self) -> list[Hypothesis]:
+        """The claims that the study states itself."""
+        found = hypotheses.read(self.claim)
+        knobs = hypotheses.knobs_of(self.runs) if found else {}
+        for one in found:
+            one.check(self.measures, knobs)
+        return [*found, *(one for part in self.part for one in part.hypotheses)]
 
     def measures_of(self, run: Run) -> dict[str, Measure]:
         """The measures to take on one of the study's runs."""
