@@ -11,7 +11,7 @@ ORDER = [
     {"registry", "settings", "streams", "imports"},
     {"kernels", "network"},
     {"models", "data", "optimizers"},
-    {"attacks", "curvature"},
+    {"attacks", "curvature", "methods"},
     {"measuring"},
     {"study"},
     {"results"},

@@ -135,8 +135,11 @@ def _settings(result: Result) -> dict[str, Any]:
 
 
 def _further_knobs(run: Run) -> dict[str, Any]:
-    """Options of the run's optimizer, each in a column of its own."""
+    """Options of the run's optimizer, each in a column of its own, and its method."""
     own = {} if run.optimizer == "sgd" else {"optimizer": run.optimizer}
+    if run.method != "plain":
+        own["method"] = run.method
+        own["method_options"] = ", ".join(f"{k}={v}" for k, v in run.method_options.items())
     return own | run.optimizer_options
 
 

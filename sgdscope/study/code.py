@@ -7,6 +7,7 @@ from typing import Any
 
 from sgdscope.data import DATA
 from sgdscope.measuring import MEASURES
+from sgdscope.methods import METHODS
 from sgdscope.models import MODELS
 from sgdscope.optimizers import OPTIMIZERS
 from sgdscope.registry import Registry
@@ -14,10 +15,10 @@ from sgdscope.study.plugins import code_of, file_of
 from sgdscope.study.schedules import SCHEDULES
 
 
-def code_of_run(model: str, data: str, schedule: str, optimizer: str) -> str | None:
+def code_of_run(model: str, data: str, schedule: str, optimizer: str, method: str) -> str | None:
     """What stands for the plugins' code that a run is made of."""
     found = {
-        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule),
+        MODELS.code(model), DATA.code(data), SCHEDULES.code(schedule), METHODS.code(method),
         OPTIMIZERS.code(optimizer), *(code_of(n.rpartition(".")[0]) for n in (schedule, optimizer)),
     }  # fmt: skip
     return " ".join(sorted(filter(None, found))) or None
@@ -27,7 +28,7 @@ def parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
     """The registered parts that settings name."""
     kinds: dict[str, Registry[Any]] = {
         "model": MODELS, "data": DATA, "schedule": SCHEDULES, "optimizer": OPTIMIZERS,
-        "measure": MEASURES,
+        "method": METHODS, "measure": MEASURES,
     }  # fmt: skip
     for key, registry in kinds.items():
         names = settings.get(key, [])

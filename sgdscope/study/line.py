@@ -46,9 +46,8 @@ class Line:
     @property
     def knobs(self) -> dict[str, Any]:
         """The settings, and options at their defaults."""
-        return {key: value for one in self.choices for key, value in one.defaults.items()} | (
-            self.settings
-        )
+        options = {key: value for one in self.choices for key, value in one.defaults.items()}
+        return {"method": "plain"} | options | self.settings
 
     def matches(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the line has these settings, whatever else it has."""
@@ -71,16 +70,22 @@ def _told(line: Line, lines: Sequence[Line]) -> list[str]:
     told: list[str] = []
     for choice in line.choices:
         alike = [
-            dict(one.options)
+            one
             for other in lines
             for one in other.choices
             if (one.kind, one.name) == (choice.kind, choice.name)
         ]
+        own = {**choice.defaults, **dict(choice.options)}
+        chosen = dict.fromkeys(key for one in (choice, *alike) for key, _ in one.options)
+        others = [{**one.defaults, **dict(one.options)} for one in alike]
         varying = {
-            key: value
-            for key, value in choice.options
-            if (choice.name == "sgd" and key == "momentum")
-            or any(other.get(key) != value for other in alike)
+            key: own[key]
+            for key in chosen
+            if key in own
+            and (
+                (choice.name == "sgd" and key == "momentum")
+                or any(other.get(key) != own[key] for other in others)
+            )
         }
         told += [] if choice.name == "sgd" else [choice.name]
         told += choice.described(varying)

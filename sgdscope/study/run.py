@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from sgdscope.data import DATA
+from sgdscope.methods import METHODS, Method
 from sgdscope.optimizers import Optimizer, find
 from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole
 from sgdscope.study.imported_schedules import find as find_schedule
@@ -38,13 +39,15 @@ class Run(BaseModel):
     seed: Seed
     optimizer: str = "sgd"
     optimizer_options: Options = {}  # those not at their defaults; SGD's momentum stands above
+    method: str = "plain"
+    method_options: Options = {}  # likewise
     code: str | None = None  # digests of the plugins that its parts come from
 
     @cached_property
     def id(self) -> str:
         """A short hash of the canonical settings."""
         # What came after the first release counts where it is not the default: old ids stay valid.
-        later = {"precision", "optimizer", "optimizer_options", "code"}
+        later = {"precision", "optimizer", "optimizer_options", "method", "method_options", "code"}
         later = {
             name for name in later if getattr(self, name) == type(self).model_fields[name].default
         }
@@ -59,6 +62,18 @@ class Run(BaseModel):
         if self.optimizer == "sgd":
             options = {"momentum": self.momentum} | options
         symbols = tuple(rule.symbols.items())
+        procedure = self.procedure()
+        beside: tuple[Choice, ...] = ()
+        if procedure is not None:
+            beside = (
+                Choice(
+                    "method",
+                    self.method,
+                    _hashable(procedure.model_dump(exclude_defaults=True)),
+                    tuple(procedure.symbols.items()),
+                    defaults=procedure.model_dump(),
+                ),
+            )
         return Line(
             (
                 Choice(
@@ -74,6 +89,7 @@ class Run(BaseModel):
                     symbols,
                     defaults=rule.model_dump(),
                 ),
+                *beside,
             )
         )
 
@@ -81,6 +97,12 @@ class Run(BaseModel):
         """The optimizer, with its options."""
         momentum = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
         return find(self.optimizer)(**momentum, **self.optimizer_options)
+
+    def procedure(self) -> Method | None:
+        """The method, with its options and no state yet; None for plain training."""
+        if self.method == "plain":
+            return None
+        return METHODS[self.method](**self.method_options)
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 1: the mean over its updates."""

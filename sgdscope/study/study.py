@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
+from sgdscope.methods import METHODS
 from sgdscope.models import MODELS
 from sgdscope.optimizers import find
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
@@ -58,9 +59,10 @@ def _studies(value: Any) -> Any:
 class Study(Settings):
     """A grid of runs (every combination of its axes) and the measures to take on each.
 
-    Axes take one value or a list. ``schedule`` and ``optimizer`` hold a table for each, whose
-    options are axes too: each combination is one line of a figure. ``momentum`` is SGD's. A study
-    that includes others has their runs, each with the measures of its own ``part``, and no axes.
+    Axes take one value or a list. ``schedule``, ``optimizer`` and ``method`` hold a table for each,
+    whose options are axes too: each combination is one line of a figure. ``momentum`` is SGD's.
+    A study that includes others has their runs, each with the measures of its own ``part``, and no
+    axes.
     """
 
     words = frozenset({"name", "description", "plugins", "model", "data"})
@@ -82,6 +84,7 @@ class Study(Settings):
     until_train_loss: Positive | None = None
     schedule: Tables = {}
     optimizer: Tables = {"sgd": {}}
+    method: Tables = {"plain": {}}
     measure: Tables = {}
     claim: dict[str, Options] = {}
 
@@ -161,7 +164,7 @@ class Study(Settings):
                 data=data,
                 batch_size=batch_size,
                 seed=seed,
-                code=code_of_run(model, data, line["schedule"], line["optimizer"]),
+                code=code_of_run(model, data, line["schedule"], line["optimizer"], line["method"]),
                 **line,
                 **shared,
             )
@@ -169,7 +172,7 @@ class Study(Settings):
         ]
 
     def _lines(self) -> Iterator[Options]:
-        """Schedule and optimizer of each line of a figure."""
+        """Schedule, optimizer and method of each line of a figure."""
         for name, table in self.schedule.items():
             where, kind = f"schedule.{name}", find_schedule(name)
             axes = {key: values for key, values in table.items() if key != "momentum"}
@@ -179,7 +182,8 @@ class Study(Settings):
                     schedule = checked(kind, options, where=where, beside=["momentum"])
                     self._check_to_the_end(schedule, where)
                     chosen = {"schedule": name, "schedule_options": schedule.options()}
-                    yield chosen | optimizer
+                    for method in self._methods():
+                        yield chosen | optimizer | method
 
     def _check_to_the_end(self, schedule: Schedule, where: str) -> None:
         """Have a scheduler that ends before training does say so now."""
@@ -209,6 +213,13 @@ class Study(Settings):
                 chosen = rule.model_dump(exclude_defaults=True)
                 momentum = chosen.pop("momentum", 0.0) if name == "sgd" else 0.0
                 yield {"optimizer": name, "optimizer_options": chosen, "momentum": momentum}
+
+    def _methods(self) -> Iterator[Options]:
+        for name, table in self.method.items():
+            where, kind = f"method.{name}", METHODS[name]
+            for options in _combinations(table, where=where):
+                chosen = checked(kind, options, where=where).model_dump(exclude_defaults=True)
+                yield {"method": name, "method_options": chosen}
 
     @cached_property
     def measures(self) -> dict[str, Measure]:

@@ -9,7 +9,7 @@ from typing import Any
 from sgdscope.study.run import Run
 
 SHAPE = ["model", "data", "train_size", "normalise", "precision", "batch_size"]
-SHAPE += ["epochs", "steps", "until_train_loss", "optimizer", "grows"]
+SHAPE += ["epochs", "steps", "until_train_loss", "optimizer", "method", "grows"]
 
 
 def shape(run: Run) -> tuple[Any, ...]:

@@ -175,10 +175,13 @@ def _stacked_updates(members: Sequence[Training]) -> StackedUpdates:
     """Updates of all members as one.
 
     Raises:
-        RequestError: their optimizer has no stacked rule, or their batch size grows.
+        RequestError: their optimizer has no stacked rule, their batch size grows, or a method
+            stands beside it.
     """
     if any(member.run.grows for member in members):
         raise RequestError("a batch size that grows cannot be that of several at once")
+    if any(member.method is not None for member in members):
+        raise RequestError("a method beside plain training cannot be that of several at once")
     rule = type(members[0].run.rule())
     updates = rule.stack([member.updates for member in members])
     if updates is None:
