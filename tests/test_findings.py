@@ -1,6 +1,7 @@
 """What a study found, written by rules from its trends at both moments."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import synthetic
@@ -10,6 +11,7 @@ from sgdscope.claims.quantities import TEST_ACCURACY
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings import find
 from sgdscope.findings.finding import Trend
+from sgdscope.results.axis import Axis
 from sgdscope.results.tables import Results
 
 KEPT = Path(__file__).parent.parent / "results" / "fashion-stdcnn"
@@ -52,9 +54,10 @@ def test_a_quantity_is_told_of_once_for_each_schedule(kept):
     ],
 )
 def test_what_the_control_makes_of_a_trend(end, equal, kind):
+    sample = SimpleNamespace(axis=Axis("batch_size", [64, 1024], log=True))
     trend = Trend(
         quantity=TEST_ACCURACY, panel="", line="", label="", schedule="fixed", why_not="",
-        end=Estimate(*end), equal=None if equal is None else Estimate(*equal), sample=None,
+        end=Estimate(*end), equal=None if equal is None else Estimate(*equal), sample=sample,
     )  # fmt: skip
     assert trend.kind == kind
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from sgdscope import claims, run
 from sgdscope.cli import app
 from sgdscope.errors import RequestError
+from sgdscope.results.axis import geometric
 from sgdscope.results.folder import StudyFolder
-from sgdscope.results.scale import geometric
 from sgdscope.results.tables import Results
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.study import Study

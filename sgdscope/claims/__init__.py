@@ -8,6 +8,7 @@ from dataclasses import replace
 from sgdscope.claims import paper, related, stated
 from sgdscope.claims.evidence import CLAIMS, Claim, Evidence, Sample
 from sgdscope.claims.verdicts import MOMENTS, Finding, Verdict
+from sgdscope.results.axis import BATCH
 from sgdscope.results.tables import Results
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 
-def moments(results: Results, *, lost_too: bool = False) -> list[Evidence]:
+def moments(results: Results, *, lost_too: bool = False, axis: str = BATCH) -> list[Evidence]:
     """A study's results at the end of training and at equal training loss.
 
     A study of which nothing was measured has neither.
@@ -34,10 +35,11 @@ def moments(results: Results, *, lost_too: bool = False) -> list[Evidence]:
     Args:
         results: of a study.
         lost_too: whether collapsed runs count in trends.
+        axis: the knob whose trends are asked for; claims are about batch sizes.
     """
     if results.table.empty:
         return []
-    return [Evidence(results, when, lost_too=lost_too) for when in MOMENTS]
+    return [Evidence(results, when, lost_too=lost_too, axis=axis) for when in MOMENTS]
 
 
 def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:

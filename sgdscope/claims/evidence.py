@@ -16,6 +16,7 @@ from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
 from sgdscope.registry import Registry
 from sgdscope.results import style
+from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, doubtful
@@ -34,15 +35,16 @@ class Sample:
     unmatched: int  # runs that do not pass the common training loss
     gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
     flagged: int  # rows whose value carries a flag or did not converge
-    missing: str = ""  # why there are no rows
-    floor: str = ""  # why the rows carry no information
+    missing: str  # why there are no rows
+    floor: str  # why the rows carry no information
+    axis: Axis  # that its trend is along
     knob: str = "momentum"  # that the lines of a family differ in
 
     @cached_property
     def slope(self) -> Estimate:
-        """Its trend per doubling of the batch size; several claims ask for it."""
-        sizes = np.log2(self.rows["batch_size"].to_numpy(float))
-        return statistics.slope(sizes, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy())
+        """Its trend along the axis, per doubling of the batch size; several claims ask for it."""
+        place = self.axis.position(self.rows["x"])
+        return statistics.slope(place, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy())
 
     @property
     def where(self) -> str:
@@ -56,12 +58,12 @@ class Sample:
             return lacking(self.missing)
         if self.floor:
             return lacking(f"carries no information: {self.floor}", informative=False)
-        found = self.rows["batch_size"].nunique()
+        found, plural = self.rows["x"].nunique(), self.axis.plural
         if found >= sizes and len(self.rows) >= runs:
             return None
         return lacking(
-            f"{len(self.rows)} comparable runs at {found} batch sizes; "
-            f"needs at least {runs} runs at {sizes} batch sizes"
+            f"{len(self.rows)} comparable runs at {found} {plural}; "
+            f"needs at least {runs} runs at {sizes} {plural}"
         )
 
     @property
@@ -113,9 +115,11 @@ class Sample:
 class Evidence:
     """A study's results at one moment, as claims ask for them."""
 
-    def __init__(self, results: Results, when: str, *, lost_too: bool = False) -> None:
+    def __init__(
+        self, results: Results, when: str, *, lost_too: bool = False, axis: str = BATCH
+    ) -> None:
         self.results = results
-        self.view = View(results)
+        self.view = View(results, axis=axis)
         self.when = when  # END or EQUAL of ``verdicts``
         self.lost_too = lost_too  # whether collapsed runs count in trends
         self._curves: dict[Quantity, pd.DataFrame] = {}
@@ -241,6 +245,7 @@ class Evidence:
             flagged=int(doubtful(sound).sum()),
             missing=missing,
             floor=floor,
+            axis=self.view.axis,
             knob=knob or "momentum",
         )
 

@@ -15,7 +15,7 @@ from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import Answer, Finding, lacking
-from sgdscope.results.scale import geometric
+from sgdscope.results.axis import geometric
 
 Direction = Literal["falls", "rises"]
 MANY = 100  # seeds that nobody will train

@@ -1,4 +1,4 @@
-"""What a finding is, and the trends over batch sizes that it speaks of."""
+"""What a finding is, and the trends along the axis that it speaks of."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHIPS: dict[Kind | Literal["lost"], str] = {
 
 @dataclass(frozen=True)
 class Trend:
-    """How a quantity goes with batch size on one line of one panel, at both moments."""
+    """How a quantity goes along the axis on one line of one panel, at both moments."""
 
     quantity: Quantity
     panel: str
@@ -42,7 +42,7 @@ class Trend:
         """What the interval allows to say; an effect within the margin is none."""
         if found is None:
             return "unclear"
-        margin = self.quantity.margin
+        margin = self.margin
         if -margin <= found.low and found.high <= margin:
             return "flat"
         if found.low <= 0 <= found.high:
@@ -64,7 +64,13 @@ class Trend:
     @property
     def size(self) -> float:
         """Of the effect at the end, in margins."""
-        return abs(self.end.value) / self.quantity.margin
+        return abs(self.end.value) / self.margin
+
+    @property
+    def margin(self) -> float:
+        """Effects smaller than this count as none: per doubling, or over the whole axis."""
+        axis, quantity = self.sample.axis, self.quantity
+        return quantity.margin if axis.log else quantity.difference_margin
 
 
 def _apart(one: Estimate, other: Estimate) -> bool:

@@ -120,6 +120,10 @@ class StudyFolder:
         tables = [part.get("claim", {}) for part, _ in _parts(settings, {})]
         return tuple(one for table in tables for one in hypotheses.read(table))
 
+    def axis(self) -> str | None:
+        """The knob that the study asks to be drawn along."""
+        return self.settings().get("axis") if self.study_file.is_file() else None
+
     def _keep_plugins(self, files: Sequence[Path]) -> list[str]:
         """Copy them with the modules that they import; the copies' paths from the folder.
 

@@ -10,6 +10,8 @@ from typing import Any, Self
 import pandas as pd
 
 from sgdscope.files import write_atomically
+from sgdscope.results.axis import BATCH
+from sgdscope.results.axis import default as default_axis
 from sgdscope.results.folder import Array, StudyFolder
 from sgdscope.results.record import Result, array_prefix
 from sgdscope.study.hypotheses import Hypothesis
@@ -33,6 +35,7 @@ class Results:
     runs: pd.DataFrame
     history: pd.DataFrame
     lines: tuple[Line, ...]
+    axis: str = BATCH  # the knob to draw along
     hypotheses: tuple[Hypothesis, ...] = ()  # that the study states
     folder: StudyFolder | None = None
 
@@ -67,8 +70,10 @@ class Results:
         )
         lines = tuple(dict.fromkeys(result.run.line for result in ordered))
         stated = () if folder is None else folder.hypotheses()
+        axis = None if folder is None else folder.axis()
+        axis = axis or default_axis(lines, [result.run.batch_size for result in ordered])
         tables = _with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs)
-        return cls(*tables, lines, stated, folder)
+        return cls(*tables, lines, axis, stated, folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""

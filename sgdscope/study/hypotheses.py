@@ -67,10 +67,7 @@ class Hypothesis(Settings):
                 f"{where}.eps = {self.eps:g}: expected one at which {self.measure} is measured"
                 + (f": {', '.join(f'{eps:g}' for eps in radii)}" if radii else "; it has none")
             )
-        if self.knob not in knobs:
-            raise unknown("knob", self.knob, knobs, where=where)
-        if not isinstance(knobs[self.knob], int | float):
-            raise RequestError(f"{where}: {self.knob} is no number; expected a knob that is one")
+        check_knob(self.knob, knobs, where=where)
         for name in self.under:
             if name not in (*knobs, *PLACES):
                 raise unknown("knob", name, [*knobs, *PLACES], where=f"{where}.under")
@@ -94,6 +91,14 @@ def knobs_of(runs: Iterable[Run]) -> dict[str, Any]:
     for line in dict.fromkeys(run.line for run in runs):
         found |= line.knobs
     return found
+
+
+def check_knob(name: str, knobs: Mapping[str, Any], *, where: str) -> None:
+    """Raise RequestError where no run has the knob, or it is no number."""
+    if name not in knobs:
+        raise unknown("knob", name, knobs, where=where)
+    if not isinstance(knobs[name], int | float):
+        raise RequestError(f"{where}: {name} is no number; expected a knob that is one")
 
 
 def mark(

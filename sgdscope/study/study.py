@@ -65,7 +65,7 @@ class Study(Settings):
     axes.
     """
 
-    words = frozenset({"name", "description", "plugins", "model", "data"})
+    words = frozenset({"name", "description", "plugins", "model", "data", "axis"})
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
@@ -87,6 +87,7 @@ class Study(Settings):
     method: Tables = {"plain": {}}
     measure: Tables = {}
     claim: dict[str, Options] = {}
+    axis: str | None = None  # the knob to draw along; None: batch size, or else the most varied
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -100,7 +101,7 @@ class Study(Settings):
                 raise ValueError(f"{axes[0]}: a study that includes others has none of its own")
             if len({run.id for run in self.runs}) < len(self.runs):
                 raise ValueError("include: two of the studies have a run in common")
-            _ = self.hypotheses
+            self._check_axis()
             return self
         for name in ("model", "data", "batch_size", "schedule", "measure"):
             if name not in axes:
@@ -114,8 +115,14 @@ class Study(Settings):
         for run in self.runs:
             if run.grows:
                 self._check_growth(run)
-        _ = self.measures, self.hypotheses
+        _ = self.measures
+        self._check_axis()
         return self
+
+    def _check_axis(self) -> None:
+        _ = self.hypotheses
+        if self.axis is not None:
+            hypotheses.check_knob(self.axis, hypotheses.knobs_of(self.runs), where="axis")
 
     def _check_sizes(self, data: str) -> None:
         available = DATA[data].train_size
