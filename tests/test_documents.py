@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from sgdscope import registry
+from sgdscope.parts import METHODS, OPTIMIZERS, SCHEDULES
+from sgdscope.study.plugins import Plugin
 from sgdscope.study.study import Study
+from sgdscope.training.loop import Training
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -31,3 +34,31 @@ def test_what_a_registry_shows_is_so():
     found = doctest.testmod(registry)
     assert found.attempted
     assert not found.failed
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", (ROOT / "docs" / "knobs.md").read_text(), re.DOTALL)
+
+
+def test_the_studies_of_the_page_on_knobs_are_valid():
+    counts = [
+        len(Study.parse(tomllib.loads(block) | {"name": "knobs"}).runs) for block in blocks("toml")
+    ]
+    assert counts == [2 * 3 * 3 * 2, 1]
+
+
+def test_parts_of_the_page_on_knobs_train(tmp_path, make_run, small):
+    (block,) = blocks("python")
+    (tmp_path / "mine.py").write_text(block)
+    Plugin.read(tmp_path / "mine.py").load()
+    options = {"schedule": "inverse-root", "schedule_options": {}, "method": "confidence-penalty"}
+    training = Training(make_run(**options, optimizer="signs"), small)
+    training.advance()
+    assert training.history[0].learning_rate == 0.1
+    assert not training.diverged
+
+
+def test_the_page_on_knobs_names_every_schedule_and_method():
+    text = (ROOT / "docs" / "knobs.md").read_text()
+    for name in (*SCHEDULES, *METHODS, *OPTIMIZERS):
+        assert f"`{name}`" in text, name
