@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load
 from torch import nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -9,6 +10,9 @@ from typer.testing import CliRunner
 from sgdscope.cli import app
 from sgdscope.data import as_inputs
 from sgdscope.errors import RequestError
+from sgdscope.execution.messages import Checkpoint, Task
+from sgdscope.execution.worker import execute
+from sgdscope.measuring import MEASURES
 from sgdscope.methods import METHODS, Batch
 from sgdscope.study.line import labels
 from sgdscope.study.study import Study
@@ -39,16 +43,10 @@ def test_every_method_is_tested_and_has_a_card():
         assert method.cost
 
 
-def train(run, data, *, cut=None):
-    """To the end; or killed after some epochs, and resumed from the state of that moment."""
+def train(run, data):
     training = Training(run, data)
     while not training.finished:
         training.advance()
-        if len(training.history) == cut:
-            state = {key: value.clone() for key, value in training.state().items()}
-            history = list(training.history)
-            training = Training(run, data)
-            training.restore(state, history)
     return training
 
 
@@ -62,13 +60,29 @@ def test_a_run_that_is_cut_off_ends_with_the_same_bits(make_run, small, name):
     settings["model"] = "c1" if name in ("ghost-batch-norm", "swa") else "stdcnn"
     data = small.subset(64) if settings["model"] == "c1" else small
     run = make_run(batch_size=16, **settings)
-    whole = train(run, data)
-    for cut in (1, 3):
-        resumed = train(run, data, cut=cut)
-        assert torch.equal(bits(resumed), bits(whole))
-        assert [e.train_loss for e in resumed.history] == [e.train_loss for e in whole.history]
+
+    def carry_out(task):
+        heard = []
+        how = {"tell": heard.append, "checkpoint_every": 0}
+        taken = {"test_accuracy": MEASURES["test_accuracy"](every=1)}
+        outcome = execute(task, taken, lambda _: data, **how)
+        assert not outcome.result.error
+        return outcome, [one.state for one in heard if isinstance(one, Checkpoint)]
+
+    whole, checkpoints = carry_out(Task(run))
+    for state in (checkpoints[0], checkpoints[2]):
+        resumed, _ = carry_out(Task(run, checkpoint=state))
+        assert resumed.weights == whole.weights
+        assert resumed.result.measurements == whole.result.measurements
+        ours, theirs = (
+            [(e.train_loss, e.validation_accuracy) for e in one.result.history]
+            for one in (resumed, whole)
+        )
+        assert ours == theirs
     plain = train(run.model_copy(update={"method": "plain", "method_options": {}}), data)
-    assert torch.equal(bits(plain), bits(whole)) == (name == "plain")
+    kept = load(whole.weights)
+    same = all(torch.equal(kept[key], value) for key, value in plain.weights().items())
+    assert same == (name == "plain")
 
 
 def test_what_is_kept_of_an_average_is_what_is_measured_again(make_run, small):

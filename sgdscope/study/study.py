@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -14,40 +14,30 @@ from pydantic import BeforeValidator, Field, model_validator
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
-from sgdscope.methods import METHODS
 from sgdscope.models import MODELS
-from sgdscope.optimizers import find
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
-from sgdscope.study import budgets, hypotheses, studyfile
+from sgdscope.study import budgets, grid, hypotheses, studyfile
 from sgdscope.study.code import code_of_run, imported_files, parts
 from sgdscope.study.hypotheses import Hypothesis
-from sgdscope.study.imported_schedules import find as find_schedule
 from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
-from sgdscope.study.schedules import SCHEDULES, Schedule
+from sgdscope.study.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from sgdscope.measuring import Measure
-
-
-def _axis(value: Any) -> list[Any]:
-    """As ``several``, at least one."""
-    if values := several(value):
-        return values
-    raise ValueError("expected at least one value")
 
 
 def _tables(value: Any) -> dict[str, Any]:
     """Tables of options by name; a plain list of names means default options."""
     if isinstance(value, dict):
         return value
-    names = _axis(value)
+    names = grid.axis(value)
     if any(not isinstance(name, str) for name in names):
         raise ValueError("expected names, or a table for each")
     return {name: {} for name in names}
 
 
-Axis = BeforeValidator(_axis)
+Axis = BeforeValidator(grid.axis)
 Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_length=1)]
 
 
@@ -164,7 +154,9 @@ class Study(Settings):
                 "until_train_loss",
             }
         )
-        grid = itertools.product(self.model, self.data, self._lines(), self.batch_size, self.seed)
+        every = itertools.product(
+            self.model, self.data, grid.lines(self), self.batch_size, self.seed
+        )
         return [
             Run(
                 model=model,
@@ -175,58 +167,8 @@ class Study(Settings):
                 **line,
                 **shared,
             )
-            for model, data, line, batch_size, seed in grid
+            for model, data, line, batch_size, seed in every
         ]
-
-    def _lines(self) -> Iterator[Options]:
-        """Schedule, optimizer and method of each line of a figure."""
-        for name, table in self.schedule.items():
-            where, kind = f"schedule.{name}", find_schedule(name)
-            axes = {key: values for key, values in table.items() if key != "momentum"}
-            momenta = _combinations({"momentum": table.get("momentum", self.momentum)}, where=where)
-            for optimizer in self._optimizers(name, [one["momentum"] for one in momenta]):
-                for options in _combinations(axes, where=where):
-                    schedule = checked(kind, options, where=where, beside=["momentum"])
-                    self._check_to_the_end(schedule, where)
-                    chosen = {"schedule": name, "schedule_options": schedule.options()}
-                    for method in self._methods():
-                        yield chosen | optimizer | method
-
-    def _check_to_the_end(self, schedule: Schedule, where: str) -> None:
-        """Have a scheduler that ends before training does say so now."""
-        try:
-            schedule.rate(batch_size=max(self.batch_size), epoch=self.epochs or 1)
-        except ValueError as error:
-            raise ValueError(f"{where}: in epoch {self.epochs}: {error}") from error
-
-    def _optimizers(self, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:
-        """Optimizers to be used with a schedule, beside which SGD's momenta may stand."""
-        for name, table in self.optimizer.items():
-            where, kind = f"optimizer.{name}", find(name)
-            axes = dict(table)
-            if name == "sgd":
-                beside = (
-                    "momentum" in self.schedule[schedule] or "momentum" in self.model_fields_set
-                )
-                if "momentum" in table and beside:
-                    raise ValueError(
-                        f"{where}.momentum: momentum is also set beside the schedule; "
-                        "expected it in one place"
-                    )
-                axes = {"momentum": list(momenta), **table}
-            for options in _combinations(axes, where=where):
-                place = f"schedule.{schedule}" if name == "sgd" and beside else where
-                rule = checked(kind, options, where=place if "momentum" in options else where)
-                chosen = rule.model_dump(exclude_defaults=True)
-                momentum = chosen.pop("momentum", 0.0) if name == "sgd" else 0.0
-                yield {"optimizer": name, "optimizer_options": chosen, "momentum": momentum}
-
-    def _methods(self) -> Iterator[Options]:
-        for name, table in self.method.items():
-            where, kind = f"method.{name}", METHODS[name]
-            for options in _combinations(table, where=where):
-                chosen = checked(kind, options, where=where).model_dump(exclude_defaults=True)
-                yield {"method": name, "method_options": chosen}
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
@@ -372,16 +314,6 @@ class Study(Settings):
                     settings.get("description", ""),
                 ]
             )
-
-
-def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
-    """Every combination of options, each of which takes one value or several."""
-    try:
-        choices = [_axis(values) for values in axes.values()]
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    for values in itertools.product(*choices):
-        yield dict(zip(axes, values, strict=True))
 
 
 def _of_schedules() -> dict[str, str]:
