@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,7 +47,9 @@ class Axis:
         return f"{int(value)}" if self.knob == BATCH else f"{value:g}"
 
     def named(self, value: float) -> str:
-        """One of its values, with its name."""
+        """One of its values, with its name; NaN where a run has none."""
+        if math.isnan(value):
+            return f"no {self.label}"
         return f"{self.label} {self.text(value)}"
 
     def position(self, values: pd.Series) -> npt.NDArray[np.float64]:
