@@ -87,6 +87,8 @@ def test_a_run_that_is_cut_off_ends_with_the_same_bits(make_run, small, name):
 
 def test_what_is_kept_of_an_average_is_what_is_measured_again(make_run, small):
     trained = train(make_run(method="ema"), small)
+    assert all(p.requires_grad and p.grad is None for p in trained.network.parameters())
+    assert not trained.network.training
     again = Training(trained.run, small)
     again.restore({f"model.{k}": v for k, v in trained.weights().items()}, trained.history)
     assert torch.equal(bits(again), bits(trained))

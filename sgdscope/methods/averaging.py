@@ -25,7 +25,7 @@ class _Averaging(Method):
         """Give a network this share of the average."""
         self._count += 1
         if self._average is None:
-            self._average = copy.deepcopy(network).eval().requires_grad_(False)
+            self._average = _copy(network)
             return
         own = self._average.state_dict()
         with torch.no_grad():
@@ -50,7 +50,7 @@ class _Averaging(Method):
         """Go on from it."""
         self._average, self._count = None, 0
         if state:
-            self._average = copy.deepcopy(network).eval().requires_grad_(False)
+            self._average = _copy(network)
             self._count = int(state["count"])
             prefix = "average."
             self._average.load_state_dict(
@@ -95,6 +95,13 @@ class Swa(_Averaging):
             self._take(network, 1 / (self._count + 1))
             if self._average is not None:
                 _renew_moments(self._average, images)
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    """To be measured like any other: in evaluation mode, its parameters without gradients yet."""
+    made = copy.deepcopy(network).eval()
+    made.zero_grad()
+    return made
 
 
 @torch.no_grad()
