@@ -68,6 +68,8 @@ class Kind(StrEnum):
     models = "models"
     data = "data"
     schedules = "schedules"
+    optimizers = "optimizers"
+    methods = "methods"
     measures = "measures"
     attacks = "attacks"
     claims = "claims"
@@ -388,6 +390,8 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
         Kind.models: parts.MODELS,
         Kind.data: parts.DATA,
         Kind.schedules: parts.SCHEDULES,
+        Kind.optimizers: parts.OPTIMIZERS,
+        Kind.methods: parts.METHODS,
         Kind.measures: parts.MEASURES,
         Kind.claims: parts.CLAIMS,
     }

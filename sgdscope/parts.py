@@ -9,16 +9,21 @@ from sgdscope.data import DATA, Dataset, DataSource, HubImages, Images, split
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES, Measure, Reading, Subject
 from sgdscope.measuring.robustness import AttackAccuracy
+from sgdscope.methods import METHODS, Batch, Method, Pass
 from sgdscope.models import MODELS, ModelBuilder
+from sgdscope.optimizers import OPTIMIZERS, Optimizer, Updates
 from sgdscope.study.schedules import SCHEDULES, Schedule
 
 __all__ = [
     "CLAIMS",
     "DATA",
     "MEASURES",
+    "METHODS",
     "MODELS",
+    "OPTIMIZERS",
     "SCHEDULES",
     "AttackAccuracy",
+    "Batch",
     "Claim",
     "DataSource",
     "Dataset",
@@ -27,12 +32,16 @@ __all__ = [
     "HubImages",
     "Images",
     "Measure",
+    "Method",
     "ModelBuilder",
+    "Optimizer",
+    "Pass",
     "Reading",
     "RequestError",
     "Sample",
     "Schedule",
     "Subject",
+    "Updates",
     "Verdict",
     "split",
 ]

@@ -9,7 +9,7 @@ import torch
 
 from sgdscope import references
 from sgdscope.data import Dataset, Images, load
-from sgdscope.parts import CLAIMS, DATA, MEASURES, MODELS, SCHEDULES
+from sgdscope.parts import CLAIMS, DATA, MEASURES, METHODS, MODELS, OPTIMIZERS, SCHEDULES
 from sgdscope.study import plugins
 from sgdscope.study.run import Run
 from sgdscope.training.precision import bfloat16_works
@@ -22,7 +22,7 @@ bfloat16_works()  # settled before oneDNN is first used
 def afresh():
     """The same random draws and registered parts, whatever other tests ran before in a process."""
     torch.manual_seed(0)
-    registries = (MODELS, DATA, SCHEDULES, MEASURES, CLAIMS)
+    registries = (MODELS, DATA, SCHEDULES, OPTIMIZERS, METHODS, MEASURES, CLAIMS)
     before = [dict(registry._parts) for registry in registries]
     yield
     for registry, parts in zip(registries, before, strict=True):

@@ -8,11 +8,11 @@ import sgdscope
 PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
-    {"registry", "settings", "streams"},
+    {"registry", "settings", "streams", "imports"},
     {"references"},
     {"kernels", "network"},
     {"models", "data", "optimizers"},
-    {"attacks", "curvature"},
+    {"attacks", "curvature", "methods"},
     {"measuring"},
     {"study"},
     {"results"},

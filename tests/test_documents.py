@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 from sgdscope import registry
 from sgdscope.cli import app
+from sgdscope.parts import METHODS, OPTIMIZERS, SCHEDULES
 from sgdscope.results.tables import Results
+from sgdscope.study.plugins import Plugin
 from sgdscope.study.study import Study
+from sgdscope.training.loop import Training
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -61,3 +64,31 @@ def test_your_own_network_and_images_lead_to_a_page_as_the_document_says(tmp_pat
     assert (tmp_path / "out" / "report.html").is_file()
     study = Study.parse(tomllib.loads(blocks[4][1]) | {"name": "block"})
     assert [run.train_size for run in study.runs] == [135, 180]
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", (ROOT / "docs" / "knobs.md").read_text(), re.DOTALL)
+
+
+def test_the_studies_of_the_page_on_knobs_are_valid():
+    counts = [
+        len(Study.parse(tomllib.loads(block) | {"name": "knobs"}).runs) for block in blocks("toml")
+    ]
+    assert counts == [2 * 3 * 3 * 2, 1]
+
+
+def test_parts_of_the_page_on_knobs_train(tmp_path, make_run, small):
+    (block,) = blocks("python")
+    (tmp_path / "mine.py").write_text(block)
+    Plugin.read(tmp_path / "mine.py").load()
+    options = {"schedule": "inverse-root", "schedule_options": {}, "method": "confidence-penalty"}
+    training = Training(make_run(**options, optimizer="signs"), small)
+    training.advance()
+    assert training.history[0].learning_rate == 0.1
+    assert not training.diverged
+
+
+def test_the_page_on_knobs_names_every_schedule_and_method():
+    text = (ROOT / "docs" / "knobs.md").read_text()
+    for name in (*SCHEDULES, *METHODS, *OPTIMIZERS):
+        assert f"`{name}`" in text, name

@@ -1,6 +1,7 @@
 """What a study found, written by rules from its trends at both moments."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import synthetic
@@ -62,9 +63,10 @@ def test_a_slope_within_the_margin_is_no_sameness_where_the_curve_bends():
 
 
 def trend(end, equal, *, same, equal_same=False):
+    sample = SimpleNamespace(margin=TEST_ACCURACY.margin)
     return Trend(
         quantity=TEST_ACCURACY, panel="", line="", label="", schedule="fixed", why_not="",
-        end=Estimate(*end), equal=None if equal is None else Estimate(*equal), sample=None,
+        end=Estimate(*end), equal=None if equal is None else Estimate(*equal), sample=sample,
         same=same, equal_same=equal_same,
     )  # fmt: skip
 

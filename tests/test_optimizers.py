@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from sgdscope.errors import RequestError
 from sgdscope.optimizers import find
+from sgdscope.study.study import Study
 
 RATES = [0.05 / (1 + step // 40) for step in range(100)]
 RULES = [
@@ -80,6 +81,13 @@ def test_sgd_follows_its_equation(options):
     [
         ("adamw", {"beta1": 0.8}, lambda p: torch.optim.AdamW(p, betas=(0.8, 0.999))),
         ("torch.optim.RMSprop", {"alpha": 0.9}, lambda p: torch.optim.RMSprop(p, alpha=0.9)),
+        ("sgd", {"momentum": 0.9}, lambda p: torch.optim.SGD(p, momentum=0.9)),
+        (
+            "sgd",
+            {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+            lambda p: torch.optim.SGD(p, momentum=0.9, nesterov=True, weight_decay=0.01),
+        ),
+        ("sgd", {"momentum": 0.9, "clip_norm": 0.5}, lambda p: torch.optim.SGD(p, momentum=0.9)),
     ],
 )
 def test_an_optimizer_is_torchs_own(name, options, theirs):
@@ -91,6 +99,8 @@ def test_an_optimizer_is_torchs_own(name, options, theirs):
         rule.param_groups[0]["lr"] = rate
         rule.zero_grad()
         F.cross_entropy(reference(inputs), labels).backward()
+        if "clip_norm" in options:
+            nn.utils.clip_grad_norm_(reference.parameters(), options["clip_norm"])
         rule.step()
     assert (weights(ours) - weights(reference)).abs().max() < 1e-12
 
@@ -157,3 +167,18 @@ def test_clipped_gradients_have_no_stacked_rule():
 def test_an_optimizer_that_cannot_be_had_is_refused(name, message):
     with pytest.raises(RequestError, match=message):
         find(name)
+
+
+def test_a_knob_that_an_optimizer_does_not_have_is_refused():
+    settings = {
+        "name": "s", "model": "stdcnn", "data": "digits", "batch_size": 32, "epochs": 1,
+        "schedule": ["fixed"], "measure": ["test_accuracy"],
+    }  # fmt: skip
+    for name, knob, nearest in [
+        ("sgd", "nestrov", "nesterov"),
+        ("adamw", "weigth_decay", "weight_decay"),
+        ("torch.optim.RMSprop", "alfa", "alpha"),
+    ]:
+        message = f"optimizer.{name}: unknown key '{knob}'; did you mean '{nearest}'"
+        with pytest.raises(RequestError, match=message):
+            Study.parse(settings | {"optimizer": {name: {knob: 0.5}}})

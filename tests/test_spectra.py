@@ -26,8 +26,10 @@ def view(results: Results) -> View:
 
 
 def test_each_line_at_its_smallest_and_largest_batch_size(view: View) -> None:
-    shown = [(one.line, one.batch_size, one.seed) for one in spectra(view)]
-    assert shown == [(line.key, size, 0) for line in view.lines for size in (64, 1024)]
+    shown = [(one.line, one.place, one.seed) for one in spectra(view)]
+    assert shown == [
+        (line.key, f"batch size {size}", 0) for line in view.lines for size in (64, 1024)
+    ]
 
 
 def test_the_band_is_a_standard_error_wide(view: View) -> None:

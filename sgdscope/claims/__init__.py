@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sgdscope.claims import paper, related
+from sgdscope.claims import paper, related, stated
 from sgdscope.claims.evidence import CLAIMS, Claim, Evidence, Sample
 from sgdscope.claims.verdicts import MOMENTS, Finding, Verdict
+from sgdscope.results.axis import BATCH
 from sgdscope.results.tables import Results
 
 __all__ = [
@@ -21,11 +22,12 @@ __all__ = [
     "moments",
     "paper",
     "related",
+    "stated",
     "verdicts",
 ]
 
 
-def moments(results: Results, *, lost_too: bool = False) -> list[Evidence]:
+def moments(results: Results, *, lost_too: bool = False, axis: str = BATCH) -> list[Evidence]:
     """A study's results at the end of training and at equal training loss.
 
     A study of which nothing was measured has neither.
@@ -33,10 +35,11 @@ def moments(results: Results, *, lost_too: bool = False) -> list[Evidence]:
     Args:
         results: of a study.
         lost_too: whether collapsed runs count in trends.
+        axis: the knob whose trends are asked for; claims are about batch sizes.
     """
     if results.table.empty:
         return []
-    return [Evidence(results, when, lost_too=lost_too) for when in MOMENTS]
+    return [Evidence(results, when, lost_too=lost_too, axis=axis) for when in MOMENTS]
 
 
 def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
@@ -45,10 +48,17 @@ def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
 
 
 def verdicts(found: Sequence[Evidence]) -> list[Verdict]:
-    """Every claim's verdicts at these moments."""
-    return [
+    """Every claim's verdicts at these moments, then those of claims that the study states."""
+    built_in = [
         replace(verdict, claim=name)
         for name in CLAIMS
         for evidence in found
         for verdict in CLAIMS[name](evidence)
+    ]
+    own = found[0].results.hypotheses if found else ()
+    return built_in + [
+        replace(verdict, claim=one.name)
+        for one in own
+        for evidence in found
+        for verdict in stated.judge(one, evidence)
     ]

@@ -16,6 +16,7 @@ from sgdscope.claims.statistics import Estimate, FloatArray, IntArray
 from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
 from sgdscope.registry import Registry
 from sgdscope.results import style
+from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, doubtful
@@ -34,30 +35,37 @@ class Sample:
     unmatched: int  # runs that do not pass the common training loss
     gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
     flagged: int  # rows whose value carries a flag or did not converge
-    missing: str = ""  # why there are no rows
-    floor: str = ""  # why the rows carry no information
+    missing: str  # why there are no rows
+    floor: str  # why the rows carry no information
+    axis: Axis  # that its trend is along
+    knob: str = "momentum"  # that the lines of a family differ in
 
     @cached_property
     def slope(self) -> Estimate:
-        """Its trend per doubling of the batch size; several claims ask for it."""
+        """Its trend along the axis, per doubling of the batch size; several claims ask for it."""
         return statistics.slope(*self._points)
+
+    @property
+    def margin(self) -> float:
+        """Trends smaller than this count as none: per doubling, or over the whole axis."""
+        return self.quantity.margin if self.axis.log else self.quantity.difference_margin
 
     @cached_property
     def span(self) -> Estimate:
-        """How far its means at two batch sizes lie apart at most."""
+        """How far its means at two places of the axis lie apart at most."""
         return statistics.span(*self._points)
 
     @property
     def span_margin(self) -> float:
-        """What a trend as steep as the margin comes to over all batch sizes."""
-        sizes = self.rows["batch_size"]
-        return self.quantity.margin * float(np.log2(sizes.max() / sizes.min()))
+        """What a trend as steep as the margin comes to over the whole axis."""
+        place, _, _ = self._points
+        return self.margin * float(place.max() - place.min())
 
     @property
     def _points(self) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Doublings, values and seeds."""
-        sizes = np.log2(self.rows["batch_size"].to_numpy(float))
-        return sizes, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy()
+        """Places along the axis, values and seeds."""
+        place = self.axis.position(self.rows["x"])
+        return place, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy()
 
     @property
     def where(self) -> str:
@@ -71,12 +79,12 @@ class Sample:
             return lacking(self.missing)
         if self.floor:
             return lacking(f"carries no information: {self.floor}", informative=False)
-        found = self.rows["batch_size"].nunique()
+        found, plural = self.rows["x"].nunique(), self.axis.plural
         if found >= sizes and len(self.rows) >= runs:
             return None
         return lacking(
-            f"{len(self.rows)} comparable runs at {found} batch sizes; "
-            f"needs at least {runs} runs at {sizes} batch sizes"
+            f"{len(self.rows)} comparable runs at {found} {plural}; "
+            f"needs at least {runs} runs at {sizes} {plural}"
         )
 
     @property
@@ -129,9 +137,11 @@ class Sample:
 class Evidence:
     """A study's results at one moment, as claims ask for them."""
 
-    def __init__(self, results: Results, when: str, *, lost_too: bool = False) -> None:
+    def __init__(
+        self, results: Results, when: str, *, lost_too: bool = False, axis: str = BATCH
+    ) -> None:
         self.results = results
-        self.view = View(results)
+        self.view = View(results, axis=axis)
         self.when = when  # END or EQUAL of ``verdicts``
         self.lost_too = lost_too  # whether collapsed runs count in trends
         self._curves: dict[Quantity, pd.DataFrame] = {}
@@ -145,22 +155,30 @@ class Evidence:
     def samples(
         self,
         wanted: Iterable[Quantity],
+        *,
+        under: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Iterator[Sample]:
         """One for each panel, line and quantity measured there.
 
         Args:
             wanted: the quantities.
+            under: knobs that lines must have so, options at their defaults too.
             settings: of the lines, as ``schedule="fixed", momentum=0.9``; others may be any.
         """
         wanted = list(wanted)
         for panel in self.view.panels:
-            for line in self._lines(panel, settings):
+            for line in self._lines(panel, settings, under):
                 for quantity in wanted:
                     yield from self._sample(quantity, panel, [line], line.label)
 
     def families(
-        self, wanted: Iterable[Quantity], *, knob: str, **settings: Any
+        self,
+        wanted: Iterable[Quantity],
+        *,
+        knob: str,
+        under: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> Iterator[Sample]:
         """One for each panel, lines that differ in a knob alone, and quantity measured there.
 
@@ -169,23 +187,31 @@ class Evidence:
         Args:
             wanted: the quantities.
             knob: an option of the lines, such as ``"momentum"``.
-            settings: of the lines, as for samples.
+            under: as for samples.
+            settings: likewise.
         """
         wanted = list(wanted)
         for panel in self.view.panels:
-            lines = [one for one in self._lines(panel, settings) if knob in one.line.settings]
+            lines = [one for one in self._lines(panel, settings, under) if knob in one.line.knobs]
             for rest in dict.fromkeys(one.line.without(knob) for one in lines):
                 family = [one for one in lines if one.line.without(knob) == rest]
                 if len(family) > 1:
                     for quantity in wanted:
                         yield from self._sample(
-                            quantity, panel, family, _family_name(family, knob), by_batch=True
+                            quantity, panel, family, _family_name(family, knob), knob=knob
                         )
 
-    def _lines(self, panel: str, settings: Mapping[str, Any]) -> list[DrawnLine]:
+    def _lines(
+        self, panel: str, settings: Mapping[str, Any], under: Mapping[str, Any] | None
+    ) -> list[DrawnLine]:
         runs = self.view.runs
         there = set(runs.loc[runs["panel"] == panel, "line"])
-        return [one for one in self.view.lines if one.line.matches(settings) and one.key in there]
+        matching = [one for one in self.view.lines if one.line.matches(settings)]
+        return [
+            one
+            for one in matching
+            if one.key in there and (under or {}).items() <= one.line.knobs.items()
+        ]
 
     def _sample(
         self,
@@ -194,34 +220,40 @@ class Evidence:
         lines: list[DrawnLine],
         name: str,
         *,
-        by_batch: bool = False,
+        knob: str | None = None,
     ) -> Iterator[Sample]:
         """The sample, unless the quantity was not measured there."""
-        key = quantity, panel, tuple(line.key for line in lines)
+        key = quantity, panel, (knob or "", *(line.key for line in lines))
         if key not in self._samples:
-            self._samples[key] = self._made(quantity, panel, lines, name, by_batch=by_batch)
+            self._samples[key] = self._made(quantity, panel, lines, name, knob=knob)
         if (sample := self._samples[key]) is not None:
             yield sample
 
     def _made(
-        self, quantity: Quantity, panel: str, lines: list[DrawnLine], name: str, *, by_batch: bool
+        self, quantity: Quantity, panel: str, lines: list[DrawnLine], name: str, *, knob: str | None
     ) -> Sample | None:
         taken = _of(self._taken(quantity), panel, lines)
         if taken.empty:
             return None
         runs = _of(self.view.runs, panel, lines)
+        if knob is not None:
+            values = {one.key: float(one.line.knobs[knob]) for one in lines}
+            taken, runs = (
+                rows.assign(**{knob: rows["line"].map(values)}) for rows in (taken, runs)
+            )
         kept = {"done", "collapsed"} if self.lost_too else {"done"}
         good = taken[taken["status"].isin(kept)]
-        chosen, missing = self._chosen(quantity, good, by_batch=by_batch)
+        chosen, missing = self._chosen(quantity, good, by_batch=knob is not None)
         floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
         sound = scaled[np.isfinite(scaled["value"])]
         lost = ~runs["status"].isin(kept)
-        places = lost.groupby([runs["batch_size"], runs["momentum"]]).all()
+        places = lost.groupby([runs["batch_size"], runs[knob or "momentum"]]).all()
+        symbol = _symbol(lines[0], knob or "momentum")
         several = len(lines) > 1
         gone = [
-            f"{size} at m = {momentum:g}" if several else f"{size}"
-            for size, momentum in places.index[places]
+            f"{size} at {symbol} = {value:g}" if several else f"{size}"
+            for size, value in places.index[places]
         ]
         return Sample(
             quantity=quantity,
@@ -235,6 +267,8 @@ class Evidence:
             flagged=int(doubtful(sound).sum()),
             missing=missing,
             floor=floor,
+            axis=self.view.axis,
+            knob=knob or "momentum",
         )
 
     def _taken(self, quantity: Quantity) -> pd.DataFrame:
@@ -267,15 +301,31 @@ Claim = Callable[[Evidence], Iterable[Verdict]]
 CLAIMS: Registry[Claim] = Registry("claim")
 
 
+def heading(verdict: Verdict) -> str:
+    """What a verdict's claim says, in a line."""
+    if verdict.claim in list(CLAIMS):
+        return CLAIMS.summary(verdict.claim)
+    return verdict.statement.split(":", maxsplit=1)[0]
+
+
 def _of(rows: pd.DataFrame, panel: str, lines: list[DrawnLine]) -> pd.DataFrame:
     return rows[(rows["panel"] == panel) & rows["line"].isin([line.key for line in lines])]
+
+
+def _symbol(drawn: DrawnLine, knob: str) -> str:
+    """A knob, as labels write it."""
+    symbols = dict(pair for choice in drawn.line.choices for pair in choice.symbols)
+    return symbols.get(knob, knob)
 
 
 def _family_name(lines: list[DrawnLine], knob: str) -> str:
     """The label of the first, with every value of the knob."""
     first = lines[0]
-    symbols = dict(pair for choice in first.line.choices for pair in choice.symbols)
-    symbol = symbols.get(knob, knob)
-    own = f"{symbol} = {first.line.settings[knob]:g}"
-    values = ", ".join(f"{one.line.settings[knob]:g}" for one in lines)
-    return first.label.replace(own, f"{symbol} = {values}")
+    symbol = _symbol(first, knob)
+    values = ", ".join(f"{one.line.knobs[knob]:g}" for one in lines)
+    own = [f"{sign} {first.line.knobs[knob]:g}" for sign in (f"{symbol} =", f"{knob}=")]
+    own.append(f"{knob}={first.line.knobs[knob]}")
+    for text in own:
+        if text in first.label:
+            return first.label.replace(text, f"{symbol} = {values}")
+    return f"{first.label}, {symbol} = {values}"

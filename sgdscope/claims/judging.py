@@ -14,6 +14,7 @@ from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
+from sgdscope.results.axis import geometric
 
 Direction = Literal["falls", "rises"]
 MANY = 100  # seeds that nobody will train
@@ -63,7 +64,7 @@ def is_same(sample: Sample) -> bool:
 
 def _sameness(sample: Sample) -> tuple[Answer, Detail]:
     """Whether both the slope and the whole curve's range are surely within the margin."""
-    straight = _equivalence(sample.slope, sample.quantity.margin)
+    straight = _equivalence(sample.slope, sample.margin)
     whole = _equivalence(sample.span, sample.span_margin)
     if "contradicted" in (straight, whole):
         return "contradicted", "" if straight == "contradicted" else BENT
@@ -82,7 +83,7 @@ def _unless_lost(made: Finding, sample: Sample) -> Finding:
 
 def _trend(sample: Sample, answer: Answer, detail: Detail, *, distance: float) -> Finding:
     quantity, found, span = sample.quantity, sample.slope, sample.span
-    unit, margin = quantity.slope_unit, quantity.margin
+    unit, margin = quantity.slope_unit, sample.margin
     reason = f"{_course(found, margin)} with batch size: {interval(found, unit)}"
     if detail == BENT:
         reason += (
@@ -105,17 +106,21 @@ def _trend(sample: Sample, answer: Answer, detail: Detail, *, distance: float) -
 
 
 def momentum_effects(sample: Sample) -> pd.DataFrame:
-    """Change of a family's value from its smallest to its largest momentum.
+    """Change of a family's value from its smallest to its largest momentum, or other knob.
 
-    With more than two momenta it follows from the least-squares line through them. One row for
-    each batch size and seed that has both ends: ``batch_size``, ``seed``, ``effect``.
+    With more than two values it follows from the least-squares line through them, over logarithms
+    where the values are geometric. One row for each batch size and seed that has both ends:
+    ``batch_size``, ``seed``, ``effect``.
     """
     found = []
-    ends = {sample.rows["momentum"].min(), sample.rows["momentum"].max()}
+    knob = sample.rows[sample.knob]
+    log = sample.knob != "momentum" and geometric(knob)
+    rows = sample.rows.assign(x=np.log2(knob) if log else knob)
+    ends = {rows["x"].min(), rows["x"].max()}
     span = max(ends) - min(ends)
-    for (size, seed), group in sample.rows.groupby(["batch_size", "seed"]):
-        if span and ends <= set(group["momentum"]):
-            steepness = np.polyfit(group["momentum"], group["value"], 1)[0]
+    for (size, seed), group in rows.groupby(["batch_size", "seed"]):
+        if span and ends <= set(group["x"]):
+            steepness = np.polyfit(group["x"], group["value"], 1)[0]
             found.append((size, seed, steepness * span))
     return pd.DataFrame(found, columns=["batch_size", "seed", "effect"])
 
@@ -175,30 +180,45 @@ def majority(
 
 
 def no_difference(sample: Sample) -> Finding:
-    """Whether momentum's effect, over all batch sizes, is surely within the margin."""
+    """Whether a knob's effect, over all batch sizes, is surely within the margin."""
+    return _unless_lost(_mean_effect(sample, None), sample)
+
+
+def moves(sample: Sample, expected: Direction) -> Finding:
+    """Whether a quantity falls (or rises) as a knob grows, over all batch sizes, if surely."""
+    return _mean_effect(sample, expected)
+
+
+def _mean_effect(sample: Sample, expected: Direction | None) -> Finding:
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
     effects = momentum_effects(sample)
     if len(effects) < 3:
-        return lacking(f"{len(effects)} pairs of runs that differ in momentum alone; needs 3")
+        return lacking(f"{len(effects)} pairs of runs that differ in {sample.knob} alone; needs 3")
     if effects["seed"].nunique() < 2:
         mean, unit = effects["effect"].mean(), sample.quantity.unit
-        return lacking(f"{mean:+.3g} {unit} with momentum in the mean; {ONE_SEED}")
+        return lacking(f"{mean:+.3g} {unit} with {sample.knob} in the mean; {ONE_SEED}")
     found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
     margin, unit = sample.quantity.difference_margin, sample.quantity.unit
-    answer = _equivalence(found, margin)
-    reason = f"{_course(found, margin)} with momentum: {interval(found, unit)} in the mean"
-    if answer == "inconclusive":
-        reason += _wanted(found, _gap(found, margin), effects["seed"].nunique())
-    made = Finding(
+    same = _equivalence(found, margin)
+    answer = same if expected is None else _direction(found, expected)
+    reason = f"{_course(found, margin)} with {sample.knob}: {interval(found, unit)} in the mean"
+    detail: Detail = ""
+    if answer == "inconclusive" and same == "supported":
+        detail = SMALL
+        reason += f"; {SMALL}, up or down"
+    elif answer == "inconclusive":
+        distance = _gap(found, margin) if expected is None else abs(found.value)
+        reason += _wanted(found, distance, effects["seed"].nunique())
+    return Finding(
         answer,
         reason,
-        statistic="mean change from smallest to largest momentum",
+        statistic=f"mean change from smallest to largest {sample.knob}",
         unit=unit,
         estimate=found,
         margin=margin,
+        detail=detail,
     )
-    return _unless_lost(made, sample)
 
 
 def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding:
@@ -257,7 +277,7 @@ def _gap_of(sample: Sample) -> float:
     """How far what decides on sameness is from its margin."""
     if _sameness(sample)[1] == BENT:
         return _gap(sample.span, sample.span_margin)
-    return _gap(sample.slope, sample.quantity.margin)
+    return _gap(sample.slope, sample.margin)
 
 
 def _direction(found: Estimate, expected: Direction) -> Answer:

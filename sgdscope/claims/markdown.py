@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from sgdscope.claims.evidence import CLAIMS
+from sgdscope.claims.evidence import heading
 from sgdscope.claims.grid import Moments, grid
 from sgdscope.claims.record import telling
 from sgdscope.claims.verdicts import LEGEND, Verdict
@@ -26,8 +26,9 @@ def markdown(verdicts: Sequence[Verdict], *, title: str, note: str = "") -> str:
         note: what a reader must know first, such as that the study is a miniature.
     """
     parts = [f"# {title}: verdicts", note, f"{LEGEND} {READING}"]
-    for claim, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
-        parts += [f"## {CLAIMS.summary(claim)}", _table([_moments(*pair) for pair in pairs])]
+    for _, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
+        group = list(pairs)
+        parts += [f"## {heading(group[0][0])}", _table([_moments(*pair) for pair in group])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

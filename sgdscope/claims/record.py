@@ -10,7 +10,7 @@ from itertools import groupby
 from rich.markup import escape
 from rich.table import Table
 
-from sgdscope.claims.evidence import CLAIMS
+from sgdscope.claims.evidence import heading
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
 
 COLOURS = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
@@ -33,8 +33,9 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     grid.add_column("found at the end", justify="right", max_width=22)
     grid.add_column("so at the end", no_wrap=True)
     grid.add_column("at equal loss", no_wrap=True)
-    for claim, group in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
-        grid.add_row(f"[bold]{claim}[/] {escape(CLAIMS.summary(claim))}")
+    for claim, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
+        group = list(pairs)
+        grid.add_row(f"[bold]{claim}[/] {escape(heading(group[0][0]))}")
         untested = []
         for end, equal in group:
             if not (end.tells or (equal is not None and equal.tells)):

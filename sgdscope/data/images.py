@@ -161,7 +161,9 @@ def augmentation_key(seed: int, epoch: int) -> int:
     return streams.key(seed, "augmentation", epoch)
 
 
-def crop_and_flip(pixels: Tensor, index: Tensor, *, keys: Tensor, pad: int = 4) -> Tensor:
+def crop_and_flip(
+    pixels: Tensor, index: Tensor, *, keys: Tensor, pad: int = 4, flip: bool = True
+) -> Tensor:
     """Augment images of one or several runs, each image by its run's key.
 
     Args:
@@ -169,6 +171,7 @@ def crop_and_flip(pixels: Tensor, index: Tensor, *, keys: Tensor, pad: int = 4) 
         index: (N,) which training image each one is.
         keys: (N,) int64.
         pad: zero pixels added on each side before the crop.
+        flip: whether half of them are flipped.
     """
     count, channels, height, width = pixels.shape
     device = pixels.device
@@ -176,7 +179,8 @@ def crop_and_flip(pixels: Tensor, index: Tensor, *, keys: Tensor, pad: int = 4) 
     top, left = (draws[:, :2] * (2 * pad + 1)).long().unbind(1)
     rows = top[:, None] + torch.arange(height, device=device)
     columns = left[:, None] + torch.arange(width, device=device)
-    columns = torch.where(draws[:, 2:] < 0.5, columns, columns.flip(1))
+    if flip:
+        columns = torch.where(draws[:, 2:] < 0.5, columns, columns.flip(1))
     return F.pad(pixels, (pad, pad, pad, pad))[
         torch.arange(count, device=device)[:, None, None, None],
         torch.arange(channels, device=device)[:, None, None],

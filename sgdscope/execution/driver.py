@@ -21,6 +21,7 @@ from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.run import Run
 from sgdscope.study.study import Study
+from sgdscope.training.loop import initialise
 
 
 class Watcher(Protocol):
@@ -72,6 +73,7 @@ def run(
     device = choose_device(device, chosen)
     plugins = _plugins(study)
     check_parts(study)
+    _check_methods(study)
     folder = StudyFolder(out)
     with folder.locked():
         folder.prepare(study)
@@ -90,6 +92,14 @@ def run(
     if not allow_failures and len(runs) and (runs["status"] == "failed").all():
         raise RunsFailedError(f"{out}: all {len(runs)} runs failed: {runs['reason'].iloc[0]}")
     return results
+
+
+def _check_methods(study: Study) -> None:
+    """Raise RequestError where a network has no layers that a method is for."""
+    cases = {(run.model, run.data, run.method): run for run in study.runs}
+    for run in cases.values():
+        if (method := run.procedure()) is not None:
+            method.prepare(initialise(run, data.load(run.data)))
 
 
 def _plugins(study: Study) -> tuple[Plugin, ...]:

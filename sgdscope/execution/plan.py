@@ -185,7 +185,7 @@ def _times(measure: Measure, epochs: int) -> int:
 def _reading_seconds(measure: Measure, training: Training, part: Dataset, whole: Dataset) -> float:
     """Of one reading."""
     run = training.run
-    subject = Subject(training.model, part, run.seed, run.batch_size)
+    subject = Subject(training.network, part, run.seed, run.batch_size)
     brief = measure.brief(EXAMPLES)
     start = time.perf_counter()
     brief.read(subject)

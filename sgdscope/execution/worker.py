@@ -216,17 +216,13 @@ class _Execution:
 
     def outcome(self) -> Outcome:
         """The result, with the network."""
-        weights = {
-            key.removeprefix("model."): value
-            for key, value in self.training.state().items()
-            if key.startswith("model.")
-        }
+        weights = self.training.weights()
         arrays = save(self.arrays) if self.arrays else None
         return Outcome(self._result(self._status()), save(weights), arrays)
 
     def _take(self, name: str, measure: Measure) -> None:
         start = time.perf_counter()
-        subject = Subject(self.training.model, self.data, self.run.seed, self.run.batch_size)
+        subject = Subject(self.training.network, self.data, self.run.seed, self.run.batch_size)
         with streams.seeded(self.run.seed, name, len(self.training.history)):
             readings = measure.read(subject)
         for reading in readings:
@@ -258,7 +254,7 @@ class _Execution:
         if self.training.diverged:
             return "diverged"
         with streams.seeded(self.run.seed, "status"):
-            answers = logits(self.training.model, self.data.test).argmax(1)
+            answers = logits(self.training.network, self.data.test).argmax(1)
         commonest = answers.bincount().max().item() / len(answers)
         return "collapsed" if commonest >= COLLAPSED else "done"
 

@@ -1,4 +1,4 @@
-"""Measures against batch size, one line a schedule and momentum: the paper's own view."""
+"""Measures along the axis, one curve a line; against batch size it is the paper's own view."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sgdscope.figures import canvas
 from sgdscope.results import covariates, intervals, style
 from sgdscope.results.view import View, floor, good
 
-BY = ["panel", "line", "batch_size"]
+BY = ["panel", "line", "x"]
 
 
 def measure(view: View, name: str) -> Figure:
@@ -58,21 +58,21 @@ def attack(view: View, name: str, *, eps: float) -> Figure:
 
 
 def why(view: View, panel: str) -> Figure:
-    """What else differs with batch size: progress, noise, stability and confidence."""
+    """What else differs along the axis: progress, noise, stability and confidence."""
     found = covariates.causes(view)
     found = found[found["panel"] == panel]
     shown = {name: own for name in covariates.LABELS if len(own := covariates.values(found, name))}
     figure, axes = canvas.sheet(
         [canvas.folded(covariates.LABELS[name]) for name in shown],
         f"What else differs, {panel}",
-        xlabel="batch size",
+        xlabel=view.axis.label,
         columns=4,
         height=1.5,
         share="none",
     )
     seeds = []
     for ax, (name, rows) in zip(axes, shown.items(), strict=True):
-        canvas.batch_axis(ax, view.sizes)
+        canvas.knob_axis(ax, view.axis)
         log = style.on_log_axis(name, good(rows))
         if log:
             canvas.log_axis(ax.yaxis)
@@ -88,9 +88,9 @@ def why(view: View, panel: str) -> Figure:
 
 def _sheet(view: View, rows: pd.DataFrame, title: str) -> tuple[Figure, dict[str, Axes]]:
     panels = [panel for panel, _ in view.by_panel(rows)]
-    figure, axes = canvas.sheet(panels, title, xlabel="batch size")
+    figure, axes = canvas.sheet(panels, title, xlabel=view.axis.label)
     for ax in axes:
-        canvas.batch_axis(ax, view.sizes)
+        canvas.knob_axis(ax, view.axis)
     return figure, dict(zip(panels, axes, strict=True))
 
 
@@ -100,7 +100,7 @@ def _lines(view: View, ax: Axes, spreads: pd.DataFrame, *, dashed: bool = False)
         if dashed:
             own = own.assign(low=own["middle"], high=own["middle"])
             looks = {"linestyle": "--", "linewidth": 0.8, "alpha": 0.8}
-        canvas.banded(ax, view.sizes, own.set_index("batch_size"), line.colour, **looks)
+        canvas.banded(ax, view.axis.values, own.set_index("x"), line.colour, **looks)
 
 
 def _marks(view: View, ax: Axes, rows: pd.DataFrame, *, floor: float | None = None) -> None:
@@ -108,10 +108,10 @@ def _marks(view: View, ax: Axes, rows: pd.DataFrame, *, floor: float | None = No
     middle = (len(view.lines) - 1) / 2
     for line, own in view.by_line(view.lost(rows, above=floor)):
         # A little aside, in powers of two, so that one line's marks do not hide another's.
-        aside = 0.07 * (int(line.key.removeprefix("line")) - middle)
-        canvas.marks(ax, own, "batch_size", line.colour, shift=aside)
+        aside = 0.07 * (int(line.key.removeprefix("line")) - middle) * view.axis.log
+        canvas.marks(ax, own, "x", line.colour, shift=aside)
     for line, own in view.by_line(rows[rows["status"] == "done"]):
-        canvas.doubted(ax, own, "batch_size", line.colour)
+        canvas.doubted(ax, own, "x", line.colour)
 
 
 def _others(

@@ -27,6 +27,7 @@ from matplotlib.ticker import (
 
 from sgdscope.files import write_atomically
 from sgdscope.results import style
+from sgdscope.results.axis import Axis as Knob
 from sgdscope.results.view import LOST, View, doubtful
 
 FloatArray = npt.NDArray[np.float64]
@@ -129,13 +130,19 @@ def write(
     return files
 
 
-def batch_axis(ax: Axes, sizes: Sequence[int]) -> None:
-    """A log₂ axis whose ticks are the batch sizes themselves."""
-    ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator(list(sizes)))
-    ax.xaxis.set_major_formatter(FixedFormatter([f"{size}" for size in sizes]))
+def knob_axis(ax: Axes, axis: Knob) -> None:
+    """An axis whose ticks are the knob's values themselves; log₂ where they are geometric."""
+    values = axis.values
+    if axis.log:
+        ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(FixedLocator(list(values)))
+    ax.xaxis.set_major_formatter(FixedFormatter([axis.text(value) for value in values]))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlim(sizes[0] / 1.25, sizes[-1] * 1.25)
+    if axis.log:
+        ax.set_xlim(values[0] / 1.25, values[-1] * 1.25)
+    else:
+        room = 0.08 * (values[-1] - values[0] or 1.0)
+        ax.set_xlim(values[0] - room, values[-1] + room)
 
 
 def log_axis(axis: Axis) -> None:

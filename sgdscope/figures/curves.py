@@ -1,4 +1,4 @@
-"""Training as it went: one column a line, one colour a batch size."""
+"""Training as it went: one column a line, one colour a value along the axis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def learning(view: View, panel: str) -> Figure:
         height=1.5,
         share="row",
     )
-    colours = style.batch_colours(view.sizes)
+    colours = style.axis_colours(view.axis.values)
     above, below = axes[: len(parts)], axes[len(parts) :]
     above[0].set_ylabel("loss while training")
     below[0].set_ylabel("validation accuracy")
@@ -35,9 +35,9 @@ def learning(view: View, panel: str) -> Figure:
     for (_, own), loss, accuracy in zip(parts, above, below, strict=True):
         canvas.log_axis(loss.yaxis)
         canvas.accuracy_axis(accuracy, view.chance(panel))
-        seeds.append(_by_batch(loss, own.assign(value=own["train_loss"]), colours, log=True))
-        _by_batch(accuracy, own.assign(value=own["validation_accuracy"]), colours, log=False)
-    canvas.legend(figure, _batch_keys(colours), note=_note(seeds, history))
+        seeds.append(_by_value(loss, own.assign(value=own["train_loss"]), colours, log=True))
+        _by_value(accuracy, own.assign(value=own["validation_accuracy"]), colours, log=False)
+    canvas.legend(figure, _value_keys(view, colours), note=_note(seeds, history))
     return figure
 
 
@@ -53,18 +53,18 @@ def along(view: View, measure: str, panel: str) -> Figure:
         columns=min(4, len(parts)),
         height=1.7,
     )
-    colours = style.batch_colours(view.sizes)
+    colours = style.axis_colours(view.axis.values)
     log = style.on_log_axis(measure, good(rows))
     seeds = []
     for (_, own), ax in zip(parts, axes, strict=True):
-        seeds.append(_by_batch(ax, own, colours, log=log))
+        seeds.append(_by_value(ax, own, colours, log=log))
         if log:
             canvas.log_axis(ax.yaxis)
         if style.is_accuracy(measure):
             canvas.accuracy_axis(ax, view.chance(panel))
         if measure == "top_eigenvalue":
             _limits(ax, own, colours)
-    handles = _batch_keys(colours)
+    handles = _value_keys(view, colours)
     if measure == "top_eigenvalue":
         handles.append(Line2D([], [], color=canvas.FAINT, ls=":", label="2(1 + m)/learning rate"))
     canvas.legend(figure, handles, note=_note(seeds, rows))
@@ -87,7 +87,7 @@ def progress(view: View, panel: str, against: str) -> Figure:
         height=1.2,
         share="row",
     )
-    colours = style.batch_colours(view.sizes)
+    colours = style.axis_colours(view.axis.values)
     canvas.log_axis(axes[0].xaxis)
     if against == "loss":
         axes[0].invert_xaxis()  # training goes from left to right
@@ -103,40 +103,41 @@ def progress(view: View, panel: str, against: str) -> Figure:
                 canvas.accuracy_axis(ax, view.chance(panel))
         if style.on_log_axis(name, rows["along"]):
             canvas.log_axis(row[0].yaxis)
-    canvas.legend(figure, _batch_keys(colours), note=f"one curve a run{lost}")
+    canvas.legend(figure, _value_keys(view, colours), note=f"one curve a run{lost}")
     return figure
 
 
-def _trajectories(ax: Axes, rows: pd.DataFrame, x: str, colours: dict[int, str]) -> None:
+def _trajectories(ax: Axes, rows: pd.DataFrame, x: str, colours: dict[float, str]) -> None:
     looks: dict[str, Any] = {"marker": "o", "markersize": 1.6, "linewidth": 0.8, "alpha": 0.85}
-    for (size, _), own in rows.groupby(["batch_size", "run"]):
+    for (size, _), own in rows.groupby(["x", "run"]):
         own = own.sort_values("epoch")
-        ax.plot(own[x], own["along"], color=colours[int(str(size))], **looks)
+        ax.plot(own[x], own["along"], color=colours[float(str(size))], **looks)
 
 
-def _by_batch(ax: Axes, rows: pd.DataFrame, colours: dict[int, str], *, log: bool) -> pd.Series:
-    """One line a batch size; how many seeds each point stands for."""
-    spreads = intervals.over_seeds(rows, ["batch_size", "epoch"], log=log)
-    for size, own in spreads.groupby("batch_size"):
+def _by_value(ax: Axes, rows: pd.DataFrame, colours: dict[float, str], *, log: bool) -> pd.Series:
+    """One curve a value along the axis; how many seeds each point stands for."""
+    spreads = intervals.over_seeds(rows, ["x", "epoch"], log=log)
+    for size, own in spreads.groupby("x"):
         own = own.set_index("epoch")
-        canvas.banded(ax, list(own.index), own, colours[int(str(size))], linewidth=1.0)
+        canvas.banded(ax, list(own.index), own, colours[float(str(size))], linewidth=1.0)
     return spreads["seeds"]
 
 
-def _limits(ax: Axes, rows: pd.DataFrame, colours: dict[int, str]) -> None:
-    """The stability limit of each batch size; once, where several have the same."""
-    limits: dict[tuple[float, ...], int] = {}
-    for size, own in rows.groupby("batch_size"):
+def _limits(ax: Axes, rows: pd.DataFrame, colours: dict[float, str]) -> None:
+    """The stability limit at each value along the axis; once, where several have the same."""
+    limits: dict[tuple[float, ...], float] = {}
+    for size, own in rows.groupby("x"):
         own = own.drop_duplicates("epoch").sort_values("epoch")
         limit = tuple(own["limit"])
         if limit not in limits:
-            ax.plot(own["epoch"], limit, ls=":", lw=0.8, color=colours[int(str(size))], zorder=1)
-        limits[limit] = int(str(size))
+            ax.plot(own["epoch"], limit, ls=":", lw=0.8, color=colours[float(str(size))], zorder=1)
+        limits[limit] = float(str(size))
 
 
-def _batch_keys(colours: dict[int, str]) -> list[Line2D]:
+def _value_keys(view: View, colours: dict[float, str]) -> list[Line2D]:
     return [
-        Line2D([], [], color=colour, label=f"batch size {size}") for size, colour in colours.items()
+        Line2D([], [], color=colour, label=view.axis.named(value))
+        for value, colour in colours.items()
     ]
 
 

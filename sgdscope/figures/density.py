@@ -18,15 +18,15 @@ _TOP: dict[str, Any] = {"color": canvas.INK, "linewidth": 0.8, "linestyle": (0, 
 
 
 def spectrum(view: View, panel: str, spectra: Sequence[Spectrum]) -> Figure:
-    """A row for each line, its smallest batch size on the left and its largest on the right.
+    """A row for each line, the smallest value along the axis on the left, the largest on the right.
 
     Args:
         view: of the study.
         panel: drawn here.
-        spectra: of that panel, in the order of lines and batch sizes.
+        spectra: of that panel, in the order of lines and along the axis.
     """
     names = {line.key: line for line in view.lines}
-    titles = [f"{names[one.line].label}, batch size {one.batch_size}" for one in spectra]
+    titles = [f"{names[one.line].label}, {one.place}" for one in spectra]
     figure, axes = canvas.sheet(
         titles,
         f"Density of the Hessian’s eigenvalues, {panel}",

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from sgdscope.figures import canvas
 from sgdscope.results import intervals, style
+from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, floor, good
 from sgdscope.study.line import Choice, Line
@@ -148,7 +149,7 @@ def make(results: Results, number: int) -> Figure:
     handles: dict[str, Line2D] = {}
     seeds = []
     parts = [_view(results, panel, plate.lines) for panel in plate.panels]
-    sizes = sorted({size for view in parts for size in view.sizes})
+    sizes = sorted({size for view in parts for size in map(int, view.axis.values)})
     for panel, view, ax, title in zip(plate.panels, parts, axes, titles, strict=True):
         ax.set_title(title, loc="left", color=canvas.INK)
         if not view.at_end(panel.measure, eps=panel.eps).empty:
@@ -180,7 +181,7 @@ def label(setting: Setting) -> str:
 def _panel(view: View, panel: Panel, ax: Axes, sizes: list[int]) -> tuple[list[Line2D], pd.Series]:
     """Draw a panel; its legend entries, and the seeds of each point."""
     rows = view.at_end(panel.measure, eps=panel.eps)
-    canvas.batch_axis(ax, sizes)
+    canvas.knob_axis(ax, Axis(BATCH, list(sizes), log=True))
     log = panel.eps is None and style.on_log_axis(panel.measure, good(rows))
     chance = view.chance(view.panels[0]) if panel.eps is not None else None
     handles: list[Line2D] = []
@@ -213,7 +214,8 @@ def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
     kept = runs["run"]
     own = _with_tables(results, lambda rows: rows[rows["run"].isin(kept)])
     there = set(own.runs["line"])
-    view = View(replace(own, lines=tuple(line for line in own.lines if line.name in there)))
+    lines = tuple(line for line in own.lines if line.name in there)
+    view = View(replace(own, lines=lines), axis=BATCH)
     looks: dict[Setting, dict[str, Any]] = {}
     for drawn in style.lines(map(_as_line, settings)):
         setting = _setting(drawn.line)
@@ -257,7 +259,8 @@ def _of(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 def _line(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     schedule, momentum = setting
-    return rows[(rows["schedule"] == schedule) & (rows["momentum"] == momentum)]
+    plain = rows["line"].str.endswith(f" sgd(momentum={momentum})")  # and no method beside it
+    return rows[(rows["schedule"] == schedule) & plain]
 
 
 def _title(results: Results, panel: Panel) -> str:

@@ -10,23 +10,23 @@ from sgdscope.results.view import View
 
 
 def accuracy(view: View, attack: str, panel: str) -> Figure:
-    """One panel a batch size, from the accuracy without attack at eps = 0."""
+    """One panel a value along the axis, from the accuracy without attack at eps = 0."""
     rows = view.by_eps(attack)
     rows = rows[rows["panel"] == panel]
-    sizes = [size for size in view.sizes if (rows["batch_size"] == size).any()]
+    places = [value for value in view.axis.values if (rows["x"] == value).any()]
     figure, axes = canvas.sheet(
-        [f"batch size {size}" for size in sizes],
+        [view.axis.named(value) for value in places],
         f"{style.label(attack)}, {panel}",
         xlabel="eps (pixels in 0 … 1)",
         height=1.5,
     )
-    spreads = intervals.over_seeds(rows, ["batch_size", "line", "eps"])
-    for size, ax in zip(sizes, axes, strict=True):
+    spreads = intervals.over_seeds(rows, ["x", "line", "eps"])
+    for value, ax in zip(places, axes, strict=True):
         canvas.accuracy_axis(ax, view.chance(panel))
-        for line, own in view.by_line(spreads[spreads["batch_size"] == size]):
+        for line, own in view.by_line(spreads[spreads["x"] == value]):
             own = own.set_index("eps")
             canvas.banded(ax, list(own.index), own, line.colour, marker=style.MARKERS[line.mark])
-        for line, own in view.by_line(rows[rows["batch_size"] == size]):
+        for line, own in view.by_line(rows[rows["x"] == value]):
             canvas.doubted(ax, own[own["status"] == "done"], "eps", line.colour)
     known = view.chance(panel) is not None
     handles = canvas.keys(view, rows) + canvas.extras(rows.iloc[:0], rows, chance=known)

@@ -1,4 +1,4 @@
-"""What a finding is, and the trends over batch sizes that it speaks of."""
+"""What a finding is, and the trends along the axis that it speaks of."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHIPS: dict[Kind | Literal["lost"], str] = {
 
 @dataclass(frozen=True)
 class Trend:
-    """How a quantity goes with batch size on one line of one panel, at both moments."""
+    """How a quantity goes along the axis on one line of one panel, at both moments."""
 
     quantity: Quantity
     panel: str
@@ -50,7 +50,7 @@ class Trend:
             return "flat"
         if found is None or found.low <= 0 <= found.high:
             return "unclear"
-        if max(abs(found.low), abs(found.high)) <= self.quantity.margin:
+        if max(abs(found.low), abs(found.high)) <= self.sample.margin:
             return "unclear"  # hardly a trend, but a curve
         return "rises" if found.value > 0 else "falls"
 
@@ -69,7 +69,7 @@ class Trend:
     @property
     def size(self) -> float:
         """Of the effect at the end, in margins."""
-        return abs(self.end.value) / self.quantity.margin
+        return abs(self.end.value) / self.sample.margin
 
 
 def _apart(one: Estimate, other: Estimate) -> bool:

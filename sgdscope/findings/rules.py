@@ -12,8 +12,9 @@ from sgdscope.claims.evidence import Evidence
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
+from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.view import LOST, telling_eps
-from sgdscope.study.schedules import SCHEDULES
+from sgdscope.study.imported_schedules import find as find_schedule
 
 MOST = 8  # findings; more are not read
 ROBUSTNESS = [  # the attack to trust most first
@@ -122,6 +123,9 @@ def _headline(
     first = agreeing[0]
     how, cases = _upper(phrase(first.schedule)), _cases(agreeing, trends)
     subject = _subject(first.quantity)
+    axis = first.sample.axis
+    if axis.knob != BATCH:
+        return _along_another(kind, course, first, f"{how}, {subject}", cases)
     if kind in ("progress", "fades") and _family(first.quantity) == "robustness":
         more = "more" if course == "rises" else "less"
         why = "only" if kind == "progress" else "mostly"
@@ -139,6 +143,23 @@ def _headline(
     if kind == "unclear":
         return f"{how}, {subject} shows no sure trend with batch size{cases}."
     return f"{how}, {subject} {endings[kind]}."
+
+
+def _along_another(kind: Kind, course: Course, first: Trend, start: str, cases: str) -> str:
+    """The headline on a study that is drawn along another knob than batch size."""
+    label = first.sample.axis.label
+    endings: dict[Kind, str] = {
+        "progress": "; at equal training loss nothing is left of it",
+        "fades": "; at equal training loss little is left of it",
+        "kept": ", at equal training loss too",
+        "reversed": ", and goes the other way at equal training loss",
+        "open": "; at equal training loss it is undecided",
+    }
+    if kind == "unclear":
+        return f"{start}: it is undecided whether it varies with {label}{cases}."
+    if kind == "flat":
+        return f"{start} barely varies with {label}{cases}."
+    return f"{start} {course} with {label}{cases}{endings[kind]}."
 
 
 def _subject(quantity: Quantity) -> str:
@@ -167,20 +188,24 @@ def _cases(agreeing: Sequence[Trend], trends: Sequence[Trend]) -> str:
 def _numbers(trend: Trend, *, several: bool) -> str:
     quantity = trend.quantity
     where = f"{trend.panel}, {trend.label}: " if several else ""
-    said = f"{where}{quantity.label} {_estimate(trend.end, quantity)}"
+    axis = trend.sample.axis
+    said = f"{where}{quantity.label} {_estimate(trend.end, quantity, axis)}"
     if trend.equal is not None:
-        return f"{said}; at equal training loss {_estimate(trend.equal, quantity, short=True)}."
+        equal = _estimate(trend.equal, quantity, axis, short=True)
+        return f"{said}; at equal training loss {equal}."
     if not trend.why_not:
         return f"{said}."
     return f"{said}. At equal training loss: {trend.why_not.split(';')[0]}."
 
 
-def _estimate(found: Estimate, quantity: Quantity, *, short: bool = False) -> str:
+def _estimate(found: Estimate, quantity: Quantity, axis: Axis, *, short: bool = False) -> str:
     """A slope with its interval, in print."""
-    if quantity.is_accuracy:
-        unit = "" if short else " points per doubling of the batch size"
+    if quantity.is_accuracy or not axis.log:
+        word = "points" if quantity.is_accuracy else "doublings"
+        unit = "" if short else f" {word} {axis.per}"
         return f"{_signed(found.value)}{unit} ({_signed(found.low)} to {_signed(found.high)})"
-    return f"∝ B^{_plain(found.value)} ({_plain(found.low)} to {_plain(found.high)})"
+    base = "B" if axis.knob == BATCH else f"({axis.label})"
+    return f"∝ {base}^{_plain(found.value)} ({_plain(found.low)} to {_plain(found.high)})"
 
 
 def _signed(value: float) -> str:
@@ -193,7 +218,7 @@ def _plain(value: float) -> str:
 
 def phrase(schedule: str) -> str:
     """A schedule in a sentence."""
-    return SCHEDULES[schedule].phrase or f"under {schedule}"
+    return find_schedule(schedule).phrase or f"under {schedule}"
 
 
 def _lost(evidence: Evidence) -> Iterator[Finding]:

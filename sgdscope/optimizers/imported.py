@@ -5,17 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from importlib import import_module
 from typing import Any, cast
 
 import torch
 from pydantic import ConfigDict, create_model
 from torch import nn
 
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError
+from sgdscope.imports import find_class, plain_options
 from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, Updates
-
-_GIVEN = ("self", "params", "lr")  # what sgdscope itself hands over
 
 
 def find(name: str) -> type[Optimizer]:
@@ -30,11 +28,8 @@ def find(name: str) -> type[Optimizer]:
 @cache
 def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
     build = cast(Callable[..., torch.optim.Optimizer], rule)
-    fields: dict[str, Any] = {
-        name: (Any, ... if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in inspect.signature(rule).parameters.items()
-        if name not in _GIVEN and parameter.kind is not parameter.VAR_KEYWORD
-    }
+    options = plain_options(rule, given=("params", "lr"))
+    fields: dict[str, Any] = {name: (Any, default) for name, (_, default) in options.items()}
     for option, field in fields.items():
         if field[1] is ...:
             raise RequestError(
@@ -46,33 +41,21 @@ def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
         chosen = {name: getattr(self, name) for name in self.model_fields_set}
         return Updates(build(list(parameters), lr=0.0, **chosen))
 
-    options = create_model(
+    made = create_model(
         rule.__name__,
         __base__=Optimizer,
         __doc__=f"{rule.__name__} of {rule.__module__.partition('.')[0]}.",
         **fields,
     )
     namespace = {"bind": bind, "model_config": ConfigDict(protected_namespaces=())}
-    return cast(type[Optimizer], type(rule.__name__, (options,), namespace))
+    return cast(type[Optimizer], type(rule.__name__, (made,), namespace))
 
 
 def _class(path: str) -> type[torch.optim.Optimizer]:
-    module, _, name = path.rpartition(".")
-    try:
-        home = import_module(module)
-    except ImportError as error:
-        raise RequestError(
-            f"optimizer.{path}: {error}; expected the import path of an optimizer class, as "
-            f"torch.optim.RMSprop, or one of {', '.join(OPTIMIZERS)}"
-        ) from error
-    classes = {
-        key: value
-        for key, value in vars(home).items()
-        if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
-    }
-    if name not in classes:
-        raise unknown("optimizer", name, classes, where=f"optimizer.{path}")
-    rule = classes[name]
+    base = torch.optim.Optimizer
+    rule = find_class(
+        path, base, kind="optimizer", example="torch.optim.RMSprop", others=OPTIMIZERS
+    )
     closure = inspect.signature(rule.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise RequestError(

@@ -209,7 +209,9 @@ def _relation(view: View) -> Card:
         id="relation",
         section="relation",
         title="λ₁ against robustness",
-        note="One point a run; larger points are larger batches. Dotted: chance.",
+        note=view.axis.reworded(
+            "One point a run; larger points are larger batches. Dotted: chance."
+        ),
         controls={
             "attack": Control([*named], style.label(name)),
             "eps": Control([f"{e:g}" for e in radii], f"{telling_eps(view.at_end(name)):g}"),
@@ -227,7 +229,7 @@ def _relation(view: View) -> Card:
 
 def _by_eps(view: View) -> Card:
     named = {style.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
-    sizes = {f"{size}": size for size in view.sizes}
+    places = {view.axis.text(value): value for value in view.axis.values}
     main = style.label(view.main_attacks[-1])
     return Card(
         id="eps",
@@ -236,16 +238,16 @@ def _by_eps(view: View) -> Card:
         note=f"{_means(view)} At eps 0, accuracy without attack. Dotted: chance.",
         controls={
             "attack": Control([*named], main if main in named else [*named][-1]),
-            "batch size": Control([*sizes], [*sizes][-1]),
+            view.axis.label: Control([*places], [*places][-1]),
         },
         axis="accuracy",
         scale="0 to 1",
         plots=[
             plot
             for attack, name in named.items()
-            for said, size in sizes.items()
+            for said, x in places.items()
             for plot in plots.against_eps(
-                view, name, {"attack": attack, "batch size": said}, size=size
+                view, name, {"attack": attack, view.axis.label: said}, x=x
             )
         ],
     )
@@ -276,8 +278,9 @@ def _spectrum(view: View, found: Sequence[Spectrum]) -> Card:
 
 
 def _along(view: View, rows: pd.DataFrame, measure: str, section: str, title: str) -> Card:
-    """The lines at one batch size, or the batch sizes of one line."""
-    by_size = {f"batch size {s}": rows[rows["batch_size"] == s] for s in view.sizes}
+    """The lines at one place along the axis, or the places of one line."""
+    axis_values = view.axis.values
+    by_place = {view.axis.named(value): rows[rows["x"] == value] for value in axis_values}
     by_line = {line.label: own for line, own in view.by_line(rows)}
     axis, scale = _axis(measure, rows)
     dotted = {"top_eigenvalue": " Dotted: the stability limit 2(1 + m)/learning rate."}
@@ -286,13 +289,13 @@ def _along(view: View, rows: pd.DataFrame, measure: str, section: str, title: st
         section=section,
         title=title,
         note=_means(view, log=scale == "log") + dotted.get(measure, ""),
-        controls={"show": Control([*by_size, *by_line], next(iter(by_line)))},
+        controls={"show": Control([*by_place, *by_line], next(iter(by_line)))},
         axis=axis,
         scale=scale,
         plots=[
             plot
-            for parts in (by_size, by_line)
+            for parts in (by_place, by_line)
             for said, own in parts.items()
-            for plot in plots.along(view, measure, own, {"show": said}, by_line=parts is by_size)
+            for plot in plots.along(view, measure, own, {"show": said}, by_line=parts is by_place)
         ],
     )

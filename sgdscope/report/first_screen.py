@@ -38,16 +38,18 @@ def first_screen(view: View, findings: Sequence[Finding], *, byline: str) -> str
 def _nothing(view: View) -> str:
     if view.runs.empty:
         return "No run has finished yet."
-    if len(view.sizes) < 3:
-        return "Trends need three batch sizes or more; this study has fewer that trained."
-    return "These runs are too few for a trend: five at three batch sizes would tell more."
+    if len(view.axis.values) < 3:
+        said = "Trends need three batch sizes or more; this study has fewer that trained."
+    else:
+        said = "These runs are too few for a trend: five at three batch sizes would tell more."
+    return view.axis.reworded(said)
 
 
 def _row(finding: Finding) -> str:
     spark = ""
     if finding.trends:
         first = finding.trends[0]
-        means = first.sample.rows.groupby("batch_size")["value"].mean()
+        means = first.sample.rows.groupby("x")["value"].mean()
         spark = markup.sparkline([float(value) for value in means])
     return (
         f'<li><span class="kind {finding.kind}">{escape(finding.chip)}</span>'
@@ -75,7 +77,7 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     rows = view.at_end(quantity.measure, eps=quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["value"] > 0)]
     log = not quantity.is_accuracy
-    spread = intervals.over_seeds(rows, ["line", "batch_size"], log=log)
+    spread = intervals.over_seeds(rows, ["line", "x"], log=log)
     parts = list(view.by_line(spread))
     parts.sort(key=lambda part: part[0].key != trend.line)  # the finding's own first
     schedules: dict[str, None] = {}
@@ -85,7 +87,7 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
         if (schedule in schedules and len(parts) > LINES) or len(curves) == LINES:
             continue
         schedules[schedule] = None
-        points = list(zip(own["batch_size"].astype(float), own["middle"], strict=True))
+        points = list(zip(own["x"].astype(float), own["middle"], strict=True))
         curves.append(Curve(points, line.colour, line.dark, line.label))
     if not curves:
         return ""
@@ -94,7 +96,9 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     sizes = sorted({size for curve in curves for size, _ in curve.points})
     named = quantity.label if title != quantity.label else trend.panel
     legend = f'<p class="legend">{"".join(map(_key, curves))}</p>'
-    drawn = picture.picture(curves, x=picture.size_axis(sizes), y=y, title=title, note=named)
+    drawn = picture.picture(
+        curves, x=picture.knob_axis(sizes, view.axis), y=y, title=title, note=named
+    )
     return drawn.replace("</figure>", f"{legend}</figure>")
 
 
@@ -104,7 +108,7 @@ def _key(curve: Curve) -> str:
 
 
 def _by_loss(view: View, trend: Trend) -> str:
-    """One curve a batch size, against training loss; nothing where it was measured once."""
+    """One curve a value of the axis, against training loss; nothing where it was measured once."""
     rows = view.along(trend.quantity.measure, eps=trend.quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["line"] == trend.line)]
     rows = rows[(rows["status"] == "done") & np.isfinite(rows["along"].astype(float))]
@@ -113,12 +117,12 @@ def _by_loss(view: View, trend: Trend) -> str:
         rows = rows[rows["along"] > 0]
     if rows.empty or rows.groupby("run")["epoch"].nunique().max() < 2:
         return ""
-    sizes = sorted(int(size) for size in rows["batch_size"].unique())
-    light, dark = style.batch_colours(sizes), style.batch_colours(sizes, dark=True)
+    places = sorted(float(x) for x in rows["x"].unique())
+    light, dark = style.axis_colours(places), style.axis_colours(places, dark=True)
     curves = [
-        Curve(list(_path(own)), light[size], dark[size], f"batch size {size}")
-        for size in sizes
-        for own in [rows[rows["batch_size"] == size]]
+        Curve(list(_path(own)), light[place], dark[place], view.axis.named(place))
+        for place in places
+        for own in [rows[rows["x"] == place]]
     ]
     values = rows["along"].astype(float).tolist()
     y = picture.log_axis("", values) if log else picture.share_axis("", values)
@@ -127,7 +131,7 @@ def _by_loss(view: View, trend: Trend) -> str:
         x=picture.loss_axis(rows["loss"].astype(float).tolist()),
         y=y,
         title="At equal training loss",
-        note=f"{trend.quantity.label}; one curve a batch size, light to dark",
+        note=f"{trend.quantity.label}; one curve a {view.axis.label}, light to dark",
     )
 
 

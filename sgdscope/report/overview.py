@@ -34,7 +34,8 @@ def byline(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
     if finished:
         seeds = view.runs["seed"].nunique()
         said.append(f"{len(finished)} of {planned(settings)} runs")
-        said.append(f"batch sizes {view.sizes[0]} to {view.sizes[-1]}")
+        ends = [view.axis.text(value) for value in view.axis.values]
+        said.append(f"{view.axis.plural} {ends[0]} to {ends[-1]}")
         said.append(f"{seeds} seed{'s' * (seeds > 1)}")
         spent = sum(sum(result.seconds.values()) for result in finished)
         said.append(f"{style.duration(spent)} of computing")
@@ -168,17 +169,20 @@ def _machine(finished: Sequence[Result]) -> list[tuple[str, str]]:
 
 
 def trends(view: View) -> str:
-    """From smallest to largest batch, line by line: the answer in one table for each panel."""
-    if len(view.sizes) < 2:
+    """From one end of the axis to the other, line by line: the answer in a table a panel."""
+    if len(view.axis.values) < 2:
         return ""
     parts: list[str] = []
     for panel, runs in view.by_panel(view.runs):
         columns = _columns(view, panel)
-        sizes = sorted(runs["batch_size"].unique())
+        places = sorted(runs["x"].dropna().unique())
         lines = [line for line, _ in view.by_line(runs)]
         header = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-        body = "".join(_followed(line, list(columns.values()), sizes) for line in lines)
-        title = f"<b>{escape(panel)}</b> from batch size {sizes[0]} to {sizes[-1]}"
+        body = "".join(_followed(line, list(columns.values()), places) for line in lines)
+        if not places:
+            continue
+        span = f"{view.axis.named(places[0])} to {view.axis.text(places[-1])}"
+        title = f"<b>{escape(panel)}</b> from {escape(span)}"
         table = (
             f'<div class="scroll"><table class="trends"><thead><tr><th></th>{header}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
@@ -188,14 +192,14 @@ def trends(view: View) -> str:
     return "".join(parts)
 
 
-def _followed(line: DrawnLine, columns: Sequence[pd.DataFrame], sizes: Sequence[int]) -> str:
-    cells = [_trend(rows[rows["line"] == line.key], line, sizes) for rows in columns]
+def _followed(line: DrawnLine, columns: Sequence[pd.DataFrame], places: Sequence[float]) -> str:
+    cells = [_trend(rows[rows["line"] == line.key], line, places) for rows in columns]
     name = f"{markup.swatch(line)}{escape(line.label)}"
     return f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>'
 
 
 def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
-    """What to follow from the smallest to the largest batch, attacks at the panel's own eps."""
+    """What to follow along the axis, attacks at the panel's own eps."""
     columns = {_short(measure, eps): rows for measure, eps, rows in view.headline(panel)}
     runs = view.runs[view.runs["panel"] == panel]
     columns["loss while training"] = runs.assign(value=runs["final_train_loss"])
@@ -203,12 +207,12 @@ def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
     return columns
 
 
-def _trend(rows: pd.DataFrame, line: DrawnLine, sizes: Sequence[int]) -> str:
-    spread = intervals.over_seeds(rows, ["batch_size"]).set_index("batch_size")
-    middles = spread["middle"].reindex(list(sizes))
+def _trend(rows: pd.DataFrame, line: DrawnLine, places: Sequence[float]) -> str:
+    spread = intervals.over_seeds(rows, ["x"]).set_index("x")
+    middles = spread["middle"].reindex(list(places))
     if middles.isna().all():
         return "<td>–</td>"
-    first, last = (_end(rows, middles, size) for size in (sizes[0], sizes[-1]))
+    first, last = (_end(rows, middles, place) for place in (places[0], places[-1]))
     colours = f"--light:{line.colour};--dark:{line.dark}"
     curve = markup.sparkline([float(value) for value in middles])
     return (
@@ -217,9 +221,9 @@ def _trend(rows: pd.DataFrame, line: DrawnLine, sizes: Sequence[int]) -> str:
     )
 
 
-def _end(rows: pd.DataFrame, middles: pd.Series, size: int) -> str:
+def _end(rows: pd.DataFrame, middles: pd.Series, place: float) -> str:
     """A mean, or what became of the runs where there is none."""
-    if middles.notna()[size]:
-        return markup.number(float(middles[size]))
-    statuses = sorted(rows.loc[rows["batch_size"] == size, "status"].unique())
+    if middles.notna()[place]:
+        return markup.number(float(middles[place]))
+    statuses = sorted(rows.loc[rows["x"] == place, "status"].unique())
     return f"<em>{escape(', '.join(statuses) or '–')}</em>"

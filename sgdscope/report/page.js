@@ -55,7 +55,7 @@ const described = (place) => {
   const run = tables.runs[reading ? reading[0] : -1 - place];
   const get = (name) => escaped(short(run[column[name]]));
   const parts = [
-    `<b>${get("schedule")}, m = ${get("momentum")}</b>, batch size ${get("batch_size")}, seed ${get("seed")}`,
+    `<b>${get("label")}</b>, ${get("place")}, seed ${get("seed")}`,
   ];
   if (reading) {
     const [, which, eps, value, flags, ...evidence] = reading;
@@ -388,7 +388,9 @@ const cells = () => {
   const fixed = ["schedule", "momentum", "batch_size", "seed", "status", "learning_rate", "steps", "lr_steps", "final_train_loss"];
   const names = { momentum: "m", batch_size: "batch", learning_rate: "lr", lr_steps: "lr · steps", final_train_loss: "train loss" };
   const varied = (name) => new Set(tables.runs.map((run) => run[column[name]])).size > 1;
+  const kinds = (names) => new Set(tables.runs.map((run) => names.map((name) => run[column[name]]).join("|"))).size;
   const first = ["model", "data"].filter(varied);
+  if (kinds(["label"]) > kinds(["schedule", "momentum"])) first.push("label");
   const last = ["schedule_options", "epochs", "noise_scale", "seconds", "run"];
   const of = (name) => ({ name: names[name] ?? name.replaceAll("_", " "), get: (i) => tables.runs[i][column[name]] });
   const measured = new Map();

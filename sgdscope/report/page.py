@@ -20,6 +20,7 @@ from sgdscope.report.gallery import gallery
 from sgdscope.report.sections import Section
 from sgdscope.report.tables import tables
 from sgdscope.results import style
+from sgdscope.results.axis import BATCH
 from sgdscope.results.record import Result
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
@@ -43,6 +44,7 @@ def html(
 
     view = View(results)
     moments = claims.moments(results)
+    own = moments if results.axis == BATCH else claims.moments(results, axis=results.axis)
     shown = list(cards(view))
     examples = gallery(view)
     parts = sections.build(
@@ -51,7 +53,7 @@ def html(
         view,
         shown,
         judged=claims.verdicts(moments),
-        found=findings.find(moments),
+        found=findings.find(own),
         examples=bool(examples),
         plates=paper.numbered(results),
     )
@@ -89,9 +91,9 @@ def _is_long(section: Section) -> bool:
 
 def _dark(view: View) -> dict[str, str]:
     """For each colour drawn on a light ground, the one to draw on a dark ground."""
-    light, dark = (style.batch_colours(view.sizes, dark=dark) for dark in (False, True))
+    light, dark = (style.axis_colours(view.axis.values, dark=dark) for dark in (False, True))
     lines = {line.colour: line.dark for line in view.lines}
-    return plots.DARK | lines | {light[size]: dark[size] for size in view.sizes}
+    return plots.DARK | lines | {light[value]: dark[value] for value in view.axis.values}
 
 
 def _json(payload: dict[str, Any]) -> str:

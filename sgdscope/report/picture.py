@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from sgdscope.results.axis import Axis as Knob
+
 WIDTH, HEIGHT = 340, 216
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 40  # around the frame
 Point = tuple[float, float]
@@ -102,13 +104,16 @@ def log_axis(label: str, values: Sequence[float]) -> Axis:
     return Axis(label, [(v, f"{v:.3g}") for v in places], places[0], places[-1], log=True)
 
 
-def size_axis(sizes: Sequence[float]) -> Axis:
-    """Batch sizes; of many, every other one has its number."""
-    ordered = sorted(sizes)
+def knob_axis(values: Sequence[float], knob: Knob) -> Axis:
+    """Values of a knob; of many, every other one has its number."""
+    ordered = sorted(values)
     shown = ordered if len(ordered) <= 6 else ordered[::2]
     pad = 1.12
-    ticks = [(size, f"{size:g}") for size in shown]
-    return Axis("batch size", ticks, ordered[0] / pad, ordered[-1] * pad, log=True)
+    ticks = [(value, f"{value:g}") for value in shown]
+    if knob.log:
+        return Axis(knob.label, ticks, ordered[0] / pad, ordered[-1] * pad, log=True)
+    room = (pad - 1) * (ordered[-1] - ordered[0] or 1.0)
+    return Axis(knob.label, ticks, ordered[0] - room, ordered[-1] + room, log=False)
 
 
 def loss_axis(values: Sequence[float]) -> Axis:

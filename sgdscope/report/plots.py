@@ -49,7 +49,7 @@ TEMPLATE: dict[str, Any] = {
 # A second y axis, without a scale, for runs that have no value: they stand at its foot.
 _FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 
-_PLACES = ["panel", "line", "batch_size"]
+_PLACES = ["panel", "line", "x"]
 
 Plot = dict[str, Any]
 Choice = dict[str, str]
@@ -78,25 +78,25 @@ def rows_against_batch(
     log = style.on_log_axis(measure, good(rows))
     spreads = _parts(_gapped(view, intervals.over_seeds(rows, _PLACES, log=log)))
     axis = {
-        "type": "log",
-        "tickvals": view.sizes,
-        "ticktext": [f"{size}" for size in view.sizes],
-        "title": {"text": "batch size"},
+        "type": "log" if view.axis.log else "linear",
+        "tickvals": view.axis.values,
+        "ticktext": [view.axis.text(value) for value in view.axis.values],
+        "title": {"text": view.axis.label},
     }
     for panel, own in view.by_panel(rows):
         lost = view.lost(own, above=floor(own) if log else None)
-        drawn = [*traces.dashed(view, clean[panel], "batch_size")] if panel in clean else []
+        drawn = [*traces.dashed(view, clean[panel], "x")] if panel in clean else []
         if panel in spreads:
-            drawn += traces.lines(view, spreads[panel], own, "batch_size")
-        drawn += traces.lost(view, lost, "batch_size")
+            drawn += traces.lines(view, spreads[panel], own, "x")
+        drawn += traces.lost(view, lost, "x")
         yield _plot(view, panel, choice, drawn, measure, log=log, xaxis=axis)
 
 
 def relation(view: View, attack: str, choice: Choice, *, eps: float) -> Iterator[Plot]:
     """Accuracy under an attack against λ₁, one point a run, larger for larger batches."""
     log, rows = edged(view.paired(attack, eps=eps), "top_eigenvalue")
-    last = max(len(view.sizes) - 1, 1)
-    grown = {size: 7 + 8 * i / last for i, size in enumerate(view.sizes)}
+    last = max(len(view.axis.values) - 1, 1)
+    grown = {value: 7 + 8 * i / last for i, value in enumerate(view.axis.values)}
     title = {"text": style.label("top_eigenvalue")}
     axis = {"type": "log" if log else "linear", "title": title}
     for panel, own in view.by_panel(rows):
@@ -104,17 +104,17 @@ def relation(view: View, attack: str, choice: Choice, *, eps: float) -> Iterator
         for line, some in view.by_line(own):
             for status, group in some.groupby("status"):
                 looks = traces.marker(line, group)
-                looks |= {"size": [grown[size] for size in group["batch_size"]], "opacity": 0.85}
+                looks |= {"size": [grown.get(x, 7) for x in group["x"]], "opacity": 0.85}
                 if status in traces.LOST:
                     looks |= {"symbol": traces.LOST[str(status)], "line": {"width": 1.5}}
                 drawn.append(traces.points(line, group, "top_eigenvalue", looks))
         yield _plot(view, panel, choice, drawn, attack, log=False, xaxis=axis)
 
 
-def against_eps(view: View, attack: str, choice: Choice, *, size: int) -> Iterator[Plot]:
-    """Accuracy under an attack against its eps, at one batch size."""
+def against_eps(view: View, attack: str, choice: Choice, *, x: float) -> Iterator[Plot]:
+    """Accuracy under an attack against its eps, at one value along the axis."""
     rows = view.by_eps(attack)
-    rows = rows[rows["batch_size"] == size]
+    rows = rows[rows["x"] == x]
     spreads = _parts(intervals.over_seeds(rows, ["panel", "line", "eps"]))
     axis = {"title": {"text": "eps"}}
     for panel, own in view.by_panel(rows):
@@ -126,9 +126,9 @@ def against_eps(view: View, attack: str, choice: Choice, *, size: int) -> Iterat
 def along(
     view: View, measure: str, rows: pd.DataFrame, choice: Choice, *, by_line: bool
 ) -> Iterator[Plot]:
-    """A value against epoch: the lines at one batch size, or the batch sizes of one line."""
+    """A value against epoch: the lines at one place along the axis, or the places of one line."""
     log = style.on_log_axis(measure, good(rows))
-    spreads = intervals.over_seeds(rows, ["panel", "line", "batch_size", "epoch"], log=log)
+    spreads = intervals.over_seeds(rows, ["panel", "line", "x", "epoch"], log=log)
     axis = {"title": {"text": "epoch"}}
     for panel, own in view.by_panel(spreads):
         drawn: list[Trace] = []
@@ -140,7 +140,7 @@ def along(
                 measured = rows[
                     (rows["panel"] == panel)
                     & (rows["line"] == line.key)
-                    & (rows["batch_size"] == spread["batch_size"].iloc[0])
+                    & (rows["x"] == spread["x"].iloc[0])
                 ]
                 drawn.append(traces.limit(measured, name=name, group=group, colour=colour))
         yield _plot(view, panel, choice, drawn, measure, log=log, xaxis=axis)
@@ -154,11 +154,16 @@ def against_progress(
     axis: dict[str, Any] = {"type": "log", "title": {"text": style.PROGRESS[against]}}
     if against == "loss":
         axis["autorange"] = "reversed"  # training goes from left to right
-    colours = style.batch_colours(view.sizes)
+    colours = style.axis_colours(view.axis.values)
     for panel, own in view.by_panel(rows):
         drawn = [
-            traces.trajectory(run.sort_values("epoch"), against, colours[int(str(size))])
-            for (size, _), run in own.groupby(["batch_size", "run"])
+            traces.trajectory(
+                run.sort_values("epoch"),
+                against,
+                colours[float(str(x))],
+                place=view.axis.named(float(str(x))),
+            )
+            for (x, _), run in own.groupby(["x", "run"])
         ]
         eps = own["eps"].iloc[0]
         made = _plot(view, panel, choice, drawn, measure, log=log, xaxis=axis)
@@ -183,7 +188,7 @@ def density(line: DrawnLine, spectra: Sequence[Spectrum], choice: Choice) -> Ite
             if one.top is not None:
                 drawn.append(traces.top(one, line, [floor, 2 * peak]))
             yield {
-                "panel": f"{panel}, batch size {one.batch_size}, seed {one.seed}",
+                "panel": f"{panel}, {one.place}, seed {one.seed}",
                 "choice": choice,
                 "data": drawn,
                 "layout": layout,
@@ -194,20 +199,20 @@ def _compared(
     view: View, spreads: pd.DataFrame, *, by_line: bool
 ) -> Iterator[tuple[DrawnLine, str, str, pd.DataFrame]]:
     """Line, name, colour and means of each curve of a plot."""
-    colours = style.batch_colours(view.sizes)
+    colours = style.axis_colours(view.axis.values)
     for line, own in view.by_line(spreads):
-        for size, spread in own.groupby("batch_size"):
+        for x, spread in own.groupby("x"):
             if by_line:
                 yield line, line.label, line.colour, spread
             else:
-                yield line, f"batch size {size}", colours[int(str(size))], spread
+                yield line, view.axis.named(float(str(x))), colours[float(str(x))], spread
 
 
 def _gapped(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
-    """With an empty row for each batch size that a line lacks, so that the line has a gap there."""
+    """With an empty row for each value that a line lacks, so that the line has a gap there."""
     places = spreads[["panel", "line"]].drop_duplicates()
-    sizes = pd.DataFrame({"batch_size": view.sizes})
-    return places.merge(sizes, how="cross").merge(spreads, how="left")
+    values = pd.DataFrame({"x": view.axis.values})
+    return places.merge(values, how="cross").merge(spreads, how="left")
 
 
 def _parts(spreads: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -75,7 +75,7 @@ def build(
     byline = overview.byline(settings, finished, view)
     made = [Section("overview", "Findings", first_screen(view, found, byline=byline))]
     if finished and (trends := overview.trends(view)):
-        made.append(Section("trends", "In short", _lead(trends, _SHORT)))
+        made.append(Section("trends", "In short", _lead(trends, view.axis.reworded(_SHORT))))
     if judged:
         html = verdicts(judged, places={one.section for one in cards} | {c.id for c in cards})
         made.append(Section("claims", "Claims", _lead(html, _CLAIMS)))
@@ -86,7 +86,8 @@ def build(
         if id_ == "examples" and examples:
             holes = '<article class="card" id="gallery"></article>'
         if holes:
-            made.append(Section(id_, title, _lead(holes, lead)))
+            words = view.axis.reworded
+            made.append(Section(id_, words(title), _lead(holes, words(lead))))
     made.append(Section("study", "Study", overview.study(settings, finished, view)))
     if finished:
         made.append(Section("runs", "Runs", '<div id="run-table"></div>'))

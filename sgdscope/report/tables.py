@@ -12,7 +12,7 @@ from sgdscope.results.view import View
 
 RUN_COLUMNS = ["run", "model", "data", "schedule", "schedule_options", "momentum", "batch_size"]
 RUN_COLUMNS += ["learning_rate", "epochs", "seed", "status", "steps", "lr_steps"]
-RUN_COLUMNS += ["noise_scale", "final_train_loss", "seconds"]
+RUN_COLUMNS += ["noise_scale", "final_train_loss", "seconds", "label", "place"]
 MAIN = ("test_accuracy", "top_eigenvalue")  # beside attacks: first columns, cards of their own
 NOT_EVIDENCE = {
     *RUN_COLUMNS,
@@ -26,6 +26,10 @@ NOT_EVIDENCE = {
     "reading",
     "line",
     "panel",
+    "x",
+    "optimizer",
+    "method",
+    "method_options",
 }
 
 
@@ -33,7 +37,7 @@ def tables(view: View) -> dict[str, Any]:
     """Runs and end-of-training readings, each with the names of its columns."""
     if view.runs.empty:
         return {"runs": [], "columns": RUN_COLUMNS, "readings": [], "measures": []}
-    runs = view.runs
+    runs = view.runs.assign(place=view.runs["x"].map(view.axis.named))
     place = {run: i for i, run in enumerate(runs["run"])}
     measures = view.measures
     evidence = {name: _evidence(view, name) for name in measures}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
 from sgdscope.results import intervals, style
+from sgdscope.results.axis import BATCH
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 from sgdscope.study.line import labels
@@ -19,7 +22,7 @@ Column = tuple[float | None, pd.DataFrame]  # of an attack its eps, and the rows
 
 
 def table(results: Results, *, width: int = WIDE) -> Table:
-    """One row a line and batch size: mean ± half the band over seeds, and how the runs ended.
+    """One row a line and value along the axis: mean ± half the band over seeds, and how runs ended.
 
     Args:
         results: of a study.
@@ -32,7 +35,8 @@ def table(results: Results, *, width: int = WIDE) -> Table:
     alone = next(iter(panels.values())) if len(panels) == 1 else {}
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("schedule", overflow="ellipsis", no_wrap=True)
-    for name in ["batch", *names]:
+    head = "batch" if view.axis.knob == BATCH else view.axis.label
+    for name in [head, *names]:
         grid.add_column(f"{name} {_eps(alone, name)}".rstrip(), justify="right", no_wrap=True)
     grid.add_column("runs")
     for panel, columns in panels.items():
@@ -42,10 +46,16 @@ def table(results: Results, *, width: int = WIDE) -> Table:
         lines = dict(view.by_line(view.runs[view.runs["panel"] == panel]))
         short = labels([drawn.line for drawn in lines])
         for label, own in zip(short, lines.values(), strict=True):
-            for i, (size, runs) in enumerate(own.groupby("batch_size")):
+            for i, (x, runs) in enumerate(own.groupby("x", dropna=False)):
                 cells = [_cell(columns, name, runs, bands=width >= WIDE) for name in names]
-                grid.add_row("" if i else escape(label), str(size), *cells, _statuses(runs))
+                grid.add_row(
+                    "" if i else escape(label), _place(view, float(str(x))), *cells, _statuses(runs)
+                )
     return grid
+
+
+def _place(view: View, x: float) -> str:
+    return "–" if math.isnan(x) else view.axis.text(x)
 
 
 def reasons(results: Results) -> list[str]:
@@ -84,7 +94,7 @@ def _cell(columns: dict[str, Column], name: str, runs: pd.DataFrame, *, bands: b
     own = rows[rows["run"].isin(runs["run"])]
     if own.empty:
         return "–"
-    spread = intervals.over_seeds(own, ["batch_size"])
+    spread = intervals.over_seeds(own, ["line"])
     if spread.empty:
         return "–"
     middle, low, high = (float(spread[column].iloc[0]) for column in ("middle", "low", "high"))

@@ -27,7 +27,7 @@ def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iter
         several = bool((spread["seeds"] > 1).any())
         looks = {"symbol": style.SYMBOLS[line.mark], "size": 8, "color": line.colour}
         yield mean(
-            spread, x, name=line.label, group=line.key,
+            spread, x, name=line.label, group=line.key, said=_said(view, x),
             line={"color": line.colour, "width": 2}, marker=looks if several else None,
         )  # fmt: skip
         size = {"size": 5, "opacity": 0.7} if several else {"size": 8}
@@ -39,7 +39,12 @@ def dashed(view: View, spreads: pd.DataFrame, x: str) -> Iterator[Trace]:
     for line, spread in view.by_line(spreads):
         looks = {"color": line.colour, "width": 1.3, "dash": "dash"}
         name = f"{line.label}: test accuracy"
-        yield mean(spread, x, name=name, group=line.key, line=looks)
+        yield mean(spread, x, name=name, group=line.key, said=_said(view, x), line=looks)
+
+
+def _said(view: View, x: str) -> str:
+    """A column, in print."""
+    return view.axis.label if x == "x" else x
 
 
 def mean(
@@ -49,6 +54,7 @@ def mean(
     name: str,
     group: str,
     line: dict[str, Any],
+    said: str | None = None,
     marker: dict[str, Any] | None = None,
 ) -> Trace:
     """The means, each with low, high and the number of seeds.
@@ -56,9 +62,9 @@ def mean(
     The page's script draws the band from them and writes the values that are pointed at.
     """
     columns = [numbers(spread[column]) for column in ("low", "high", "seeds")]
-    said = f"<b>{name}</b><br>{x.replace('_', ' ')} %{{x}}: <b>%{{text}}</b>"
+    hover = f"<b>{name}</b><br>{said or x} %{{x}}: <b>%{{text}}</b>"
     if (spread["seeds"] > 1).any():
-        said += "<br>%{customdata[0]:.4g} – %{customdata[1]:.4g}, seeds: %{customdata[2]}"
+        hover += "<br>%{customdata[0]:.4g} – %{customdata[1]:.4g}, seeds: %{customdata[2]}"
     return _scatter(
         x=numbers(spread[x]),
         y=numbers(spread["middle"]),
@@ -68,7 +74,7 @@ def mean(
         legendgroup=group,
         customdata=[list(row) for row in zip(*columns, strict=True)],
         meta="mean" if "dash" not in line else "beside",
-        hovertemplate=f"{said}<extra></extra>",
+        hovertemplate=f"{hover}<extra></extra>",
     )
 
 
@@ -85,17 +91,16 @@ def limit(rows: pd.DataFrame, *, name: str, group: str, colour: str) -> Trace:
     )
 
 
-def trajectory(rows: pd.DataFrame, x: str, colour: str) -> Trace:
-    """One run while it trained: a point each time it was measured."""
-    first = rows.iloc[0]
-    name = f"batch size {first['batch_size']}, seed {first['seed']}"
+def trajectory(rows: pd.DataFrame, x: str, colour: str, *, place: str) -> Trace:
+    """One run while it trained: a point each time it was measured; ``place``: along the axis."""
+    name = f"{place}, seed {rows['seed'].iloc[0]}"
     return _scatter(
         x=numbers(rows[x]),
         y=numbers(rows["along"]),
         mode="lines+markers",
         line={"color": colour, "width": 1.4},
         marker={"size": 5},
-        legendgroup=f"batch size {first['batch_size']}",
+        legendgroup=place,
         customdata=numbers(rows["epoch"]),
         hovertemplate=f"<b>{name}</b><br>epoch %{{customdata}}<br>%{{x:.4g}}: "
         "<b>%{y:.4g}</b><extra></extra>",

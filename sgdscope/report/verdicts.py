@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from html import escape
 
-from sgdscope.claims import CLAIMS, Verdict
+from sgdscope.claims import Verdict
+from sgdscope.claims.evidence import heading
 from sgdscope.claims.judging import interval
 from sgdscope.claims.record import telling
 from sgdscope.claims.statistics import Estimate
@@ -30,20 +31,21 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
     for verdict in found:
         claims.setdefault(verdict.claim, {}).setdefault(verdict.statement, []).append(verdict)
     cards, untold = [], []
-    for name, own in claims.items():
+    for own in claims.values():
         first = {
             said: some
             for said, some in own.items()
             if said in shown and any(one.tells for one in some)
         }
         rest = {said: some for said, some in own.items() if said not in first}
+        named = heading(next(iter(own.values()))[0])
         if first:
-            cards.append(_claim(name, first, rest, places))
+            cards.append(_claim(named, first, rest, places))
         else:
-            untold.append(_folded(CLAIMS.summary(name), rest, places))
+            untold.append(_folded(named, rest, places))
     if untold:
-        title = "<header><h3>What these runs cannot tell</h3></header>"
-        cards.append(f'<article class="card claim">{title}{"".join(untold)}</article>')
+        head = "<header><h3>What these runs cannot tell</h3></header>"
+        cards.append(f'<article class="card claim">{head}{"".join(untold)}</article>')
     return "".join(cards)
 
 
@@ -56,8 +58,8 @@ def _claim(name: str, first: Statements, rest: Statements, places: Collection[st
         )
     if rest:
         html += _folded("At other eps, or nothing to tell", rest, places)
-    title = f"<h3>{escape(CLAIMS.summary(name))}</h3>{_tally(first)}"
-    return f'<article class="card claim"><header>{title}</header>{html}</article>'
+    head = f"<h3>{escape(name)}</h3>{_tally(first)}"
+    return f'<article class="card claim"><header>{head}</header>{html}</article>'
 
 
 def _folded(summary: str, found: Statements, places: Collection[str]) -> str:

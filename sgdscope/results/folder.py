@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from sgdscope.errors import RequestError
 from sgdscope.files import remove_leftovers, write_bytes, write_text
 from sgdscope.results.record import Result
-from sgdscope.study import studyfile
+from sgdscope.study import hypotheses, studyfile
+from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.run import Run
 from sgdscope.study.study import Study
@@ -92,9 +93,36 @@ class StudyFolder:
         try:
             settings = study.model_dump(exclude_defaults=True) | {"name": study.name}
             settings["plugins"] = self._keep_plugins([Path(file) for file in study.plugins])
+            self._mark_claims(settings)
             write_text(self.study_file, tomli_w.dumps(settings))
         except OSError as error:
             raise RequestError(f"--out {self.path}: cannot be written: {error.strerror}") from error
+
+    def _mark_claims(self, settings: dict[str, Any]) -> None:
+        """Say of each claim that the study states whether it stood there before any result."""
+        before = self.settings() if self.study_file.is_file() else {}
+        first = not self._ids()
+        for now, then in _parts(settings, before):
+            if "claim" in now:
+                now["claim"] = hypotheses.mark(
+                    now["claim"], before=then.get("claim", {}), first=first
+                )
+
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """The claims that the study states itself.
+
+        Raises:
+            RequestError: one is not valid.
+        """
+        if not self.study_file.is_file():
+            return ()
+        settings = self.settings()
+        tables = [part.get("claim", {}) for part, _ in _parts(settings, {})]
+        return tuple(one for table in tables for one in hypotheses.read(table))
+
+    def axis(self) -> str | None:
+        """The knob that the study asks to be drawn along."""
+        return self.settings().get("axis") if self.study_file.is_file() else None
 
     def _keep_plugins(self, files: Sequence[Path]) -> list[str]:
         """Copy them with the modules that they import; the copies' paths from the folder.
@@ -336,6 +364,16 @@ def _changed_data(runs: Sequence[Run], study: Study) -> str | None:
         if now is not None and run.content and now.content != run.content:
             return run.data
     return None
+
+
+def _parts(
+    settings: dict[str, Any], others: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """A study's settings and those of each part, with the others of the same name."""
+    yield settings, others
+    named = {part["name"]: part for part in others.get("part", [])}
+    for part in settings.get("part", []):
+        yield part, named.get(part["name"], {})
 
 
 def _but_code(run: Run) -> str:

@@ -90,7 +90,7 @@ class Result(_Record):
 
     @property
     def noise_scale(self) -> float:
-        """lr·N/(B(1 − m)) of SGD at the first learning rate; N: the images of its full batches.
+        """lr·N/(B(1 − m)) of SGD at the peak learning rate; N: the images of its full batches.
 
         The temperature of SGD's noise (Smith and Le 2018).
         """
@@ -100,7 +100,7 @@ class Result(_Record):
         per_epoch = first.steps
         if first.steps == run.steps:  # perhaps a part of an epoch
             per_epoch = (run.train_size or DATA[run.data].train_size) // run.batch_size
-        return first.learning_rate * per_epoch * run.rule().noise_factor()
+        return run.peak * per_epoch * run.rule().noise_factor()
 
     @property
     def lr_steps(self) -> float:

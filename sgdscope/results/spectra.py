@@ -24,7 +24,7 @@ class Spectrum:
     run: str
     panel: str
     line: str  # key
-    batch_size: int
+    place: str  # along the axis, in print
     seed: int
     grid: FloatArray  # (points,) eigenvalues
     density: FloatArray  # (points,)
@@ -54,7 +54,7 @@ def described(found: Sequence[Spectrum]) -> str:
 
 
 def spectra(view: View) -> list[Spectrum]:
-    """Of each line a run at its smallest and one at its largest batch size."""
+    """Of each line a run at either end of the axis."""
     rows = view.at_end(MEASURE)
     return [] if rows.empty else list(_read(view, view.extremes(rows)))
 
@@ -71,7 +71,7 @@ def _read(view: View, rows: pd.DataFrame) -> Iterator[Spectrum]:
         names = ("grid", "density", "standard_error")
         grid, density, error = (arrays[name][::EVERY].astype(np.float64) for name in names)
         yield Spectrum(
-            run, row["panel"], row["line"], row["batch_size"], row["seed"],
+            run, row["panel"], row["line"], view.axis.named(row["x"]), row["seed"],
             grid, density, density - error, density + error, _count(row.get("examples")),
             tops.get(run), _count(images.get(run)),
         )  # fmt: skip

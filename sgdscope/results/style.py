@@ -131,12 +131,12 @@ def on_log_axis(measure: str, values: pd.Series) -> bool:
     return measure in ("top_eigenvalue", "train_loss") or bool(values.max() > 8 * values.min())
 
 
-def batch_colours(sizes: Iterable[int], *, dark: bool = False) -> dict[int, str]:
-    """A colour for each batch size, on a light or a dark ground."""
-    ordered = sorted(int(size) for size in sizes)
+def axis_colours(values: Iterable[float], *, dark: bool = False) -> dict[float, str]:
+    """A colour for each value along the axis, on a light or a dark ground."""
+    ordered = sorted(values)
     last = max(len(ordered) - 1, 1)
     scale = BATCHES_ON_DARK if dark else BATCHES
-    return {size: _along(scale, i / last) for i, size in enumerate(ordered)}
+    return {value: _along(scale, i / last) for i, value in enumerate(ordered)}
 
 
 def mix(colour: str, other: str, share: float) -> str:

@@ -10,8 +10,11 @@ from typing import Any, Self
 import pandas as pd
 
 from sgdscope.files import write_atomically
+from sgdscope.results.axis import BATCH
+from sgdscope.results.axis import default as default_axis
 from sgdscope.results.folder import Array, StudyFolder
 from sgdscope.results.record import Result, array_prefix
+from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.line import Line
 from sgdscope.study.run import Run
 
@@ -32,6 +35,8 @@ class Results:
     runs: pd.DataFrame
     history: pd.DataFrame
     lines: tuple[Line, ...]
+    axis: str = BATCH  # the knob to draw along
+    hypotheses: tuple[Hypothesis, ...] = ()  # that the study states
     folder: StudyFolder | None = None
 
     @classmethod
@@ -64,7 +69,11 @@ class Results:
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
         )
         lines = tuple(dict.fromkeys(result.run.line for result in ordered))
-        return cls(_with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs), lines, folder)
+        stated = () if folder is None else folder.hypotheses()
+        axis = None if folder is None else folder.axis()
+        axis = axis or default_axis(lines, [result.run.batch_size for result in ordered])
+        tables = _with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs)
+        return cls(*tables, lines, axis, stated, folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""
@@ -121,7 +130,7 @@ def _settings(result: Result) -> dict[str, Any]:
         "schedule": run.schedule,
         "schedule_options": ", ".join(f"{k}={v}" for k, v in run.schedule_options.items()),
         "batch_size": run.batch_size,
-        "learning_rate": run.rate(1),
+        "learning_rate": run.peak,
         "momentum": run.momentum,
         "epochs": result.history[-1].epoch if result.history else 0,
         "seed": run.seed,
@@ -131,8 +140,11 @@ def _settings(result: Result) -> dict[str, Any]:
 
 
 def _further_knobs(run: Run) -> dict[str, Any]:
-    """Options of the run's optimizer, each in a column of its own."""
+    """Options of the run's optimizer, each in a column of its own, and its method."""
     own = {} if run.optimizer == "sgd" else {"optimizer": run.optimizer}
+    if run.method != "plain":
+        own["method"] = run.method
+        own["method_options"] = ", ".join(f"{k}={v}" for k, v in run.method_options.items())
     return own | run.optimizer_options
 
 

@@ -11,6 +11,7 @@ from sgdscope import references
 from sgdscope.data import DATA
 from sgdscope.models import MODELS
 from sgdscope.results import style
+from sgdscope.results.axis import BATCH, Axis, along
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.trajectories import trajectories
@@ -25,33 +26,40 @@ NO_FLOOR = ("median_eps", "robustness_area")  # robustness that no eps brings to
 class View:
     """The tables of a study's results, each row with its ``line`` (a key), ``label`` and ``panel``.
 
-    A panel is one model on one data set, each by a short name. ``reading`` is a row's place in its
-    table, or −1 − place in ``runs``, so that whatever is picked from them can be traced back.
+    A panel is one model on one data set, each by a short name; ``x`` is a run's value along the
+    axis. ``reading`` is a row's place in its table, or −1 − place in ``runs``, so that whatever is
+    picked from them can be traced back.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, *, axis: str | None = None) -> None:
         self.arrays = results.arrays
         runs = results.runs
-        self.lines = style.lines(results.lines)
         self._along: dict[tuple[str, float | None], pd.DataFrame] = {}
         if runs.empty:
+            self.axis, self.lines = Axis(BATCH, [], log=True), style.lines(results.lines)
             self.runs, self.history, self.table = pd.DataFrame(), pd.DataFrame(), NO_ROWS
             return
+        self.axis, x, lines = along(axis or results.axis, runs, results.lines)
+        self.lines = style.lines(dict.fromkeys(lines))
+        drawn = {one.line: one for one in self.lines}
         named = {
             kind: runs[kind].map(references.labels(runs[kind].unique(), taken=registry))
             for kind, registry in (("model", MODELS), ("data", DATA))
         }
         self.runs = runs.assign(
-            line=runs["line"].map({one.line.name: one.key for one in self.lines}),
-            label=runs["line"].map({one.line.name: one.label for one in self.lines}),
+            x=x,
+            line=[drawn[line].key for line in lines],
+            label=[drawn[line].label for line in lines],
             **named,
             panel=named["model"] + " on " + named["data"],
             reading=range(-1, -1 - len(runs), -1),
         )
         self.table = NO_ROWS
         if not results.table.empty:
-            self.table = self._joined(results.table, ["line", "label", "panel", "model", "data"])
-        self.history = self._joined(results.history, ["line", "panel", "status", "model", "data"])
+            shown = ["x", "line", "label", "panel", "model", "data"]
+            self.table = self._joined(results.table, shown)
+        beside = ["x", "line", "panel", "status", "model", "data"]
+        self.history = self._joined(results.history, beside)
 
     def _joined(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
         if frame.empty:
@@ -64,11 +72,6 @@ class View:
     def panels(self) -> list[str]:
         """Every model on its data set."""
         return [] if self.runs.empty else list(self.runs["panel"].unique())
-
-    @cached_property
-    def sizes(self) -> list[int]:
-        """Every batch size."""
-        return [] if self.runs.empty else sorted(int(s) for s in self.runs["batch_size"].unique())
 
     @cached_property
     def measures(self) -> list[str]:
@@ -114,7 +117,7 @@ class View:
     def seeds(self) -> pd.Series:
         """Of each point of a line, how many runs trained properly."""
         done = self.runs[self.runs["status"] == "done"]
-        return done.groupby(["panel", "line", "batch_size"])["seed"].count()
+        return done.groupby(["panel", "line", "x"])["seed"].count()
 
     @cached_property
     def _ends(self) -> dict[str, pd.DataFrame]:
@@ -182,12 +185,12 @@ class View:
         return without if valued.empty else pd.concat([valued, without], ignore_index=True)
 
     def extremes(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Of each line a properly trained run at its smallest and one at its largest batch size."""
-        done = rows[rows["status"] == "done"].sort_values(["batch_size", "seed"])
-        first = done.drop_duplicates(["panel", "line", "batch_size"])
-        sizes = first.groupby(["panel", "line"])["batch_size"]
-        smallest, largest = (first["batch_size"] == sizes.transform(end) for end in ("min", "max"))
-        return first[smallest | largest].sort_values(["line", "batch_size"])
+        """Of each line a properly trained run at either end of the axis."""
+        done = rows[rows["status"] == "done"].sort_values(["x", "seed"])
+        first = done.drop_duplicates(["panel", "line", "x"])
+        values = first.groupby(["panel", "line"])["x"]
+        smallest, largest = (first["x"] == values.transform(end) for end in ("min", "max"))
+        return first[smallest | largest].sort_values(["line", "x"])
 
     def paired(self, attack: str, *, eps: float) -> pd.DataFrame:
         """Accuracies under an attack, each with its run's λ₁ in ``top_eigenvalue``.
@@ -219,12 +222,14 @@ class View:
         return self._along[measure, eps]
 
 
-NO_ROWS = pd.DataFrame(columns=["run", "panel", "line", "status", "batch_size", "eps", "value"])
+NO_ROWS = pd.DataFrame(
+    columns=["run", "panel", "line", "status", "batch_size", "x", "eps", "value"]
+)
 
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:
     """A measure's rows without the evidence of other measures, which are most of the columns."""
-    others = rows.columns[rows.isna().all()].difference(["eps", "value", "flags", "momentum"])
+    others = rows.columns[rows.isna().all()].difference(["eps", "value", "flags", "momentum", "x"])
     return rows.drop(columns=others).copy()
 
 

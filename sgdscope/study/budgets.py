@@ -14,7 +14,7 @@ from sgdscope.data import DATA
 from sgdscope.errors import RequestError, unknown
 from sgdscope.settings import Options
 from sgdscope.study import studyfile
-from sgdscope.study.schedules import SCHEDULES
+from sgdscope.study.imported_schedules import find as find_schedule
 
 
 def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, Any]) -> None:
@@ -74,20 +74,25 @@ def _named(name: str, budgets: Mapping[str, Options]) -> Options:
 def _divide(settings: dict[str, Any], factor: int) -> None:
     """Divide training set and batch sizes; what multiplies a batch size grows by as much."""
     sizes = _listed(settings.get("batch_size", []))
-    odd = [size for size in sizes if not isinstance(size, int) or size % factor]
-    if odd:
-        raise RequestError(f"batch_size = {odd[0]}: expected a multiple of the factor {factor}")
-    settings["batch_size"] = [size // factor for size in sizes]
+    settings["batch_size"] = [_divided(size, factor, "batch_size") for size in sizes]
     settings["train_size"] = _train_size(settings) // factor
     schedules = settings.get("schedule", {})
     if isinstance(schedules, list):
         schedules = settings["schedule"] = {name: {} for name in schedules}
     for name, table in schedules.items():
-        for option in SCHEDULES[name].per_batch:
-            ratio = table.get(option, SCHEDULES[name].model_fields[option].default)
-            table[option] = (
-                [each * factor for each in ratio] if isinstance(ratio, list) else ratio * factor
-            )
+        kind = find_schedule(name)
+        for option in kind.per_batch:
+            ratios = _listed(table.get(option, kind.model_fields[option].default))
+            table[option] = [ratio * factor for ratio in ratios]
+        for option in kind.batch_sizes:
+            sizes = _listed(table.get(option, kind.model_fields[option].default))
+            table[option] = [_divided(size, factor, f"schedule.{name}.{option}") for size in sizes]
+
+
+def _divided(size: Any, factor: int, where: str) -> int:
+    if not isinstance(size, int) or size % factor:
+        raise RequestError(f"{where} = {size}: expected a multiple of the factor {factor}")
+    return size // factor
 
 
 def _train_size(settings: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from sgdscope import references
 from sgdscope.data import DATA
 from sgdscope.measuring import MEASURES
+from sgdscope.methods import METHODS
 from sgdscope.models import MODELS
 from sgdscope.optimizers import OPTIMIZERS
 from sgdscope.registry import Registry
@@ -15,11 +16,12 @@ from sgdscope.study.plugins import code_of, file_of
 from sgdscope.study.schedules import SCHEDULES
 
 
-def code_of_run(model: str, data: str, schedule: str, optimizer: str) -> str | None:
+def code_of_run(model: str, data: str, schedule: str, optimizer: str, method: str) -> str | None:
     """What stands for the plugins' code that a run is made of."""
     found = {
         MODELS.code(model), DATA.code(data), references.code(model), references.code(data),
-        SCHEDULES.code(schedule), OPTIMIZERS.code(optimizer), code_of(optimizer.rpartition(".")[0]),
+        SCHEDULES.code(schedule), METHODS.code(method), OPTIMIZERS.code(optimizer),
+        *(code_of(name.rpartition(".")[0]) for name in (schedule, optimizer)),
     }  # fmt: skip
     return " ".join(sorted(filter(None, found))) or None
 
@@ -28,7 +30,7 @@ def parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
     """The registered parts that settings name."""
     kinds: dict[str, Registry[Any]] = {
         "model": MODELS, "data": DATA, "schedule": SCHEDULES, "optimizer": OPTIMIZERS,
-        "measure": MEASURES,
+        "method": METHODS, "measure": MEASURES,
     }  # fmt: skip
     for key, registry in kinds.items():
         names = settings.get(key, [])
@@ -37,9 +39,9 @@ def parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
                 yield registry, name
 
 
-def optimizer_files(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The user's own files among those that optimizers are imported from."""
-    for name in settings.get("optimizer", []):
+def imported_files(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The user's own files among those that schedules and optimizers are imported from."""
+    for name in (*settings.get("schedule", []), *settings.get("optimizer", [])):
         file = file_of(name.rpartition(".")[0]) if "." in name else None
         if file is not None:
             yield str(file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -15,6 +15,7 @@ class Choice:
     name: str
     options: tuple[tuple[str, Any], ...]
     symbols: tuple[tuple[str, str], ...] = ()  # of options, as labels write them
+    defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of all options
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.options)})"
@@ -42,6 +43,12 @@ class Line:
         chosen = {choice.kind: choice.name for choice in self.choices}
         return chosen | {key: value for one in self.choices for key, value in one.options}
 
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The settings, and options at their defaults."""
+        options = {key: value for one in self.choices for key, value in one.defaults.items()}
+        return {"method": "plain"} | options | self.settings
+
     def matches(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the line has these settings, whatever else it has."""
         return all(self.settings.get(key) == value for key, value in wanted.items())
@@ -63,16 +70,22 @@ def _told(line: Line, lines: Sequence[Line]) -> list[str]:
     told: list[str] = []
     for choice in line.choices:
         alike = [
-            dict(one.options)
+            one
             for other in lines
             for one in other.choices
             if (one.kind, one.name) == (choice.kind, choice.name)
         ]
+        own = {**choice.defaults, **dict(choice.options)}
+        chosen = dict.fromkeys(key for one in (choice, *alike) for key, _ in one.options)
+        others = [{**one.defaults, **dict(one.options)} for one in alike]
         varying = {
-            key: value
-            for key, value in choice.options
-            if (choice.name == "sgd" and key == "momentum")
-            or any(other.get(key) != value for other in alike)
+            key: own[key]
+            for key in chosen
+            if key in own
+            and (
+                (choice.name == "sgd" and key == "momentum")
+                or any(other.get(key) != own[key] for other in others)
+            )
         }
         told += [] if choice.name == "sgd" else [choice.name]
         told += choice.described(varying)

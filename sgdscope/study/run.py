@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import math
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from sgdscope.data import DATA
+from sgdscope.methods import METHODS, Method
 from sgdscope.optimizers import Optimizer, find
 from sgdscope.settings import STRICT, Momentum, Options, Positive, Seed, Whole
+from sgdscope.study.imported_schedules import find as find_schedule
 from sgdscope.study.line import Choice, Line
-from sgdscope.study.schedules import SCHEDULES
+from sgdscope.study.schedules import Schedule, Stretch
 
 Precision = Literal["float32", "bf16"]
 
@@ -35,6 +39,8 @@ class Run(BaseModel):
     seed: Seed
     optimizer: str = "sgd"
     optimizer_options: Options = {}  # those not at their defaults; SGD's momentum stands above
+    method: str = "plain"
+    method_options: Options = {}  # likewise
     code: str | None = None  # digests of the plugins that its parts come from
     content: str | None = None  # digests of the user's own data, and of files of the network's
 
@@ -42,11 +48,13 @@ class Run(BaseModel):
     def id(self) -> str:
         """A short hash of the canonical settings."""
         # What came after the first release counts where it is not the default: old ids stay valid.
-        later = {"precision", "optimizer", "optimizer_options", "code", "content"}
-        later = {
-            name for name in later if getattr(self, name) == type(self).model_fields[name].default
+        later = ["precision", "optimizer", "optimizer_options", "method", "method_options"]
+        plain = {
+            name
+            for name in [*later, "code", "content"]
+            if getattr(self, name) == type(self).model_fields[name].default
         }
-        canonical = json.dumps(self.model_dump(exclude=later), sort_keys=True)
+        canonical = json.dumps(self.model_dump(exclude=plain), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @cached_property
@@ -57,10 +65,34 @@ class Run(BaseModel):
         if self.optimizer == "sgd":
             options = {"momentum": self.momentum} | options
         symbols = tuple(rule.symbols.items())
+        procedure = self.procedure()
+        beside: tuple[Choice, ...] = ()
+        if procedure is not None:
+            beside = (
+                Choice(
+                    "method",
+                    self.method,
+                    _hashable(procedure.model_dump(exclude_defaults=True)),
+                    tuple(procedure.symbols.items()),
+                    defaults=procedure.model_dump(),
+                ),
+            )
         return Line(
             (
-                Choice("schedule", self.schedule, tuple(self.schedule_options.items())),
-                Choice("optimizer", self.optimizer, tuple(options.items()), symbols),
+                Choice(
+                    "schedule",
+                    self.schedule,
+                    _hashable(self.schedule_options),
+                    defaults=self._plan.model_dump(),
+                ),
+                Choice(
+                    "optimizer",
+                    self.optimizer,
+                    _hashable(options),
+                    symbols,
+                    defaults=rule.model_dump(),
+                ),
+                *beside,
             )
         )
 
@@ -69,7 +101,73 @@ class Run(BaseModel):
         momentum = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
         return find(self.optimizer)(**momentum, **self.optimizer_options)
 
+    def procedure(self) -> Method | None:
+        """The method, with its options and no state yet; None for plain training."""
+        if self.method == "plain":
+            return None
+        return METHODS[self.method](**self.method_options)
+
     def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 1."""
-        schedule = SCHEDULES[self.schedule](**self.schedule_options)
-        return schedule.rate(batch_size=self.batch_size, epoch=epoch)
+        """The learning rate of an epoch, counted from 1: the mean over its updates."""
+        rates = self.rates(self.stretch(epoch))
+        return rates[0] if len(rates) == 1 else math.fsum(rates) / len(rates)
+
+    def rates(self, stretch: Stretch) -> list[float]:
+        """Of each update of an epoch in turn; a single one where they have the same."""
+        return self._plan.rates(batch_size=self.batch_size, stretch=stretch)
+
+    @property
+    def peak(self) -> float:
+        """The learning rate that the first epoch has, or comes to after warm-up."""
+        return self._plan.rate(batch_size=self.batch_size, epoch=1)
+
+    def size(self, epoch: int) -> int:
+        """The batch size of an epoch, counted from 1."""
+        return self._plan.size(batch_size=self.batch_size, epoch=epoch)
+
+    def stretch(self, epoch: int, *, images: int | None = None) -> Stretch:
+        """Where the updates of an epoch stand in training.
+
+        Args:
+            epoch: from 1.
+            images: that an epoch has; by default those of the data set, or as many as are asked.
+        """
+        images = images or self.train_size or DATA[self.data].train_size
+        most = self.steps if self.epochs is None else None
+        before = self._updates(epoch - 1, images, most)
+        return Stretch(
+            epoch=epoch,
+            first=before,
+            count=self._updates(epoch, images, most) - before,
+            full=images // self.batch_size,
+            total=most or self._updates(self.epochs or 0, images, most),
+        )
+
+    def _updates(self, epochs: int, images: int, most: int | None) -> int:
+        """Made after so many epochs."""
+        if not self.grows:
+            made = epochs * (images // self.batch_size)
+        else:
+            made = sum(images // self.size(epoch) for epoch in range(1, epochs + 1))
+        return made if most is None else min(made, most)
+
+    @property
+    def grows(self) -> bool:
+        """Whether its batch size changes as it trains."""
+        return self._plan.grows
+
+    @property
+    def stepped(self) -> bool:
+        """Whether its learning rate changes within an epoch."""
+        return self._plan.stepped
+
+    @cached_property
+    def _plan(self) -> Schedule:
+        """The schedule, with its options."""
+        return find_schedule(self.schedule)(**self.schedule_options)
+
+
+def _hashable(options: Options) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (key, tuple(value) if isinstance(value, list) else value) for key, value in options.items()
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -15,11 +15,11 @@ from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
-from sgdscope.optimizers import find
 from sgdscope.references import Source
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
-from sgdscope.study import budgets, names, studyfile
-from sgdscope.study.code import code_of_run, optimizer_files, parts
+from sgdscope.study import budgets, grid, hypotheses, names, studyfile
+from sgdscope.study.code import code_of_run, imported_files, parts
+from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
 from sgdscope.study.schedules import SCHEDULES
@@ -28,24 +28,17 @@ if TYPE_CHECKING:
     from sgdscope.measuring import Measure
 
 
-def _axis(value: Any) -> list[Any]:
-    """As ``several``, at least one."""
-    if values := several(value):
-        return values
-    raise ValueError("expected at least one value")
-
-
 def _tables(value: Any) -> dict[str, Any]:
     """Tables of options by name; a plain list of names means default options."""
     if isinstance(value, dict):
         return value
-    names = _axis(value)
+    names = grid.axis(value)
     if any(not isinstance(name, str) for name in names):
         raise ValueError("expected names, or a table for each")
     return {name: {} for name in names}
 
 
-Axis = BeforeValidator(_axis)
+Axis = BeforeValidator(grid.axis)
 Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_length=1)]
 
 
@@ -57,12 +50,13 @@ def _studies(value: Any) -> Any:
 class Study(Settings):
     """A grid of runs (every combination of its axes) and the measures to take on each.
 
-    Axes take one value or a list. ``schedule`` and ``optimizer`` hold a table for each, whose
-    options are axes too: each combination is one line of a figure. ``momentum`` is SGD's. A study
-    that includes others has their runs, each with the measures of its own ``part``, and no axes.
+    Axes take one value or a list. ``schedule``, ``optimizer`` and ``method`` hold a table for each,
+    whose options are axes too: each combination is one line of a figure. ``momentum`` is SGD's.
+    A study that includes others has their runs, each with the measures of its own ``part``, and no
+    axes.
     """
 
-    words = frozenset({"name", "description", "plugins", "model", "data"})
+    words = frozenset({"name", "description", "plugins", "model", "data", "axis"})
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
@@ -82,7 +76,10 @@ class Study(Settings):
     until_train_loss: Positive | None = None
     schedule: Tables = {}
     optimizer: Tables = {"sgd": {}}
+    method: Tables = {"plain": {}}
     measure: Tables = {}
+    claim: dict[str, Options] = {}
+    axis: str | None = None  # the knob to draw along; None: batch size, or else the most varied
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -96,6 +93,7 @@ class Study(Settings):
                 raise ValueError(f"{axes[0]}: a study that includes others has none of its own")
             if len({run.id for run in self.runs}) < len(self.runs):
                 raise ValueError("include: two of the studies have a run in common")
+            self._check_axis()
             return self
         for name in ("model", "data", "batch_size", "schedule", "measure"):
             if name not in axes:
@@ -107,8 +105,17 @@ class Study(Settings):
                 MODELS[name]
         for data in self.data:
             self._check_sizes(data)
-        _ = self.runs, self.measures
+        for run in self.runs:
+            if run.grows:
+                self._check_growth(run)
+        _ = self.measures
+        self._check_axis()
         return self
+
+    def _check_axis(self) -> None:
+        _ = self.hypotheses
+        if self.axis is not None:
+            hypotheses.check_knob(self.axis, hypotheses.knobs_of(self.runs), where="axis")
 
     def _check_sizes(self, data: str) -> None:
         available = self._available(data)
@@ -134,6 +141,17 @@ class Study(Settings):
         """Those of the study and of its parts."""
         return {name: one for part in [self, *self.part] for name, one in part.sources.items()}
 
+    def _check_growth(self, run: Run) -> None:
+        images = self.train_size or self._available(run.data)
+        epoch, made = 1, 0
+        while epoch <= (self.epochs or epoch) and made < (self.steps or made + 1):
+            if (size := run.size(epoch)) > images:
+                raise ValueError(
+                    f"schedule.{run.schedule}: batch size {size} in epoch {epoch}; expected at "
+                    f"most {images}, the training images of {run.data}"
+                )
+            epoch, made = epoch + 1, made + images // size
+
     @cached_property
     def runs(self) -> list[Run]:
         """Every run of the grid, in the order declared."""
@@ -149,18 +167,20 @@ class Study(Settings):
                 "until_train_loss",
             }
         )
-        grid = itertools.product(self.model, self.data, self._lines(), self.batch_size, self.seed)
+        every = itertools.product(
+            self.model, self.data, grid.lines(self), self.batch_size, self.seed
+        )
         return [
             Run(
                 model=model,
                 data=data,
                 batch_size=batch_size,
                 seed=seed,
-                code=code_of_run(model, data, line["schedule"], line["optimizer"]),
+                code=code_of_run(model, data, line["schedule"], line["optimizer"], line["method"]),
                 **line,
                 **shared | self._found(model, data),
             )
-            for model, data, line, batch_size, seed in grid
+            for model, data, line, batch_size, seed in every
         ]
 
     def _found(self, model: str, data: str) -> Options:
@@ -171,40 +191,6 @@ class Study(Settings):
         size = self.train_size or (self._available(data) if data in self.sources else None)
         return {"content": " ".join(filter(None, digests)), "train_size": size}
 
-    def _lines(self) -> Iterator[Options]:
-        """Schedule and optimizer of each line of a figure."""
-        for name, table in self.schedule.items():
-            where = f"schedule.{name}"
-            axes = {key: values for key, values in table.items() if key != "momentum"}
-            momenta = _combinations({"momentum": table.get("momentum", self.momentum)}, where=where)
-            for optimizer in self._optimizers(name, [one["momentum"] for one in momenta]):
-                for options in _combinations(axes, where=where):
-                    schedule = checked(SCHEDULES[name], options, where=where, beside=["momentum"])
-                    chosen = {"schedule": name, "schedule_options": schedule.model_dump()}
-                    yield chosen | optimizer
-
-    def _optimizers(self, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:
-        """Optimizers to be used with a schedule, beside which SGD's momenta may stand."""
-        for name, table in self.optimizer.items():
-            where, kind = f"optimizer.{name}", find(name)
-            axes = dict(table)
-            if name == "sgd":
-                beside = (
-                    "momentum" in self.schedule[schedule] or "momentum" in self.model_fields_set
-                )
-                if "momentum" in table and beside:
-                    raise ValueError(
-                        f"{where}.momentum: momentum is also set beside the schedule; "
-                        "expected it in one place"
-                    )
-                axes = {"momentum": list(momenta), **table}
-            for options in _combinations(axes, where=where):
-                place = f"schedule.{schedule}" if name == "sgd" and beside else where
-                rule = checked(kind, options, where=place if "momentum" in options else where)
-                chosen = rule.model_dump(exclude_defaults=True)
-                momentum = chosen.pop("momentum", 0.0) if name == "sgd" else 0.0
-                yield {"optimizer": name, "optimizer_options": chosen, "momentum": momentum}
-
     @cached_property
     def measures(self) -> dict[str, Measure]:
         """The measures by name, with their options; of the last part that has each."""
@@ -214,6 +200,15 @@ class Study(Settings):
             name: checked(MEASURES[name], options, where=f"measure.{name}")
             for name, options in self.measure.items()
         }
+
+    @cached_property
+    def hypotheses(self) -> list[Hypothesis]:
+        """The claims that the study states itself."""
+        found = hypotheses.read(self.claim)
+        knobs = hypotheses.knobs_of(self.runs) if found else {}
+        for one in found:
+            one.check(self.measures, knobs)
+        return [*found, *(one for part in self.part for one in part.hypotheses)]
 
     def measures_of(self, run: Run) -> dict[str, Measure]:
         """The measures to take on one of the study's runs."""
@@ -258,7 +253,7 @@ class Study(Settings):
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
         named = [] if kept else list(settings.get("plugins", []))
-        named += [file for file in optimizer_files(settings) if file not in named]
+        named += [file for file in imported_files(settings) if file not in named]
         for file in named:
             Plugin.read(Path(file)).load()
         try:
@@ -352,16 +347,6 @@ class Study(Settings):
                     settings.get("description", ""),
                 ]
             )
-
-
-def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
-    """Every combination of options, each of which takes one value or several."""
-    try:
-        choices = [_axis(values) for values in axes.values()]
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    for values in itertools.product(*choices):
-        yield dict(zip(axes, values, strict=True))
 
 
 def _of_schedules() -> dict[str, str]:

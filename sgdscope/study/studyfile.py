@@ -9,7 +9,7 @@ from typing import Any
 from sgdscope.errors import RequestError, unknown
 
 _QUOTIENT = re.compile(r"[=\[,]\s*(\d+\s*/\s*\d+)")
-TABLES = ("schedule", "optimizer", "measure")  # named parts with options
+TABLES = ("schedule", "optimizer", "method", "measure")  # named parts with options
 
 
 def shipped() -> dict[str, Path]:
@@ -57,7 +57,7 @@ def read(file: Path) -> dict[str, Any]:
 def override(settings: dict[str, Any], key: str, value: Any) -> None:
     """Replace one key, dotted for a table within a table.
 
-    Names for ``schedule``, ``optimizer`` and ``measure`` choose among the study's own tables;
+    Names for ``schedule``, ``optimizer``, ``method`` and ``measure`` choose among the study's own;
     ``momentum`` replaces that of every schedule; ``epochs`` and ``steps`` replace each other.
 
     Raises:

@@ -9,11 +9,11 @@ from typing import Any
 from sgdscope.study.run import Run
 
 SHAPE = ["model", "data", "train_size", "normalise", "precision", "batch_size"]
-SHAPE += ["epochs", "steps", "until_train_loss"]
+SHAPE += ["epochs", "steps", "until_train_loss", "optimizer", "method", "grows"]
 
 
 def shape(run: Run) -> tuple[Any, ...]:
-    """What runs that train together have in common: they differ in schedule, momentum and seed."""
+    """What runs that train together have in common: schedule and seed may differ."""
     return tuple(getattr(run, setting) for setting in SHAPE)
 
 

@@ -15,6 +15,7 @@ from sgdscope import models, streams
 from sgdscope.data import Dataset, as_inputs, augment
 from sgdscope.data.inference import accuracy, logits
 from sgdscope.errors import RequestError
+from sgdscope.methods import Batch
 from sgdscope.network import Network, logits_of
 from sgdscope.results.record import Epoch
 from sgdscope.study.run import Run
@@ -76,6 +77,9 @@ class Training:
         self.run = run
         self.data = data.subset(run.train_size)
         self.model = initialise(run, data)
+        self.method = run.procedure()  # None: plain training
+        if self.method is not None:
+            self.method.prepare(self.model)
         self._layout = Network(self.model).layout
         self.history: list[Epoch] = []
         self.diverged = False  # a loss or a weight became NaN or infinite
@@ -102,25 +106,39 @@ class Training:
     @property
     def next_steps(self) -> int:
         """Updates in the epoch to come: its part that is left, where the run counts steps."""
-        steps = len(self.data.train) // self.run.batch_size
+        steps = len(self.data.train) // self.next_size
         return steps if self.run.steps is None else min(steps, self.run.steps - self.steps)
+
+    @property
+    def next_size(self) -> int:
+        """The batch size of the epoch to come."""
+        return self.run.size(len(self.history) + 1)
+
+    def next_rates(self) -> list[float]:
+        """Learning rate of each update of the epoch to come; a single one where all have it."""
+        images = len(self.data.train)
+        return self.run.rates(self.run.stretch(len(self.history) + 1, images=images))
 
     def next_batches(self) -> Tensor:
         """(steps, batch size), which images make each batch of the epoch to come; on the CPU."""
         stream = streams.generator(self.run.seed, "order", len(self.history) + 1)
         order = torch.randperm(len(self.data.train), generator=stream)
-        size = self.run.batch_size
+        size = self.next_size
         return order[: self.next_steps * size].view(self.next_steps, size)
 
     def advance(self) -> None:
         """Train one epoch."""
         start = time.perf_counter()
-        self.updates.set_learning_rate(self.run.rate(len(self.history) + 1))
         with self._layers_seeded():
             with _tiny_as_zero():
                 losses, hits = self._train_epoch()
             self.model.eval()
-            score = accuracy(logits(self.model, self.data.validation), self.data.validation.labels)
+            if self.method is not None:
+                epoch, images = len(self.history) + 1, self._all_images()
+                self.method.after_epoch(self.model, epoch=epoch, images=images)
+            score = accuracy(
+                logits(self.network, self.data.validation), self.data.validation.labels
+            )
         self.record(losses, hits, score, seconds=time.perf_counter() - start)
 
     @contextmanager
@@ -145,12 +163,12 @@ class Training:
             seconds: that it took.
         """
         epoch, steps = len(self.history) + 1, self.next_steps
-        seen = steps * self.run.batch_size
+        seen, rates = steps * self.next_size, self.next_rates()
         self.history.append(
             Epoch(
                 epoch=epoch,
                 steps=self.steps + steps,
-                learning_rate=self.run.rate(epoch),
+                learning_rate=math.fsum(rates) / len(rates),
                 train_loss=losses / seen,
                 train_accuracy=hits / seen,
                 validation_accuracy=validation_accuracy,
@@ -166,30 +184,80 @@ class Training:
         device = self._step.device
         losses = torch.zeros((), dtype=torch.float64, device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)
-        for inputs, labels in self._batches():
-            with autocast(self.run, device):
-                scores = logits_of(self.model(inputs))
-                loss = F.cross_entropy(scores, labels)
-            self.updates.zero_gradients()
-            loss.backward()  # type: ignore[no-untyped-call]
+        gradients = self._gradients if self.method is None else self._gradients_by_method
+        for number, (inputs, labels) in enumerate(self._batches()):
+            loss, scores = gradients(inputs, labels, number)
             self.updates.step()
+            if self.method is not None:
+                self.method.after_step(self.model, epoch=len(self.history) + 1)
             self._step += 1
             losses += loss.detach() * len(labels)
             hits += (scores.detach().argmax(1) == labels).sum()
         return losses.item(), int(hits)
 
+    def _gradients(self, inputs: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of one update in the parameters; its loss and scores."""
+        with autocast(self.run, self._step.device):
+            scores = logits_of(self.model(inputs))
+            loss = F.cross_entropy(scores, labels)
+        self.updates.zero_gradients()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss, scores
+
+    def _gradients_by_method(
+        self, inputs: Tensor, labels: Tensor, number: int
+    ) -> tuple[Tensor, Tensor]:
+        """As the method has it, of an update by its number within the epoch."""
+
+        def scores(images: Tensor) -> Tensor:
+            with autocast(self.run, self._step.device):
+                return logits_of(self.model(images)).to(images.dtype)
+
+        assert self.method is not None
+        epoch, step = len(self.history) + 1, self.steps + number
+        batch = Batch(self.model, scores, inputs, labels, self.run.seed, epoch, step)
+        self.updates.zero_gradients()
+        found = self.method.gradients(batch)
+        return found.recorded, found.scores
+
+    def _all_images(self) -> Iterator[Tensor]:
+        """Every training image, in order and as it is, in batches of the run's size."""
+        pixels, size = self.data.train.pixels, self.run.batch_size
+        for start in range(0, len(pixels) - size + 1, size):
+            yield as_inputs(pixels[start : start + size], self._layout)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network to be measured and kept; a method may make another one than it trains."""
+        return self.model if self.method is None else self.method.outcome(self.model)
+
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, epoch = self.data.train, len(self.history) + 1
-        for index in self.next_batches().to(self._step.device):
+        rates = self.next_rates()
+        self.updates.set_learning_rate(rates[0])
+        for number, index in enumerate(self.next_batches().to(self._step.device)):
+            if len(rates) > 1:
+                self.updates.set_learning_rate(rates[number])
             pixels = images.pixels.index_select(0, index)
-            if self.data.augmented:
+            if self.method is not None:
+                pixels = self.method.augment(
+                    pixels, index, seed=self.run.seed, epoch=epoch, own=self.data.augmented
+                )
+            elif self.data.augmented:
                 pixels = augment(pixels, index, seed=self.run.seed, epoch=epoch)
             yield as_inputs(pixels, self._layout), images.labels[index]
 
+    def weights(self) -> dict[str, Tensor]:
+        """Of the network to be kept."""
+        state = self.network.state_dict()
+        return apart({key: value.contiguous().cpu() for key, value in state.items()})
+
     def state(self) -> dict[str, Tensor]:
-        """Weights and the optimizer's state; with the history, all that training goes on from."""
+        """Of network, optimizer and method; with the history, all that training goes on from."""
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors |= {f"optimizer.{key}": value for key, value in self.updates.state().items()}
+        if self.method is not None:
+            tensors |= {f"method.{key}": value for key, value in self.method.state().items()}
         return apart({key: value.contiguous().cpu() for key, value in tensors.items()})
 
     def restore(self, state: Mapping[str, Tensor], history: Sequence[Epoch]) -> None:
@@ -200,6 +268,8 @@ class Training:
         self.model.eval()
         self.diverged = not self._sound()
         self.updates.restore(_under("optimizer.", state))
+        if self.method is not None:
+            self.method.restore(_under("method.", state), self.model)
 
     def _sound(self) -> bool:
         """Whether the last epoch's loss and every weight are finite."""

@@ -67,7 +67,6 @@ class _Lockstep:
         for parameter, part in zip(self.parameters, self._parts(self.weights), strict=True):
             parameter.data = part
         self.updates = _stacked_updates(members)
-        self.rates = self._column([0.0] * count)
 
         def counter(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.int64, device=device)
@@ -75,6 +74,10 @@ class _Lockstep:
         steps = len(self.data.train) // size
         self.order = counter(count, max(steps, WARM_UP), size)
         self.place = counter(1)  # the step within the epoch
+        self.stepped = any(member.run.stepped for member in members)  # rates change at every update
+        self.rates = self._column([0.0] * count)
+        if self.stepped:
+            self.rates = self.rates.repeat(1, self.order.shape[1])  # one for each step
         self.step = counter().fill_(members[0].steps)  # since the start
         self.keys = counter(count, 1)
         self.hits = counter(count)
@@ -108,7 +111,10 @@ class _Lockstep:
         order = torch.stack([member.next_batches() for member in self.members])
         self.order[:, :steps].copy_(order)
         self.keys.copy_(torch.tensor([[augmentation_key(run.seed, epoch)] for run in runs]))
-        self.rates.copy_(self._column([run.rate(epoch) for run in runs]))
+        rates = [member.next_rates() for member in self.members]
+        if self.stepped:
+            rates = [one * steps if len(one) == 1 else one for one in rates]
+        self.rates[:, : len(rates[0])] = torch.tensor(rates, dtype=self.rates.dtype)
         for counter in (self.place, self.hits, self.losses):
             counter.zero_()
         self.stack.train()
@@ -132,7 +138,8 @@ class _Lockstep:
         losses = losses.view(count, size).mean(1)
         gradients = torch.autograd.grad(losses.sum(), self.parameters)
         gradient = torch.cat([g.flatten(1) for g in gradients], 1)
-        self.updates.step(self.weights, gradient, rates=self.rates)
+        rates = self.rates.index_select(1, self.place) if self.stepped else self.rates
+        self.updates.step(self.weights, gradient, rates=rates)
         self.step += 1
         self.place += 1
         self.losses += losses.detach() * size
@@ -168,8 +175,13 @@ def _stacked_updates(members: Sequence[Training]) -> StackedUpdates:
     """Updates of all members as one.
 
     Raises:
-        RequestError: their optimizer has no stacked rule.
+        RequestError: their optimizer has no stacked rule, their batch size grows, or a method
+            stands beside it.
     """
+    if any(member.run.grows for member in members):
+        raise RequestError("a batch size that grows cannot be that of several at once")
+    if any(member.method is not None for member in members):
+        raise RequestError("a method beside plain training cannot be that of several at once")
     rule = type(members[0].run.rule())
     updates = rule.stack([member.updates for member in members])
     if updates is None:

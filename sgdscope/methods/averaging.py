@@ -1,0 +1,122 @@
+"""Averages of the weights along training: exponential, and over epochs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field, PrivateAttr
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sgdscope.methods.base import METHODS, Method
+from sgdscope.settings import Whole
+
+
+class _Averaging(Method):
+    """The outcome is a network of averaged weights; training itself goes on as if without it."""
+
+    _average: nn.Module | None = PrivateAttr(default=None)
+    _count: int = PrivateAttr(default=0)  # of networks in the average
+
+    def _take(self, network: nn.Module, share: float) -> None:
+        """Give a network this share of the average."""
+        self._count += 1
+        if self._average is None:
+            self._average = _copy(network)
+            return
+        own = self._average.state_dict()
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                if own[name].is_floating_point():
+                    own[name].lerp_(value, share)
+                else:
+                    own[name].copy_(value)
+
+    def outcome(self, network: nn.Module) -> nn.Module:
+        """The average, once there is one."""
+        return network if self._average is None else self._average
+
+    def state(self) -> dict[str, Tensor]:
+        """The average and how many networks it is of."""
+        if self._average is None:
+            return {}
+        kept = {f"average.{name}": value for name, value in self._average.state_dict().items()}
+        return kept | {"count": torch.tensor(self._count)}
+
+    def restore(self, state: Mapping[str, Tensor], network: nn.Module) -> None:
+        """Go on from it."""
+        self._average, self._count = None, 0
+        if state:
+            self._average = _copy(network)
+            self._count = int(state["count"])
+            prefix = "average."
+            self._average.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )
+
+
+@METHODS.add("ema")
+class Ema(_Averaging):
+    """Exponential average of the weights over updates, w̄ ← d·w̄ + (1 − d)·w.
+
+    The running moments of batch normalisation are averaged alike.
+    """
+
+    source = "Polyak and Juditsky 1992, with the exponential weights that are usual since"
+    helps = "where the learning rate stays large to the end: it takes the noise away"
+    cost = "one addition of weights an update, and a second copy of them"
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+
+    def after_step(self, network: nn.Module, *, epoch: int) -> None:
+        """Count the new weights in."""
+        self._take(network, 1 - self.decay)
+
+
+@METHODS.add("swa")
+class Swa(_Averaging):
+    """Mean of the weights at the ends of epochs, from one of them on (Izmailov et al. 2018).
+
+    The moments of batch normalisation are taken anew from the training images, as the paper does.
+    """
+
+    source = "Izmailov, Podoprikhin, Garipov, Vetrov and Wilson 2018, arXiv 1803.05407"
+    helps = "wider optima, at a learning rate that does not decay to nothing"
+    cost = "a second copy of the weights; with batch normalisation one more forward pass an epoch"
+
+    start_epoch: Whole = 1
+
+    def after_epoch(self, network: nn.Module, *, epoch: int, images: Iterable[Tensor]) -> None:
+        """Count the epoch's weights in."""
+        if epoch >= self.start_epoch:
+            self._take(network, 1 / (self._count + 1))
+            if self._average is not None:
+                _renew_moments(self._average, images)
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    """To be measured like any other: in evaluation mode, its parameters without gradients yet."""
+    made = copy.deepcopy(network).eval()
+    made.zero_grad()
+    return made
+
+
+@torch.no_grad()
+def _renew_moments(network: nn.Module, images: Iterable[Tensor]) -> None:
+    """Set running moments of batch normalisation to their means over batches."""
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    if not layers:
+        return
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a mean, each batch alike
+        layer.train()
+    for batch in images:
+        network(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()

@@ -1,0 +1,12 @@
+"""Plain training."""
+
+from sgdscope.methods.base import METHODS, Method
+
+
+@METHODS.add("plain")
+class Plain(Method):
+    """Nothing beside the optimizer: a line to compare methods with."""
+
+    source = "—"
+    helps = "as the control"
+    cost = "nothing"

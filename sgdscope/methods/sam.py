@@ -1,0 +1,44 @@
+"""Sharpness-aware minimisation."""
+
+from __future__ import annotations
+
+import torch
+
+from sgdscope.methods.base import METHODS, Batch, Method, Pass
+from sgdscope.settings import Positive
+
+TINY = 1e-30  # a gradient of length zero moves nothing
+
+
+@METHODS.add("sam")
+class Sam(Method):
+    """The gradient at w + ρ·g/‖g‖ makes the update of w (Foret et al. 2021).
+
+    Both passes drop the same units; running moments of batch normalisation follow the first.
+    """
+
+    symbols = {"rho": "ρ"}
+    source = "Foret, Kleiner, Mobahi and Neyshabur 2021, arXiv 2010.01412"
+    helps = "flatter minima, where small batches would find them too"
+    cost = "twice the passes"
+
+    rho: Positive = 0.05
+
+    def gradients(self, batch: Batch) -> Pass:
+        """Those at the worst nearby weights, to first order; the weights stay as they are."""
+        found = self.loss(batch)
+        found.loss.backward()  # type: ignore[no-untyped-call]
+        moved = [p for p in batch.network.parameters() if p.grad is not None]
+        gradients = [p.grad for p in moved if p.grad is not None]
+        norm = torch.stack([g.norm() for g in gradients]).norm().clamp_min(TINY)
+        changing = [*moved, *batch.network.buffers()]
+        before = [tensor.detach().clone() for tensor in changing]
+        with torch.no_grad():
+            for parameter, gradient in zip(moved, gradients, strict=True):
+                parameter.add_(gradient * (self.rho / norm))
+                parameter.grad = None
+        self.loss(batch).loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for tensor, value in zip(changing, before, strict=True):
+                tensor.copy_(value)
+        return found

@@ -1,0 +1,149 @@
+"""The axis: the knob that figures, findings and the page are drawn along."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sgdscope.study.line import Choice, Line
+
+BATCH = "batch_size"
+RATIO = 4.0  # two values further apart than this differ by a factor, others by a difference
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A knob, with the values that a study's runs have of it."""
+
+    knob: str
+    values: list[float]  # rising
+    log: bool  # whether steps between them are factors
+
+    @property
+    def label(self) -> str:
+        """In print."""
+        return self.knob.replace("_", " ")
+
+    @property
+    def plural(self) -> str:
+        """Of several values, in print."""
+        return "batch sizes" if self.knob == BATCH else f"values of {self.label}"
+
+    @property
+    def per(self) -> str:
+        """What a trend along it is counted by."""
+        if self.log:
+            return f"per doubling of the {self.label}"
+        return f"from the smallest to the largest {self.label}"
+
+    def text(self, value: float) -> str:
+        """One of its values."""
+        return f"{int(value)}" if self.knob == BATCH else f"{value:g}"
+
+    def named(self, value: float) -> str:
+        """One of its values, with its name; NaN where a run has none."""
+        if math.isnan(value):
+            return f"no {self.label}"
+        return f"{self.label} {self.text(value)}"
+
+    def position(self, values: pd.Series) -> npt.NDArray[np.float64]:
+        """Where values lie: in doublings, or as shares of the way from the smallest to the largest.
+
+        A slope over it is then per doubling, or the change over the whole way.
+        """
+        if self.log:
+            return np.asarray(np.log2(values.to_numpy(float)))
+        low, high = self.values[0], self.values[-1]
+        return np.asarray((values.to_numpy(float) - low) / (high - low or 1.0))
+
+    def reworded(self, text: str) -> str:
+        """A text about batch sizes as one about this axis."""
+        if self.knob == BATCH:
+            return text
+        for said, instead in (
+            ("batch sizes", self.plural), ("batch size", self.label),
+            ("smallest batch", f"smallest {self.label}"),
+            ("largest batch", f"largest {self.label}"),
+            ("larger batches", f"larger values of {self.label}"),
+        ):  # fmt: skip
+            text = text.replace(said, instead)
+        return text
+
+
+def geometric(values: Iterable[float]) -> bool:
+    """Whether steps between values are rather equal factors than equal differences."""
+    ordered = np.unique(np.array(list(values), dtype=np.float64))
+    if len(ordered) < 2 or ordered[0] <= 0:
+        return False
+    if len(ordered) == 2:
+        return bool(ordered[1] / ordered[0] >= RATIO)
+    return _unevenness(np.log(ordered)) < _unevenness(ordered)
+
+
+def _unevenness(values: npt.NDArray[np.float64]) -> float:
+    steps = np.diff(values)
+    return float(steps.std() / steps.mean())
+
+
+def default(lines: Sequence[Line], sizes: Iterable[int]) -> str:
+    """Batch size where it varies; otherwise the knob with most values."""
+    if len(set(sizes)) > 1:
+        return BATCH
+    values: dict[str, set[float]] = {}
+    for line in lines:
+        for knob, value in line.knobs.items():
+            if _is_number(value):
+                values.setdefault(knob, set()).add(float(value))
+    most = max(map(len, values.values()), default=0)
+    return next((knob for knob, own in values.items() if len(own) == most > 1), BATCH)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def along(
+    knob: str, runs: pd.DataFrame, lines: Sequence[Line]
+) -> tuple[Axis, pd.Series, list[Line]]:
+    """The axis of a knob, each run's value of it, and each run's line, which leaves it out.
+
+    Args:
+        knob: by its name in the study file.
+        runs: with columns ``line`` and ``batch_size``.
+        lines: that ``line`` names; beside another knob, the batch size is part of a line.
+    """
+    named = {line.name: line for line in lines}
+    own = [named[name] for name in runs["line"]]
+    if knob == BATCH:
+        sizes = sorted(int(size) for size in runs[BATCH].unique())
+        return Axis(knob, [*sizes], log=True), runs[BATCH], own
+    found = [line.knobs.get(knob, float("nan")) for line in own]
+    x = pd.Series(found, index=runs.index, dtype=float)
+    values = sorted(float(value) for value in x.dropna().unique())
+    several = runs[BATCH].nunique() > 1
+    kept = [
+        _without(line, knob, int(size) if several else None)
+        for line, size in zip(own, runs[BATCH], strict=True)
+    ]
+    return Axis(knob, values, log=geometric(values)), x, kept
+
+
+def _without(line: Line, knob: str, size: int | None) -> Line:
+    """A line with one knob left out, and with its batch size."""
+    choices = [
+        replace(
+            one,
+            options=tuple((key, value) for key, value in one.options if key != knob),
+            defaults={key: value for key, value in one.defaults.items() if key != knob},
+        )
+        for one in line.choices
+    ]
+    if size is not None:
+        choices.append(Choice(BATCH, f"batch size {size}", ()))
+    return Line(tuple(choices))

@@ -1,0 +1,85 @@
+"""The lines of a study: every combination of its schedules, optimizers and methods."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sgdscope.methods import METHODS
+from sgdscope.optimizers import find
+from sgdscope.settings import Options, checked, several
+from sgdscope.study.imported_schedules import find as find_schedule
+from sgdscope.study.schedules import Schedule
+
+if TYPE_CHECKING:
+    from sgdscope.study.study import Study
+
+
+def axis(value: Any) -> list[Any]:
+    """As ``several``, at least one."""
+    if values := several(value):
+        return values
+    raise ValueError("expected at least one value")
+
+
+def lines(study: Study) -> Iterator[Options]:
+    """Schedule, optimizer and method of each line of a figure."""
+    for name, table in study.schedule.items():
+        where, kind = f"schedule.{name}", find_schedule(name)
+        axes = {key: values for key, values in table.items() if key != "momentum"}
+        momenta = _combinations({"momentum": table.get("momentum", study.momentum)}, where=where)
+        for optimizer in _optimizers(study, name, [one["momentum"] for one in momenta]):
+            for options in _combinations(axes, where=where):
+                schedule = checked(kind, options, where=where, beside=["momentum"])
+                _check_to_the_end(study, schedule, where)
+                chosen = {"schedule": name, "schedule_options": schedule.options()}
+                for method in _methods(study):
+                    yield chosen | optimizer | method
+
+
+def _check_to_the_end(study: Study, schedule: Schedule, where: str) -> None:
+    """Have a scheduler that ends before training does say so now."""
+    try:
+        schedule.rate(batch_size=max(study.batch_size), epoch=study.epochs or 1)
+    except ValueError as error:
+        raise ValueError(f"{where}: in epoch {study.epochs}: {error}") from error
+
+
+def _optimizers(study: Study, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:
+    """Optimizers to be used with a schedule, beside which SGD's momenta may stand."""
+    for name, table in study.optimizer.items():
+        where, kind = f"optimizer.{name}", find(name)
+        axes = dict(table)
+        if name == "sgd":
+            beside = "momentum" in study.schedule[schedule] or "momentum" in study.model_fields_set
+            if "momentum" in table and beside:
+                raise ValueError(
+                    f"{where}.momentum: momentum is also set beside the schedule; "
+                    "expected it in one place"
+                )
+            axes = {"momentum": list(momenta), **table}
+        for options in _combinations(axes, where=where):
+            place = f"schedule.{schedule}" if name == "sgd" and beside else where
+            rule = checked(kind, options, where=place if "momentum" in options else where)
+            chosen = rule.model_dump(exclude_defaults=True)
+            momentum = chosen.pop("momentum", 0.0) if name == "sgd" else 0.0
+            yield {"optimizer": name, "optimizer_options": chosen, "momentum": momentum}
+
+
+def _methods(study: Study) -> Iterator[Options]:
+    for name, table in study.method.items():
+        where, kind = f"method.{name}", METHODS[name]
+        for options in _combinations(table, where=where):
+            chosen = checked(kind, options, where=where).model_dump(exclude_defaults=True)
+            yield {"method": name, "method_options": chosen}
+
+
+def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
+    """Every combination of options, each of which takes one value or several."""
+    try:
+        choices = [axis(values) for values in axes.values()]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    for values in itertools.product(*choices):
+        yield dict(zip(axes, values, strict=True))

@@ -1,0 +1,84 @@
+"""Any of torch's learning-rate schedulers by its import path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import cache
+from typing import Any, Self, cast
+
+import torch
+from pydantic import create_model, model_validator
+from torch.optim.lr_scheduler import LRScheduler
+
+from sgdscope.errors import RequestError
+from sgdscope.imports import find_class, plain_options
+from sgdscope.settings import Positive
+from sgdscope.study.schedules import SCHEDULES, Schedule
+
+EXAMPLE = "torch.optim.lr_scheduler.ExponentialLR"
+
+
+def find(name: str) -> type[Schedule]:
+    """A registered schedule, or one that follows the scheduler at an import path.
+
+    Raises:
+        RequestError: there is neither, or the class needs more than options and a count of epochs.
+    """
+    if "." not in name:
+        return SCHEDULES[name]
+    rule = find_class(name, LRScheduler, kind="schedule", example=EXAMPLE, others=SCHEDULES)
+    return _imported(name, cast(Hashable, rule))
+
+
+class _Stepped(Schedule):
+    """Learning rate that a torch scheduler gives, which is stepped once an epoch."""
+
+    learning_rate: Positive = 0.01  # what the scheduler starts from
+
+    def _scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler:
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Self:
+        try:
+            self.rate(batch_size=1, epoch=1)
+        except (TypeError, ValueError) as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def rate(self, *, batch_size: int, epoch: int) -> float:
+        """What the scheduler says after ``epoch − 1`` steps."""
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=self.learning_rate, momentum=0.9)
+        scheduler = self._scheduler(optimizer)
+        for _ in range(epoch - 1):
+            optimizer.step()
+            scheduler.step()
+        return float(optimizer.param_groups[0]["lr"])
+
+
+@cache
+def _imported(path: str, rule: type[LRScheduler]) -> type[Schedule]:
+    options = plain_options(rule, given=("optimizer", "last_epoch"))
+    where = f"schedule.{path}"
+    if "metrics" in rule.step.__code__.co_varnames[: rule.step.__code__.co_argcount]:
+        raise RequestError(
+            f"{where}: its rate follows from how training goes; expected a scheduler that is "
+            "stepped once an epoch and asks for nothing"
+        )
+    for option, (annotation, default) in options.items():
+        if default is ... and ("Callable" in str(annotation) or "LRScheduler" in str(annotation)):
+            raise RequestError(
+                f"{where}: needs {option!r}, which a study file cannot give; expected a scheduler "
+                "that is made from plain options"
+            )
+    build = cast(Callable[..., LRScheduler], rule)
+
+    def scheduler(self: _Stepped, optimizer: torch.optim.Optimizer) -> LRScheduler:
+        chosen = self.model_fields_set & options.keys()
+        return build(optimizer, **{name: getattr(self, name) for name in chosen})
+
+    fields: dict[str, Any] = {name: (Any, default) for name, (_, default) in options.items()}
+    made = create_model(
+        rule.__name__, __base__=_Stepped, __doc__=f"{rule.__name__} of torch.", **fields
+    )
+    return cast(type[Schedule], type(rule.__name__, (made,), {"_scheduler": scheduler}))

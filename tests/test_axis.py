@@ -1,0 +1,113 @@
+"""Any knob is an axis: found, drawn and spoken of as batch size is."""
+
+import pytest
+from known import _result as result_of
+from known import made
+
+from sgdscope import claims, findings
+from sgdscope.errors import RequestError
+from sgdscope.figures import batches, canvas, drawings
+from sgdscope.report import overview, terminal
+from sgdscope.report.cards import cards
+from sgdscope.results.axis import Axis, default
+from sgdscope.results.tables import Results
+from sgdscope.results.view import View
+from sgdscope.study.study import Study
+
+DECAYS = (0.0, 0.001, 0.004, 0.01)
+
+
+def results(*, decays=DECAYS, sizes=(64,), seeds=3, falls=0.0):
+    """Runs at several weight decays, whose accuracies fall by so much over all of them."""
+    found = []
+    for one in made(lines=[("fixed", 0.9)], sizes=sizes, seeds=seeds):
+        for decay in decays:
+            options = {"weight_decay": decay} if decay else {}
+            own = type(one.run)(**{**one.run.model_dump(), "optimizer_options": options})
+            formulas = {
+                "test_accuracy": lambda run, loss, decay=decay: 0.9 - falls * decay / 0.01,
+                "pgd_accuracy": lambda run, loss, decay=decay: 0.6 - falls * decay / 0.01,
+                "top_eigenvalue": lambda run, loss: 10.0,
+            }
+            loss = {"loss": lambda run, epoch: 2.3 * 0.6**epoch}
+            found.append(result_of(own, "done", 0.002, 2, loss["loss"], [0.1], formulas))
+    return Results.collect(found)
+
+
+def test_the_axis_is_batch_size_where_it_varies_and_else_the_knob_with_most_values():
+    assert results(sizes=(64, 128)).axis == "batch_size"
+    assert results().axis == "weight_decay"
+    assert results(decays=(0.0,)).axis == "batch_size"
+    momenta = Results.collect(made(lines=[("fixed", m) for m in (0.0, 0.5)], sizes=(64,)))
+    assert momenta.axis == "momentum"
+    assert default(momenta.lines, [64, 128]) == "batch_size"
+
+
+def test_lines_leave_the_axis_out_and_have_the_batch_size_in_its_place():
+    view = View(results(sizes=(64, 128)), axis="weight_decay")
+    assert [line.label for line in view.lines] == [
+        "fixed, m = 0.9, batch size 128", "fixed, m = 0.9, batch size 64",
+    ]  # fmt: skip
+    assert view.axis == Axis("weight_decay", list(DECAYS), log=False)
+    assert sorted(view.table["x"].unique()) == list(DECAYS)
+    (alone,) = View(results()).lines
+    assert alone.label == "fixed, m = 0.9"
+
+
+def test_values_that_are_geometric_have_a_logarithmic_axis():
+    view = View(results(decays=(0.0001, 0.001, 0.01)))
+    assert view.axis.log
+    with canvas.in_style():
+        (ax,) = batches.measure(view, "test_accuracy").axes
+    assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "weight decay")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0.0001", "0.001", "0.01"]
+
+
+def test_a_figure_has_the_knobs_values_at_its_foot():
+    view = View(results(falls=0.2))
+    with canvas.in_style():
+        (ax,) = batches.measure(view, "test_accuracy").axes
+    assert ax.get_xscale() == "linear"
+    curve = next(line for line in ax.lines if len(line.get_xdata()) == len(DECAYS))
+    assert list(curve.get_xdata()) == list(DECAYS)
+    expected = [0.9 - 0.2 * decay / 0.01 for decay in DECAYS]
+    assert list(curve.get_ydata()) == pytest.approx(expected, abs=0.01)
+
+
+def test_every_figure_and_card_can_be_drawn_along_another_knob():
+    found = results(falls=0.2)
+    with canvas.in_style():
+        names = [name for name, make in drawings(found) if make()]
+    assert {"test_accuracy", "pgd_accuracy-eps0.1"} <= set(names)
+    view = View(found)
+    plots = [plot for card in cards(view) if card.section == "batch" for plot in card.plots]
+    assert {plot["layout"]["xaxis"]["title"]["text"] for plot in plots} == {"weight decay"}
+    assert "from weight decay 0 to 0.01" in overview.trends(view)
+    table = terminal.table(found)
+    assert [column.header for column in table.columns][1] == "weight decay"
+    assert table.row_count == len(DECAYS)
+
+
+def test_findings_speak_of_the_knob():
+    found = results(falls=0.2)
+    told = findings.find(claims.moments(found, axis=found.axis))
+    (robust,) = [one for one in told if "attack" in one.headline]
+    assert "accuracy under attack falls with weight decay" in robust.headline
+    assert "points from the smallest to the largest weight decay" in robust.numbers
+    assert robust.trends[0].end.value == pytest.approx(-20, abs=1)
+    assert not any("batch" in one.headline for one in told)
+
+
+SETTINGS = {
+    "name": "s", "model": "stdcnn", "data": "digits", "batch_size": [32, 64], "epochs": 1,
+    "schedule": ["fixed"], "measure": ["test_accuracy"],
+}  # fmt: skip
+
+
+def test_a_study_names_its_axis():
+    decays = {"sgd": {"weight_decay": [0.0, 0.01]}}
+    assert Study.parse(SETTINGS | {"axis": "weight_decay", "optimizer": decays}).axis
+    with pytest.raises(RequestError, match=r"axis: unknown knob .*did you mean 'weight_decay'"):
+        Study.parse(SETTINGS | {"axis": "weigth_decay"})
+    with pytest.raises(RequestError, match="axis: schedule is no number"):
+        Study.parse(SETTINGS | {"axis": "schedule"})
