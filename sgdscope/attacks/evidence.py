@@ -11,12 +11,14 @@ from sgdscope.attacks.checks import checked
 from sgdscope.attacks.descent import Leap
 from sgdscope.attacks.evaluation import look
 from sgdscope.attacks.losses import Loss
+from sgdscope.attacks.masking import Masking, Probes
 from sgdscope.attacks.points import Attacked, Norm, Points
 from sgdscope.attacks.victim import Victim, frozen
 from sgdscope.network import outside_inference
 
 NOTABLE = 0.01  # share of the points from which a sign of masking is flagged
 AT_LEAST = 3  # and so many of them
+WORSE_STEP = 0.03  # share that one margin step may fool and an attack with another loss not
 SATURATED = 0.5  # the same for saturation, of which a well-trained network has some
 COMPARED = 300  # points that noise and the margin's step are tried on
 
@@ -27,6 +29,7 @@ class Evidence:
 
     loss: Loss  # the attack's
     one_step: bool  # the attack is FGSM
+    search: bool  # the attack is Square alone, which asks for no gradient
     clean_accuracy: float
     confidence: float  # mean largest probability
     right: int  # points right unperturbed
@@ -42,14 +45,15 @@ class Evidence:
     black_box_beats: int | None  # points that only Square fools, here or at a smaller eps
     probabilities: bool  # outputs look like probabilities, not logits
     randomised: bool  # two passes over the same points differ
+    masking: Masking  # whether gradients tell how the loss changes, on a smaller sample
     network: tuple[str, ...] = ()  # flags about the network, before it was attacked
 
     def scalars(self) -> dict[str, float | int | bool]:
         """The numbers, by name."""
-        left_out = ("loss", "one_step", "network")
+        left_out = ("loss", "one_step", "search", "masking", "network")
         return {
             name: value
-            for name, value in vars(self).items()
+            for name, value in (vars(self) | vars(self.masking)).items()
             if name not in left_out and value is not None
         }
 
@@ -77,7 +81,7 @@ class Evidence:
                 f"this one {self.attack_fooled:.1%}",
             ),
             (
-                not self.one_step and _notable(self.weaker_beats, self.compared),
+                not self.one_step and _notable(self.weaker_beats, self.compared, WORSE_STEP),
                 f"one step with the margin loss fools {self.weaker_beats:,} {among} that the "
                 "attack does not",
             ),
@@ -86,7 +90,13 @@ class Evidence:
                 f"only the search without gradients fools {self.black_box_beats} {of}",
             ),
         ]
-        return [*self.network, *(sentence for seen, sentence in found if seen)]
+        said = [*self.network, *(sentence for seen, sentence in found if seen)]
+        return said + (self.masking.flags() if self._gradients_count() else [])
+
+    def _gradients_count(self) -> bool:
+        """Whether more than a few points are left, and left by an attack that follows gradients."""
+        left = round((1 - self.attack_fooled) * self.compared)
+        return not self.search and _notable(left, self.compared)
 
     def _another_step_is_better(self) -> bool:
         """Whether FGSM with the margin loss fools more than FGSM as it was, beyond chance.
@@ -99,8 +109,8 @@ class Evidence:
         return self.one_step and _notable(ahead, self.compared) and ahead**2 > 9 * alone
 
 
-def _notable(count: int, points: int) -> bool:
-    return count >= max(AT_LEAST, NOTABLE * points)
+def _notable(count: int, points: int, share: float = NOTABLE) -> bool:
+    return count >= max(AT_LEAST, share * points)
 
 
 @outside_inference()
@@ -117,7 +127,8 @@ def gather(
     """Evidence for each untargeted result of one attack, whose arguments it takes.
 
     Noise, and one step with the margin loss, are tried on the first points right unperturbed,
-    ``COMPARED`` of them, with one gradient for all eps.
+    ``COMPARED`` of them, with one gradient for all eps; gradients are tried on the first of those
+    (see ``masking``).
     """
     request = checked(model, inputs, labels)
     victim, inputs, labels = request.victim, request.inputs, request.labels
@@ -129,6 +140,7 @@ def gather(
             Evidence(
                 loss=loss,
                 one_step=result.tactics == ("fgsm",),
+                search=result.tactics == ("square",),
                 clean_accuracy=result.clean.double().mean().item(),
                 confidence=result.confidence.double().mean().item(),
                 right=int(result.clean.sum()),
@@ -144,6 +156,7 @@ def gather(
                 black_box_beats=_black_box_beats(result),
                 probabilities="probabilities" in names,
                 randomised="random" in names,
+                masking=rivals.probes.masking(result),
                 network=result.flags,
             )
             for result in results
@@ -159,9 +172,11 @@ class _Rivals:
         self, victim: Victim, inputs: Tensor, labels: Tensor, index: Tensor, norm: Norm, seed: int
     ) -> None:
         self.victim, self.norm, self.seed = victim, norm, seed
-        self.points = Points(inputs, labels, index, inputs)
+        self.points, logits = Points(inputs, labels, index, inputs), inputs.flatten(1)
         if len(index):
-            self.points = replace(look(victim, inputs, labels, "margin")[0], index=index)
+            self.points, logits = look(victim, inputs, labels, "margin")
+            self.points = replace(self.points, index=index)
+        self.probes = Probes(victim, self.points, logits, norm, seed)
 
     def fool(self, radius: float) -> tuple[Tensor, Tensor]:
         """Which points noise of size ``radius`` fools and which the margin's step; (N,) bool."""
