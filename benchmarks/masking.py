@@ -121,7 +121,9 @@ class Bench:
 def show(title: str, rows: list[Row]) -> None:
     """One line a network."""
     table = Table(title=title)
-    columns = "network,held out,read,at most,flags,step,far,end,path,nearest,margin step,cost"
+    columns = (
+        "network,held out,read,at most,flags,step,uphill,idle,loss,end,path,nearest,margin,cost"
+    )
     for column in columns.split(","):
         table.add_column(column, justify="left" if column == "network" else "right")
     for row in rows:
@@ -129,7 +131,8 @@ def show(title: str, rows: list[Row]) -> None:
         table.add_row(
             row.name, "yes" if row.held_out else "", f"{row.read:.3f}", f"{row.true:.3f}",
             str(len(row.seen.flags())), f"{m.step_wrong}/{m.probed}",
-            f"{m.far_wrong}/{m.probed}", f"{m.end_wrong}/{m.ends}",
+            f"{m.uphill_wrong}", f"{m.idle_wrong}", f"{m.loss_wrong}/{m.loss_tried}",
+            f"{m.end_wrong}/{m.ends}",
             f"{m.path_wrong}/{m.paths}", f"{m.nearest_beats}/{m.nearest_tried}",
             str(row.seen.weaker_beats), f"{row.cost:.1%}",
         )  # fmt: skip

@@ -11,8 +11,9 @@ from sgdscope.attacks.checks import checked
 from sgdscope.attacks.descent import Leap
 from sgdscope.attacks.evaluation import look
 from sgdscope.attacks.losses import Loss
-from sgdscope.attacks.masking import Masking, Probes
+from sgdscope.attacks.masking import Masking
 from sgdscope.attacks.points import Attacked, Norm, Points
+from sgdscope.attacks.probes import Probes
 from sgdscope.attacks.victim import Victim, frozen
 from sgdscope.network import outside_inference
 
@@ -67,7 +68,7 @@ class Evidence:
                 f"the {self.loss} loss has no gradient at all at {self.zero_gradient:,} {of}",
             ),
             (
-                self.loss == "cross_entropy" and self.saturated > SATURATED * max(self.right, 1),
+                self._saturation_misleads(),
                 f"cross-entropy's gradient is rounded off at {self.saturated:,} {of}; margin's "
                 "is not",
             ),
@@ -92,6 +93,11 @@ class Evidence:
         ]
         said = [*self.network, *(sentence for seen, sentence in found if seen)]
         return said + (self.masking.flags() if self._gradients_count() else [])
+
+    def _saturation_misleads(self) -> bool:
+        """Whether most points are saturated and what is left of the gradient leads elsewhere."""
+        most = self.saturated > SATURATED * max(self.right, 1)
+        return self.loss == "cross_entropy" and most and self.masking.loss_misleads
 
     def _gradients_count(self) -> bool:
         """Whether more than a few points are left, and left by an attack that follows gradients."""
@@ -135,7 +141,8 @@ def gather(
     names = {found.name for found in request.findings}
     tried = results[0].clean.nonzero().squeeze(1)[:COMPARED]
     with frozen(model):
-        rivals = _Rivals(victim, inputs[tried], labels[tried], tried, norm, seed)
+        points = Points(inputs[tried], labels[tried], tried, inputs[tried])
+        rivals = _Rivals(victim, points, loss=loss, norm=norm, seed=seed)
         return [
             Evidence(
                 loss=loss,
@@ -169,14 +176,14 @@ class _Rivals:
     """What fools some points with less effort than the attack: noise, and one margin step."""
 
     def __init__(
-        self, victim: Victim, inputs: Tensor, labels: Tensor, index: Tensor, norm: Norm, seed: int
+        self, victim: Victim, points: Points, *, loss: Loss, norm: Norm, seed: int
     ) -> None:
         self.victim, self.norm, self.seed = victim, norm, seed
-        self.points, logits = Points(inputs, labels, index, inputs), inputs.flatten(1)
-        if len(index):
-            self.points, logits = look(victim, inputs, labels, "margin")
-            self.points = replace(self.points, index=index)
-        self.probes = Probes(victim, self.points, logits, norm, seed)
+        self.points, logits = points, points.inputs.flatten(1)
+        if len(points):
+            looked, logits = look(victim, points.inputs, points.labels, "margin")
+            self.points = replace(looked, index=points.index)
+        self.probes = Probes(victim, self.points, logits, loss=loss, norm=norm, seed=seed)
 
     def fool(self, radius: float) -> tuple[Tensor, Tensor]:
         """Which points noise of size ``radius`` fools and which the margin's step; (N,) bool."""
