@@ -133,7 +133,7 @@ def show(title: str, rows: list[Row]) -> None:
             str(len(row.seen.flags())), f"{m.step_wrong}/{m.probed}",
             f"{m.uphill_wrong}", f"{m.idle_wrong}", f"{m.loss_wrong}/{m.loss_tried}",
             f"{m.end_wrong}/{m.ends}",
-            f"{m.path_wrong}/{m.paths}", f"{m.nearest_beats}/{m.nearest_tried}",
+            f"{m.path_missed}/{m.paths}", f"{m.nearest_beats}/{m.nearest_tried}",
             str(row.seen.weaker_beats), f"{row.cost:.1%}",
         )  # fmt: skip
     console.print(table)

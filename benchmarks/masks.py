@@ -132,6 +132,12 @@ def three_levels(net: Any, x: Tensor) -> Tensor:
     return one_hot(net, x) * (2 + 2 * (sure * 3).round()).detach() + 1e-4 * leak(x, 4)
 
 
+def top_detached(net: Any, x: Tensor) -> Tensor:
+    """No gradient of the answer's own logit."""
+    logits = net(x)
+    return torch.where(logits == logits.amax(1, keepdim=True), logits.detach(), logits)
+
+
 def fraction(x: Tensor) -> Tensor:
     return x - x.floor()
 
@@ -215,5 +221,19 @@ HELD_OUT: dict[str, Mask] = {
     "high bits, low ones leak": lambda net, x: (
         net((x * 8).floor().detach() / 8) + 0.02 * fraction(x * 8).flatten(1)[:, 300:310]
     ),
+    "quarter of the pixels detached": lambda net, x: net(
+        torch.where(normal(x.shape[1:], 11) < -0.67, x.detach(), x)
+    ),
+    "backward: flipped in bright images": lambda net, x: net(
+        backward(x, lambda g: torch.where(x.detach().mean((1, 2, 3), True) > 0.3, -g, g))
+    ),
+    "backward of the mirrored image": lambda net, x: instead(net(x), net(x.flip(3))),
+    "backward of other classes": lambda net, x: instead(net(x), net(x).roll(3, 1)),
+    "backward: mid-grey pixels alone": lambda net, x: net(
+        backward(x, lambda g: g * ((x.detach() - 0.5).abs() < 0.2))
+    ),
+    "ripple of each logit": lambda net, x: net(x) + 0.8 * torch.sin(25 * net(x)),
+    "largest logit detached": top_detached,
+    "squashed exponentials": lambda net, x: 1 - (-3 * net(x).relu()).exp() + 1e-4 * net(x),
 }
 MASKS = TUNED_ON | HELD_OUT

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STEP_SHARE, UPHILL_SHARE, IDLE_SHARE, LOSS_SHARE = 0.15, 0.2, 0.3, 0.2
-END_SHARE, PATH_SHARE = 0.25, 0.25
+END_SHARE, PATH_SHARE, MISSED_SHARE = 0.25, 0.25, 0.5
 FEWEST_ENDS = 10  # fewer say little: they are the hardest of all points
 AT_LEAST = 3  # points that one step without gradients fools
 
@@ -30,6 +30,7 @@ class Masking:
     end_wrong: int = 0  # it has nothing to do there with changes as long as a step of PGD
     paths: int = 0  # points followed to the nearest image of another class
     path_wrong: int = 0  # gradients on the way are half wrong about the whole change
+    path_missed: int = 0  # they miss a fifth of it or more
     nearest_tried: int = (
         0  # points left by the attack that one step towards that image was tried on
     )
@@ -70,9 +71,11 @@ class Masking:
                 "in vain, the gradient has almost nothing to do with what small changes do",
             ),
             (
-                _share(self.path_wrong, self.paths) >= PATH_SHARE,
+                _share(self.path_wrong, self.paths) >= PATH_SHARE
+                or _share(self.path_missed, self.paths) >= MISSED_SHARE,
                 "gradients miss part of what the network does: on the way to an image of another "
-                f"class they are wrong by half or more at {self.path_wrong} of {self.paths} points",
+                f"class they are wrong by a fifth or more at {self.path_missed} of {self.paths} "
+                f"points, by half or more at {self.path_wrong}",
             ),
             (
                 self.nearest_beats >= AT_LEAST,

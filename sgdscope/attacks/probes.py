@@ -21,12 +21,13 @@ from sgdscope.attacks.victim import Victim
 
 PROBED = 80  # points whose gradients are tried, and that one step without gradients is tried on
 ENDS = 50  # of those that the attack left, where its last try is looked at
-PATHS = 30  # points followed to an image of another class, and whose loss's gradient is looked at
-STOPS = 5  # gradients on the way
+PATHS, STOPS = 20, 8  # points followed to an image of another class, and gradients on the way
+ALONGSIDE = 30  # points whose gradient of the attack's loss is held against the margin's
 DIRECTIONS = 2  # random ones at each point
 STEP, LARGE = 1 / 15, 1 / 3  # of eps: a small change, as long as a step of PGD, and a large one
 VISIBLE = 0.05  # root mean square change of a pixel from which any network is curved
 HALF, NOTHING = 0.5, 0.8  # errors from which a promise counts as wrong, and as worth nothing
+MISSED = 0.12  # error on a path that a smooth network's quadrature does not reach; a quarter: 0.14
 IDLE = 0.02  # share of the gradient's promise that idle pixels have together
 WORK = 0.1  # share of it by which they may change the loss
 ALIGNED = 0.15  # least share of the margin's promise that a step along another loss keeps
@@ -76,6 +77,7 @@ class Probes:
             end_wrong=_wrong(ends, NOTHING),
             paths=len(self._path_errors),
             path_wrong=_wrong(self._path_errors),
+            path_missed=_wrong(self._path_errors, MISSED),
             nearest_tried=len(left[:PROBED]),
             nearest_beats=self._beaten(left[:PROBED], result.eps),
         )
@@ -136,7 +138,7 @@ class Probes:
     def _alignment(self, loss: Loss) -> Tensor:
         """(K,): which share of the margin's promise a step along ``loss``'s gradient keeps."""
         points = self.points[
-            torch.arange(len(self.points), device=self.points.index.device)[:PATHS]
+            torch.arange(len(self.points), device=self.points.index.device)[:ALONGSIDE]
         ]
         if not len(points):
             return self.logits.new_empty(0)
