@@ -156,10 +156,10 @@ def test_all_that_is_seen_of_a_linear_network_is_as_promised(case):
     counts = (seen.step_wrong, seen.uphill_wrong, seen.idle_wrong, seen.end_wrong)
     assert counts == (0, 0, 0, 0)
     assert (seen.path_missed, seen.nearest_beats) == (0, 0)
-    assert (seen.probed, seen.paths) == (80, 20)
+    assert (seen.probed, seen.paths) == (64, 20)
     third = Masked(network, lambda net, x: net(Backward.apply(x, torch.tensor(0.3)))).eval()
     seen = gather(third, case[0], labels, results, loss="margin")[0].masking
-    assert (seen.step_wrong, seen.uphill_wrong, seen.path_wrong) == (80, 80, 20)
+    assert (seen.step_wrong, seen.uphill_wrong, seen.path_wrong) == (64, 64, 20)
 
 
 def test_an_error_is_a_half_where_one_is_three_times_the_other():

@@ -19,10 +19,10 @@ from sgdscope.attacks.masking import Masking
 from sgdscope.attacks.points import Attacked, Norm, Points
 from sgdscope.attacks.victim import Victim
 
-PROBED = 80  # points whose gradients are tried, and that one step without gradients is tried on
-ENDS = 50  # of those that the attack left, where its last try is looked at
-PATHS, STOPS = 20, 8  # points followed to an image of another class, and gradients on the way
-ALONGSIDE = 30  # points whose gradient of the attack's loss is held against the margin's
+PROBED = 64  # points whose gradients are tried, and that one step without gradients is tried on
+ENDS = 40  # of those that the attack left, where its last try is looked at
+PATHS, STOPS = 20, 7  # points followed to an image of another class, and gradients on the way
+ALONGSIDE = 20  # points whose gradient of the attack's loss is held against the margin's
 DIRECTIONS = 2  # random ones at each point
 STEP, LARGE = 1 / 15, 1 / 3  # of eps: a small change, as long as a step of PGD, and a large one
 VISIBLE = 0.05  # root mean square change of a pixel from which any network is curved
