@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -138,7 +138,7 @@ def test_the_smallest_eps_may_be_as_far_as_the_image_s_corner(norm, distance):
 
 
 @pytest.mark.parametrize("errors", [0, 9, 40])
-def test_the_median_alone_comes_out_the_same_for_fewer_passes(errors):
+def test_the_median_alone_comes_out_within_its_bracket_for_fewer_passes(errors):
     network, inputs = Counting(curved()).eval(), images(60)
     labels = answers(network, inputs)
     labels[:errors] = 1 - labels[:errors].clamp(max=1)
@@ -148,10 +148,11 @@ def test_the_median_alone_comes_out_the_same_for_fewer_passes(errors):
         found.append(smallest_eps(network, inputs, labels, median_only=median_only))
         seen.append(network.seen)
     whole, alone = found
-    assert alone.median == whole.median
+    assert alone.median == pytest.approx(whole.median, rel=0.02)
     assert alone.median_holds <= alone.median
+    assert alone.median_holds >= 0.98 * alone.median
     assert torch.equal(alone.fools.isinf(), whole.fools.isinf())
-    assert seen[1] < seen[0] / 2
+    assert seen[1] < 0.7 * seen[0]
 
 
 def test_one_step_is_optimal_on_a_linear_network():
@@ -258,6 +259,24 @@ def test_giving_up_loses_hardly_a_point_and_says_which(attack):
         assert some.given_up.any()
         assert not (some.given_up & some.fooled).any()
         assert not every.given_up.any()
+
+
+@pytest.mark.parametrize("attack", [pgd, partial(apgd, steps=40)])
+def test_giving_up_in_l2_waits_for_slopes_that_grow_along_the_way(attack):
+    """Pixels near 0 and 1 hardly count until they have come to the middle."""
+
+    class Binarised(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return network(torch.sigmoid(10 * (x - 0.5)))
+
+    network, inputs = curved(), 0.1 + 0.8 * images(400).round()
+    labels = answers(Binarised().eval(), inputs)
+    options = {"eps": [0.5, 1.0], "norm": "l2"}
+    quick = attack(Binarised().eval(), inputs, labels, **options)
+    whole = attack(Binarised().eval(), inputs, labels, give_up=False, **options)
+    for some, every in zip(quick, whole, strict=True):
+        assert some.accuracy <= every.accuracy + 2 / 400
+        assert some.given_up.sum() > 20
 
 
 def test_apgds_step_may_be_halved_after_the_papers_steps():
@@ -549,7 +568,8 @@ def test_evidence_is_plain_numbers():
     (seen,) = gather(network, inputs, labels, fgsm(network, inputs, labels, eps=[0.1]),
                      loss="cross_entropy")  # fmt: skip
     assert all(isinstance(value, bool | int | float) for value in seen.scalars().values())
-    assert len(astuple(seen)) > len(seen.scalars())
+    assert {"right", "noise_beats", "probed", "step_wrong"} <= set(seen.scalars())
+    assert not {"loss", "one_step", "search", "masking", "network"} & set(seen.scalars())
 
 
 def test_fgsm_is_flagged_only_where_another_loss_is_better_beyond_chance():
@@ -571,7 +591,7 @@ def test_fgsm_is_flagged_only_where_another_loss_is_better_beyond_chance():
         )
         assert any("margin" in flag for flag in some.flags()) == worth
         walked = replace(some, one_step=False)
-        assert any("margin" in flag for flag in walked.flags()) == (alone >= 3)
+        assert any("margin" in flag for flag in walked.flags()) == (alone >= 9)
 
 
 def test_evidence_is_taken_on_a_bounded_number_of_points():

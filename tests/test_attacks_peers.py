@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sgdscope.attacks import Attacked, apgd, bim, fgsm, pgd, square, strong
+from sgdscope.attacks import Attacked, apgd, bim, fgsm, pgd, smallest_eps, square, strong
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 MISSING = "(benchmarks/requirements.txt) is not installed"
@@ -54,6 +54,16 @@ def accuracy(network: nn.Module, found: Tensor, labels: Tensor) -> float:
         return (network(found).argmax(1) == labels).double().mean().item()
 
 
+def away_from_the_edges(network: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs whose pixels stop nowhere, and their answers.
+
+    Where pixels stop at 0 or 1, sgdscope's ℓ2 steps reach the radius and the peers' stop short.
+    """
+    inputs = 0.25 + inputs / 2
+    with torch.no_grad():
+        return inputs, network(inputs).argmax(1)
+
+
 def same_steps(ours: Attacked, theirs: Tensor, fooled: Tensor) -> None:
     """Who survives all steps stands where the peer stands; hardly one is fooled on the way only."""
     left = ~ours.fooled
@@ -66,9 +76,11 @@ def same_steps(ours: Attacked, theirs: Tensor, fooled: Tensor) -> None:
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_fgsm_and_bim_take_the_steps_of_foolbox(norm, case, foolbox):
     network, inputs, labels = case
+    if norm == "l2":
+        inputs, labels = away_from_the_edges(network, inputs)
     peer = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
     kind = foolbox.attacks
-    eps = 0.05 if norm == "linf" else 0.3
+    eps = 0.05 if norm == "linf" else 0.4
     one = kind.LinfFastGradientAttack() if norm == "linf" else kind.L2FastGradientAttack()
     _, clipped, fooled = one(peer, inputs, labels, epsilons=eps)
     (ours,) = fgsm(network, inputs, labels, eps=[eps], norm=norm)
@@ -86,13 +98,14 @@ def test_fgsm_and_bim_take_the_steps_of_foolbox(norm, case, foolbox):
 def test_steps_are_those_of_torchattacks(norm, case, torchattacks):
     network, inputs, labels = case
     options = {"random_start": False, "steps": 40}
-    eps = 0.05 if norm == "linf" else 0.3
+    eps = 0.05 if norm == "linf" else 0.4
     if norm == "linf":
         found = torchattacks.FGSM(network, eps=eps)(inputs, labels)
         (ours,) = fgsm(network, inputs, labels, eps=[eps])
         torch.testing.assert_close(ours.inputs, found, atol=1e-6, rtol=0)
         peer = torchattacks.PGD(network, eps=eps, alpha=eps / 15, **options)
     else:
+        inputs, labels = away_from_the_edges(network, inputs)
         peer = torchattacks.PGDL2(network, eps=eps, alpha=eps / 15, **options)
     found = peer(inputs, labels)
     with torch.no_grad():
@@ -114,6 +127,32 @@ def test_pgd_leaves_no_more_than_either_peer(case, foolbox, torchattacks):
     for inputs_found in found:
         theirs = accuracy(network, inputs_found, labels)
         assert theirs - 0.02 <= ours.accuracy <= theirs + 0.005
+
+
+def test_pgd_in_l2_leaves_no_more_than_foolbox(case, foolbox):
+    network, inputs, labels = case
+    inputs = inputs.round()  # every pixel is at its edge
+    with torch.no_grad():
+        labels = network(inputs).argmax(1)
+    peer = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.L2PGD(rel_stepsize=1 / 15, steps=40)
+    for eps in (0.3, 0.6):
+        theirs = accuracy(network, attack(peer, inputs, labels, epsilons=eps)[1], labels)
+        (ours,) = pgd(network, inputs, labels, eps=[eps], norm="l2")
+        assert 0.1 < theirs < 0.9
+        assert ours.accuracy <= theirs + 0.015  # random starts differ
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_median_eps_is_no_larger_than_that_of_foolbox_s_fmn(norm, case, foolbox):
+    network, inputs, labels = case
+    peer = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.LInfFMNAttack if norm == "linf" else foolbox.attacks.L2FMNAttack
+    found = attack(steps=200).run(peer, inputs, labels)
+    order = torch.inf if norm == "linf" else 2
+    theirs = (found - inputs).flatten(1).norm(order, dim=1)
+    ours = smallest_eps(network, inputs, labels, norm=norm, median_only=True)
+    assert ours.median <= 1.01 * theirs.quantile(0.5, interpolation="higher").item()
 
 
 @pytest.mark.parametrize("name", ["apgd", "square"])

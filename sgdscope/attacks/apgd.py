@@ -58,7 +58,7 @@ class Adaptive:
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
         """Attack (Algorithm 1 of the paper, all points at once)."""
         start = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        reach = Reach(self.steps) if self.give_up else None
+        reach = Reach(self.steps, self.norm) if self.give_up else None
         standing, lost = Standing(points, reach), None
         state, checks = self._begin(start, eps), checkpoints(self.steps)
         for taken in range(self.steps + 1):
@@ -93,13 +93,23 @@ class Adaptive:
 
     def _move(self, state: _State, points: Points, *, first: bool) -> None:
         """One projected step, mixed with the step before."""
-        origin = points.inputs
-        ahead = ball.step(state.now, state.slope, state.size, origin, state.eps, self.norm)
-        if not first:
-            drift = state.now - state.before
-            mixed = state.now + MOMENTUM * (ahead - state.now) + (1 - MOMENTUM) * drift
-            ahead = ball.clip(mixed, origin, state.eps, self.norm)
+        ahead = glide(
+            state.now, state.before, state.slope, state.size, points.inputs, state.eps, self.norm,
+            first=first,
+        )  # fmt: skip
         state.before, state.now = state.now, ahead
+
+
+def glide(
+    now: Tensor, before: Tensor, slope: Tensor, size: Tensor, origin: Tensor, eps: Tensor,
+    norm: Norm, *, first: bool,
+) -> Tensor:  # fmt: skip
+    """One projected step of ``size`` (N,) from ``now`` (N, …), mixed with the step before."""
+    ahead = ball.step(now, slope, size, origin, eps, norm)
+    if first:
+        return ahead
+    mixed = now + MOMENTUM * (ahead - now) + (1 - MOMENTUM) * (now - before)
+    return ball.clip(mixed, origin, eps, norm)
 
 
 def _record(state: _State) -> None:

@@ -8,6 +8,23 @@ from torch import Tensor
 from sgdscope import streams
 from sgdscope.attacks.points import Norm, Points, spread
 
+NEWTON = 30  # steps at most; each stops some more pixels at 0 or 1, and ten are hardly ever needed
+PRECISION = 1e-6  # relative
+
+
+def length(away: Tensor, norm: Norm) -> Tensor:
+    """(N,), of ``away`` (N, …)."""
+    found: Tensor = torch.linalg.vector_norm(
+        away.flatten(1), torch.inf if norm == "linf" else 2, dim=1
+    )
+    return found
+
+
+def steepest(slope: Tensor, norm: Norm) -> Tensor:
+    """How much a linear loss of this slope (N, …) can gain in a ball of radius 1, (N,)."""
+    found: Tensor = torch.linalg.vector_norm(slope.flatten(1), 1 if norm == "linf" else 2, dim=1)
+    return found
+
 
 def direction(slope: Tensor, norm: Norm) -> Tensor:
     """The step of length 1 along which a linear loss grows most, (N, …); 0 where it is flat."""
@@ -15,13 +32,64 @@ def direction(slope: Tensor, norm: Norm) -> Tensor:
 
 
 def clip(inputs: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> Tensor:
-    """Into the ball of radius ``eps`` (N,) about ``origin`` (N, …), and into [0, 1]."""
-    radius = spread(_within(eps, origin, norm), origin)
+    """The nearest place within ``eps`` (N,) of ``origin`` (N, …) and in [0, 1]."""
+    radius = _within(eps, origin, norm)
     if norm == "linf":
+        radius = spread(radius, origin)
         return torch.clamp(inputs, origin - radius, origin + radius).clamp_(0, 1)
-    away = inputs - origin
-    shrink = torch.where((length := _length(away)) > radius, radius / length, 1.0)
-    return (origin + away * shrink).clamp_(0, 1)
+    return (origin + _shortened(inputs - origin, origin, radius)).clamp_(0, 1)
+
+
+def _shortened(away: Tensor, origin: Tensor, eps: Tensor) -> Tensor:
+    """``away`` (N, …) times the largest factor up to 1 that is within ``eps`` once in the cube.
+
+    Of all places in both the ball and the cube, that is the nearest to origin + away. To shorten
+    ``away`` first and to cut pixels off at 0 and 1 then stops short of the radius. The squared
+    length is a concave, piecewise linear function of the squared factor, so that Newton's steps
+    never leave the ball.
+    """
+    lowest, highest, squares = -origin, 1 - origin, away.square()
+    tiny = torch.finfo(away.dtype).tiny
+    factor = (eps / length(away, "l2").clamp_min(tiny)).clamp_max(1)
+    moved = torch.clamp(away * spread(factor, away), lowest, highest)
+    for _ in range(NEWTON):
+        room = eps.square() - moved.square().flatten(1).sum(1)
+        free = (squares * ((moved > lowest) & (moved < highest))).flatten(1).sum(1)
+        open_ = (factor < 1) & (free > 0) & (room > PRECISION * eps.square())
+        if not bool(open_.any()):
+            break
+        longer = (factor.square() + room / free.clamp_min(tiny)).sqrt().clamp_max(1)
+        factor = torch.where(open_, longer, factor)
+        moved = torch.clamp(away * spread(factor, away), lowest, highest)
+    beyond = length(moved, "l2") / eps.clamp_min(tiny)  # 1, but for rounding
+    return moved / spread(beyond.clamp_min(1), moved)
+
+
+def crossing(slope: Tensor, gap: Tensor, origin: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+    """The nearest place in [0, 1] where a linear loss has gained ``gap`` (N,), and its distance.
+
+    Pixels move along the direction of steepest ascent until they stop at 0 or 1. The gain is a
+    concave, piecewise linear function of how far they move; Newton's steps come from below.
+
+    Returns:
+        (N, …), and (N,): infinite where the cube is too small.
+    """
+    lowest, highest, way = -origin, 1 - origin, direction(slope, norm)
+    tiny = torch.finfo(slope.dtype).tiny
+    factor = gap / (slope * way).flatten(1).sum(1).clamp_min(tiny)
+    moved = torch.clamp(way * spread(factor, way), lowest, highest)
+    for _ in range(NEWTON):
+        lack = gap - (slope * moved).flatten(1).sum(1)
+        free = (slope * way * ((moved > lowest) & (moved < highest))).flatten(1).sum(1)
+        open_ = (free > 0) & (lack > PRECISION * gap)
+        if not bool(open_.any()):
+            break
+        factor = torch.where(open_, factor + lack / free.clamp_min(tiny), factor)
+        moved = torch.clamp(way * spread(factor, way), lowest, highest)
+    gained = (slope * moved).flatten(1).sum(1)
+    enough = gained >= (1 - 2 * PRECISION) * gap  # not so where a gradient of zero leads nowhere
+    distance = torch.where(enough, length(moved, norm), torch.inf)
+    return (origin + moved).clamp_(0, 1), distance
 
 
 def step(
@@ -32,6 +100,11 @@ def step(
     return clip(moved, origin, eps, norm)
 
 
+def unhindered(slope: Tensor, at: Tensor) -> Tensor:
+    """The slope (N, …) without what pushes pixels that are at 0 or 1 out of the cube."""
+    return torch.where(((at <= 0) & (slope < 0)) | ((at >= 1) & (slope > 0)), 0, slope)
+
+
 def gain(slope: Tensor, at: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> Tensor:
     """The most that a linear loss can gain from ``at``, (N,); for ℓ2 as if pixels had no bounds."""
     radius = spread(eps, origin)
@@ -39,8 +112,7 @@ def gain(slope: Tensor, at: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> 
         lowest, highest = (origin - radius).clamp_(min=0), (origin + radius).clamp_(max=1)
         room = torch.where(slope > 0, highest, lowest).sub_(at)
         return (slope * room).flatten(1).sum(1)
-    length: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1)
-    return (slope * (origin - at)).flatten(1).sum(1) + eps * length
+    return (slope * (origin - at)).flatten(1).sum(1) + eps * steepest(slope, norm)
 
 
 def start(points: Points, eps: Tensor, norm: Norm, *, seed: int, number: int) -> Tensor:
@@ -80,13 +152,8 @@ def _within(eps: Tensor, origin: Tensor, norm: Norm) -> Tensor:
     return (eps - slack).clamp_min(0)
 
 
-def _length(x: Tensor) -> Tensor:
-    """ℓ2 norm of each point, shaped to divide it."""
-    return spread(torch.linalg.vector_norm(x.flatten(1), dim=1), x)
-
-
 def _unit(x: Tensor) -> Tensor:
     """Each point at ℓ2 length 1, however tiny its entries; zero stays zero."""
     tiny = torch.finfo(x.dtype).tiny
     x = x / spread(x.flatten(1).abs().amax(1), x).clamp_min(tiny)
-    return x / _length(x).clamp_min(tiny)
+    return x / spread(length(x, "l2"), x).clamp_min(tiny)

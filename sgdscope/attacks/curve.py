@@ -9,15 +9,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sgdscope.attacks.apgd import Adaptive
 from sgdscope.attacks.checks import check_tactic, checked
-from sgdscope.attacks.descent import Walk
-from sgdscope.attacks.evaluation import look
 from sgdscope.attacks.losses import Loss
+from sgdscope.attacks.minimum_norm import MinimumNorm
 from sgdscope.attacks.points import Attacked, Norm, Points
-from sgdscope.attacks.victim import Victim, frozen
+from sgdscope.attacks.victim import frozen
 from sgdscope.network import Finding, outside_inference
 
-STRIDE = 1.5  # factor between guesses until one eps fools the network and one does not
+WIDTH = 0.01  # of a bracket, relative
+# Where only the median is wanted: who may yet become it, in multiples of what it seems to be.
+NEARLY, FAR = 0.85, 1.5
+SHARE = 0.5  # of the first searches' steps that those from the nearest place take
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -71,85 +75,119 @@ def smallest_eps(
     *,
     rounds: int = 10,
     steps: int = 20,
-    step_size: float = 1 / 8,
+    step_size: float = 1.0,
     largest: float | None = None,
     loss: Loss = "margin",
     norm: Norm = "linf",
     median_only: bool = False,
 ) -> SmallestEps:
-    """Bisect, for every point at its own eps, where BIM begins to fool the network.
+    """How near to every point the network can be fooled, and how near an attack has failed.
 
-    The first guess is the distance to the boundary of a linear network with the same margin and
-    gradient. Guesses then grow or shrink by a factor of 1.5 until they have enclosed the boundary,
-    and halve the bracket, on a log scale, in what is left of ``rounds`` guesses a point. Each is an
-    attack of ``steps`` steps of ``step_size`` · eps. A point that stands at ``largest`` counts as
-    never fooled; by default no image is further away than that.
+    A round is an attack of ``steps`` gradients on the points that are still open. The first two are
+    searches for the nearest place that fools (``MinimumNorm``), from where a linear network would
+    be fooled and from the point itself. As long as a round brings a point at least 1% nearer, the
+    next searches on from there; after that APGD attacks 1% nearer still, and where it fails the
+    point is closed. One that nothing fools within ``largest`` counts as never fooled; by default no
+    image is further away than that.
 
-    With ``median_only`` a point is left as soon as it cannot be the median any more: the median
-    comes out the same at about a third of the cost, and the other points' brackets stay wide.
+    With ``median_only`` the same is done for the median alone: the searches leave points that are
+    far from it, and APGD attacks all that lie above, until half of all points stand. It comes out
+    within the width of the brackets, for about half of the gradients.
+
+    Args:
+        model: as every attack's (see the package), and so are the tensors.
+        inputs: (N, …).
+        labels: (N,).
+        rounds: at most, for each point.
+        steps: of each round.
+        step_size: of FMN's first step, in multiples of eps.
+        largest: eps.
+        loss: that the searches and APGD increase.
+        norm: of eps.
+        median_only: nothing but the median is wanted.
     """
     check_tactic(norm=norm, loss=loss, rounds=rounds, steps=steps)
     request = checked(model, inputs, labels, loss=loss)
     largest = largest or (1.0 if norm == "linf" else math.sqrt(inputs[0].numel()))
-    victim = request.victim
-    walk = Walk(steps, step_size, loss, norm)
+    victim, inputs, labels = request.victim, request.inputs, request.labels
+    points = Points(inputs, labels, torch.arange(len(labels), device=labels.device), inputs)
     with frozen(model):
-        points, logits = look(victim, request.inputs, request.labels, "margin")
-        wrong = points.fooled(logits)
-        guess = _linear(points, logits, norm).clamp(1e-4, largest)
-        bracket = _Bracket(guess, wrong, largest)
-        for _ in range(rounds):
-            bracket.narrow(victim, points, walk, bracket.open(median_only))
-        if median_only:  # those left above it may yet be points that nothing fools
-            bracket.try_largest(victim, points, walk)
-    return SmallestEps(bracket.fools, bracket.holds, request.findings)
+        nearest = MinimumNorm(
+            victim, points, norm=norm, loss=loss, largest=largest, step_size=step_size
+        )
+        nearest.distance[points.fooled(victim.logits(inputs))] = 0
+        hunt = _Hunt(nearest, Adaptive(steps, loss, norm), median_only)
+        for number in range(rounds):
+            hunt.run(number, last=number == rounds - 1)
+        hunt.try_largest()
+    return SmallestEps(nearest.distance, hunt.holds, request.findings)
 
 
-def _linear(points: Points, logits: Tensor, norm: Norm) -> Tensor:
-    """(N,): margin over the dual norm of its gradient."""
-    dual: Tensor = torch.linalg.vector_norm(
-        points.slope.flatten(1), 1 if norm == "linf" else 2, dim=1
-    )
-    return -points.margins(logits) / dual.clamp_min(torch.finfo(dual.dtype).tiny)
+class _Hunt:
+    """Rounds of attacks that narrow what is known of each point's smallest eps.
 
-
-class _Bracket:
-    """What is known of each point's smallest eps, (N,): it fails at ``holds``, fools at ``fools``.
-
-    Points that are wrong unperturbed have both at 0.
+    It fools at ``nearest.distance`` (N,), and an attack failed at ``holds`` (N,), 0 if there was
+    none. Both are 0 where the network is wrong unperturbed.
     """
 
-    def __init__(self, guess: Tensor, wrong: Tensor, largest: float) -> None:
-        self._guess, self._largest = guess, largest
-        self.fools = torch.where(wrong, 0.0, torch.inf).to(guess)
-        self.holds = torch.zeros_like(guess)
+    def __init__(self, nearest: MinimumNorm, attack: Adaptive, median_only: bool) -> None:
+        self.nearest, self.attack, self.median_only = nearest, attack, median_only
+        self.holds = torch.zeros_like(nearest.distance)
+        self._before = self._target()  # of the last round
 
-    def open(self, median_only: bool) -> Tensor:
-        """Which points another guess can tell more of."""
-        open_ = (self.fools > 0) & (self.holds < self._largest)
-        if median_only:
-            open_ &= (self.holds < _middle(self.fools)) & (self.fools > _middle(self.holds))
-        return open_.nonzero().squeeze(1)
+    def run(self, number: int, *, last: bool) -> None:
+        """Round ``number``, from 0: a search, or an attack where the last round was of no use."""
+        target, distance = self._target(), self.nearest.distance
+        steady = (target >= (1 - WIDTH) * self._before) | last
+        self._before = target
+        open_ = self._open(target)
+        if number == 0:
+            self._search(open_, self.nearest.linear(open_))
+        elif number == 1:
+            self._search(open_ & self._contends(NEARLY), self.nearest.points.inputs)
+        else:
+            moving = open_ & ~steady & distance.isfinite() & self._contends(1 - WIDTH)
+            self._search(moving, self.nearest.place, share=SHARE)
+            self._attack(open_ & steady & (distance > target) & (self.holds < target), target)
 
-    def narrow(self, victim: Victim, points: Points, walk: Walk, which: Tensor) -> None:
-        """Attack at the guesses, and guess again."""
-        if not len(which):
+    def try_largest(self) -> None:
+        """Attack the points that nothing has fooled at the largest eps of all."""
+        largest = torch.full_like(self.holds, self.nearest.largest)
+        self._attack(self.nearest.distance.isinf() & (self.holds < largest), largest)
+
+    def _target(self) -> Tensor:
+        """The eps to attack next, (N,): a little less than what is known to fool."""
+        fools = self.nearest.distance
+        if self.median_only:
+            fools = torch.full_like(fools, _middle(fools))
+        return (fools * (1 - WIDTH)).clamp_max(self.nearest.largest)
+
+    def _open(self, target: Tensor) -> Tensor:
+        """(N,) bool: no attack has failed there yet."""
+        holds = self.holds
+        if self.median_only:
+            holds = torch.full_like(holds, _middle(holds))
+        return (self.nearest.distance > 0) & (holds < (1 - ROUNDING) * target)
+
+    def _contends(self, above: float) -> Tensor:
+        """(N,) bool: may yet be the median, and is ``above`` times what it seems to be; or all."""
+        fools = self.nearest.distance
+        if not self.median_only:
+            return torch.ones_like(fools, dtype=torch.bool)
+        middle = _middle(fools)
+        return (fools > above * middle) & (fools < FAR * middle) | fools.isinf()
+
+    def _search(self, which: Tensor, start: Tensor, *, share: float = 1.0) -> None:
+        chosen = which.nonzero().squeeze(1)
+        if len(chosen):
+            self.nearest.search(chosen, start[chosen], steps=self.attack.steps, share=share)
+
+    def _attack(self, which: Tensor, eps: Tensor) -> None:
+        nearest, chosen = self.nearest, which.nonzero().squeeze(1)
+        if not len(chosen):
             return
-        eps = self._guess[which]
-        self._learn(which, eps, walk(victim, points[which], eps).fooled)
-        low, high = self.holds[which], self.fools[which]
-        between = (low * high).sqrt()
-        self._guess[which] = torch.where(
-            high.isinf(), low * STRIDE, torch.where(low == 0, high / STRIDE, between)
-        ).clamp_max(self._largest)
-
-    def try_largest(self, victim: Victim, points: Points, walk: Walk) -> None:
-        """Attack those that nothing has fooled at the largest eps of all."""
-        never = (self.fools.isinf() & (self.holds < self._largest)).nonzero().squeeze(1)
-        if len(never):
-            eps = torch.full_like(self._guess[never], self._largest)
-            self._learn(never, eps, walk(victim, points[never], eps).fooled)
-
-    def _learn(self, which: Tensor, eps: Tensor, fooled: Tensor) -> None:
-        self.fools[which] = torch.where(fooled, eps, self.fools[which])
-        self.holds[which] = torch.where(fooled, self.holds[which], eps)
+        tries = self.attack(nearest.victim, nearest.points[chosen], eps[chosen])
+        nearest.note(chosen, tries.inputs, tries.fooled)
+        held = chosen[~tries.fooled]
+        self.holds[held] = eps[held]
+        self.holds[nearest.distance <= self.holds] = 0

@@ -53,7 +53,7 @@ class Walk:
         now = points.inputs
         if self.start is not None:
             now = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
-        reach = Reach(self.steps) if self.give_up else None
+        reach = Reach(self.steps, self.norm) if self.give_up else None
         standing, lost = Standing(points, reach), None
         for _ in range(self.steps):
             logits, slope = victim.gradients(now, points, LOSSES[self.loss])

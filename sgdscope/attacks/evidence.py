@@ -11,12 +11,15 @@ from sgdscope.attacks.checks import checked
 from sgdscope.attacks.descent import Leap
 from sgdscope.attacks.evaluation import look
 from sgdscope.attacks.losses import Loss
+from sgdscope.attacks.masking import Masking
 from sgdscope.attacks.points import Attacked, Norm, Points
+from sgdscope.attacks.probes import Probes
 from sgdscope.attacks.victim import Victim, frozen
 from sgdscope.network import outside_inference
 
 NOTABLE = 0.01  # share of the points from which a sign of masking is flagged
 AT_LEAST = 3  # and so many of them
+WORSE_STEP = 0.03  # share that one margin step may fool and an attack with another loss not
 SATURATED = 0.5  # the same for saturation, of which a well-trained network has some
 COMPARED = 300  # points that noise and the margin's step are tried on
 
@@ -27,6 +30,7 @@ class Evidence:
 
     loss: Loss  # the attack's
     one_step: bool  # the attack is FGSM
+    search: bool  # the attack is Square alone, which asks for no gradient
     clean_accuracy: float
     confidence: float  # mean largest probability
     right: int  # points right unperturbed
@@ -42,14 +46,15 @@ class Evidence:
     black_box_beats: int | None  # points that only Square fools, here or at a smaller eps
     probabilities: bool  # outputs look like probabilities, not logits
     randomised: bool  # two passes over the same points differ
+    masking: Masking  # whether gradients tell how the loss changes, on a smaller sample
     network: tuple[str, ...] = ()  # flags about the network, before it was attacked
 
     def scalars(self) -> dict[str, float | int | bool]:
         """The numbers, by name."""
-        left_out = ("loss", "one_step", "network")
+        left_out = ("loss", "one_step", "search", "masking", "network")
         return {
             name: value
-            for name, value in vars(self).items()
+            for name, value in (vars(self) | vars(self.masking)).items()
             if name not in left_out and value is not None
         }
 
@@ -63,7 +68,7 @@ class Evidence:
                 f"the {self.loss} loss has no gradient at all at {self.zero_gradient:,} {of}",
             ),
             (
-                self.loss == "cross_entropy" and self.saturated > SATURATED * max(self.right, 1),
+                self._saturation_misleads(),
                 f"cross-entropy's gradient is rounded off at {self.saturated:,} {of}; margin's "
                 "is not",
             ),
@@ -77,7 +82,7 @@ class Evidence:
                 f"this one {self.attack_fooled:.1%}",
             ),
             (
-                not self.one_step and _notable(self.weaker_beats, self.compared),
+                not self.one_step and _notable(self.weaker_beats, self.compared, WORSE_STEP),
                 f"one step with the margin loss fools {self.weaker_beats:,} {among} that the "
                 "attack does not",
             ),
@@ -86,7 +91,18 @@ class Evidence:
                 f"only the search without gradients fools {self.black_box_beats} {of}",
             ),
         ]
-        return [*self.network, *(sentence for seen, sentence in found if seen)]
+        said = [*self.network, *(sentence for seen, sentence in found if seen)]
+        return said + (self.masking.flags() if self._gradients_count() else [])
+
+    def _saturation_misleads(self) -> bool:
+        """Whether most points are saturated and what is left of the gradient leads elsewhere."""
+        most = self.saturated > SATURATED * max(self.right, 1)
+        return self.loss == "cross_entropy" and most and self.masking.loss_misleads
+
+    def _gradients_count(self) -> bool:
+        """Whether more than a few points are left, and left by an attack that follows gradients."""
+        left = round((1 - self.attack_fooled) * self.compared)
+        return not self.search and _notable(left, self.compared)
 
     def _another_step_is_better(self) -> bool:
         """Whether FGSM with the margin loss fools more than FGSM as it was, beyond chance.
@@ -99,8 +115,8 @@ class Evidence:
         return self.one_step and _notable(ahead, self.compared) and ahead**2 > 9 * alone
 
 
-def _notable(count: int, points: int) -> bool:
-    return count >= max(AT_LEAST, NOTABLE * points)
+def _notable(count: int, points: int, share: float = NOTABLE) -> bool:
+    return count >= max(AT_LEAST, share * points)
 
 
 @outside_inference()
@@ -117,18 +133,21 @@ def gather(
     """Evidence for each untargeted result of one attack, whose arguments it takes.
 
     Noise, and one step with the margin loss, are tried on the first points right unperturbed,
-    ``COMPARED`` of them, with one gradient for all eps.
+    ``COMPARED`` of them, with one gradient for all eps; gradients are tried on the first of those
+    (see ``masking``).
     """
     request = checked(model, inputs, labels)
     victim, inputs, labels = request.victim, request.inputs, request.labels
     names = {found.name for found in request.findings}
     tried = results[0].clean.nonzero().squeeze(1)[:COMPARED]
     with frozen(model):
-        rivals = _Rivals(victim, inputs[tried], labels[tried], tried, norm, seed)
+        points = Points(inputs[tried], labels[tried], tried, inputs[tried])
+        rivals = _Rivals(victim, points, loss=loss, norm=norm, seed=seed)
         return [
             Evidence(
                 loss=loss,
                 one_step=result.tactics == ("fgsm",),
+                search=result.tactics == ("square",),
                 clean_accuracy=result.clean.double().mean().item(),
                 confidence=result.confidence.double().mean().item(),
                 right=int(result.clean.sum()),
@@ -144,6 +163,7 @@ def gather(
                 black_box_beats=_black_box_beats(result),
                 probabilities="probabilities" in names,
                 randomised="random" in names,
+                masking=rivals.probes.masking(result),
                 network=result.flags,
             )
             for result in results
@@ -156,12 +176,14 @@ class _Rivals:
     """What fools some points with less effort than the attack: noise, and one margin step."""
 
     def __init__(
-        self, victim: Victim, inputs: Tensor, labels: Tensor, index: Tensor, norm: Norm, seed: int
+        self, victim: Victim, points: Points, *, loss: Loss, norm: Norm, seed: int
     ) -> None:
         self.victim, self.norm, self.seed = victim, norm, seed
-        self.points = Points(inputs, labels, index, inputs)
-        if len(index):
-            self.points = replace(look(victim, inputs, labels, "margin")[0], index=index)
+        self.points, logits = points, points.inputs.flatten(1)
+        if len(points):
+            looked, logits = look(victim, points.inputs, points.labels, "margin")
+            self.points = replace(looked, index=points.index)
+        self.probes = Probes(victim, self.points, logits, loss=loss, norm=norm, seed=seed)
 
     def fool(self, radius: float) -> tuple[Tensor, Tensor]:
         """Which points noise of size ``radius`` fools and which the margin's step; (N,) bool."""

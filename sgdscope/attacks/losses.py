@@ -34,19 +34,22 @@ def margin(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Ten
     return _best_other(logits, labels) - _logit(logits, labels)
 
 
+def lead(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """The target's logit − the label's, whatever the other classes; untargeted: the margin."""
+    if targets is not None:
+        return _logit(logits, targets) - _logit(logits, labels)
+    return margin(logits, labels)
+
+
 def dlr(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020, eq. 6; targeted: eq. 7).
 
     Unchanged when logits are scaled or shifted. Needs three classes, targeted four.
     """
     top = logits.topk(3 if targets is None else 4, dim=1).values
-    if targets is None:
-        lead = _best_other(logits, labels) - _logit(logits, labels)
-        spread = top[:, 0] - top[:, 2]
-    else:
-        lead = _logit(logits, targets) - _logit(logits, labels)
-        spread = top[:, 0] - (top[:, 2] + top[:, 3]) / 2
-    return lead / spread.clamp_min(torch.finfo(logits.dtype).tiny ** 0.5)
+    lowest = top[:, 2] if targets is None else (top[:, 2] + top[:, 3]) / 2
+    spread = top[:, 0] - lowest
+    return lead(logits, labels, targets) / spread.clamp_min(torch.finfo(logits.dtype).tiny ** 0.5)
 
 
 LOSSES: dict[Loss, LossFunction] = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}

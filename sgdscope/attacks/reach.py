@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,8 +12,19 @@ from sgdscope.attacks import ball
 from sgdscope.attacks.losses import Loss, steepness
 from sgdscope.attacks.points import Norm, Points
 
-PROMISE = 4
-WALK = 6
+
+@dataclass(frozen=True)
+class Patience:
+    """How much more than was seen may still come."""
+
+    promise: float  # of what slopes promise
+    walk: float  # of a random walk's length
+    readings: int  # how many of the last margins are looked at
+
+
+# ℓ2 has more: where pixels saturate a network, its slope grows along the way that one step in ℓ2
+# takes in few of them, and stands for less than what comes.
+PATIENCE: dict[Norm, Patience] = {"linf": Patience(4, 6, 4), "l2": Patience(12, 24, 8)}
 
 
 class Reach:
@@ -21,21 +33,24 @@ class Reach:
     A point is given up when neither of two generous guesses at what is still to come would bring
     it to the boundary:
 
-    - Four times what a linear network with the slope of the last few steps could gain in the whole
-      ball, less as fewer steps are left.
+    - Four times what a linear network with the slope of the last four steps could gain in the whole
+      ball, less as fewer steps are left; in ℓ2 twelve times, of the last eight.
     - A random walk, as margins go once they have settled: n steps lead about √n times as far as
-      one, and six times that is allowed, every step as wide as the widest of the last few. It is
-      what is left where slopes mislead.
+      one, and six times that is allowed, in ℓ2 24, every step as wide as the widest of the last
+      few. It is what is left where slopes mislead.
 
     Hardly a point that the rest of the steps would have fooled is lost; ``docs/attacks.md`` counts.
 
     Args:
         steps: of the attack.
-        readings: how many of the last margins count.
+        norm: of the ball.
+        readings: how many of the last margins count; as many as the norm asks for by default.
     """
 
-    def __init__(self, steps: int, readings: int = 4) -> None:
-        self.steps, self.readings, self._taken = steps, readings, 0
+    def __init__(self, steps: int, norm: Norm = "linf", *, readings: int | None = None) -> None:
+        self.steps, self._taken = steps, 0
+        self._patience = PATIENCE[norm]
+        self.readings = readings or self._patience.readings
         self._margins: list[Tensor] = []
         self._gains: list[Tensor] = []
 
@@ -48,10 +63,12 @@ class Reach:
         if len(self._margins) < self.readings or not left:
             return torch.zeros_like(margins, dtype=torch.bool)
         recent = torch.stack(self._margins)
-        lost = margins + WALK * recent.diff(dim=0).abs().amax(0) * math.sqrt(left) < 0
+        lost = (
+            margins + self._patience.walk * recent.diff(dim=0).abs().amax(0) * math.sqrt(left) < 0
+        )
         if gains is not None:
-            promise = PROMISE * torch.stack(self._gains).amax(0) * math.sqrt(left / self.steps)
-            lost &= recent.amax(0) + promise < 0
+            promise = torch.stack(self._gains).amax(0) * math.sqrt(left / self.steps)
+            lost &= recent.amax(0) + self._patience.promise * promise < 0
         return lost
 
     def keep(self, choice: Tensor) -> None:

@@ -60,6 +60,10 @@ class Victim:
 
         return torch.cat(self._in_chunks(answer, len(inputs)))
 
+    def precision(self, dtype: torch.dtype) -> float:
+        """Relative rounding of what the network answers where attacks compute in ``dtype``."""
+        return torch.finfo(self._dtype or dtype).eps
+
     def taken(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
         """The inputs as the network takes them."""
         dtype = self._dtype or inputs.dtype

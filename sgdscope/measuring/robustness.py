@@ -206,7 +206,7 @@ class RobustnessArea(PgdAccuracy):
 
 @MEASURES.add("median_eps")
 class MedianEps(_OnTest):
-    """Smallest eps that fools half of the test points, by bisection with BIM at every point."""
+    """Smallest eps that fools half of the test points, searched for by FMN, confirmed by APGD."""
 
     norm: Norm = "linf"
     rounds: Whole = 10
