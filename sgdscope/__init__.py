@@ -5,11 +5,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sgdscope.auditing.driver import audit
     from sgdscope.errors import RequestError, RunsFailedError, SgdscopeError
     from sgdscope.execution.driver import run
     from sgdscope.results.tables import Results
     from sgdscope.study.run import Run
     from sgdscope.study.study import Study
+    from sgdscope.watching.watch import Watch
 
 __version__ = version("sgdscope")
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "RunsFailedError",
     "SgdscopeError",
     "Study",
+    "Watch",
     "__version__",
+    "audit",
     "run",
 ]
 
@@ -30,6 +34,8 @@ _HOMES = {
     "RunsFailedError": "errors",
     "SgdscopeError": "errors",
     "Study": "study.study",
+    "Watch": "watching.watch",
+    "audit": "auditing.driver",
     "run": "execution.driver",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: run, report, claims, list."""
+"""The command line: run, audit, report, claims, list."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
+from sgdscope import audit_command
 from sgdscope.errors import RequestError
 from sgdscope.files import write_text
 from sgdscope.study import overrides
+from sgdscope.terminal import LOG, Device, complaints, console, errors
 
 if TYPE_CHECKING:
     from sgdscope.registry import Registry
@@ -35,16 +35,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console(width=None if sys.stdout.isatty() else 100)
-errors = Console(stderr=True)
-
-
-class Device(StrEnum):
-    """Where networks are trained and measured."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class EngineName(StrEnum):
@@ -110,12 +100,13 @@ def start(
     budget: Annotated[
         str | None, typer.Option(help="A smaller form of the study, such as small.")
     ] = None,
+    log: Annotated[str | None, typer.Option(help=LOG)] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what there is to do and how long it takes.")
     ] = False,
 ) -> None:
     """Run a study: only what is missing, then the page."""
-    with _complaints():
+    with complaints():
         replaced = overrides.read(settings or [])
         from sgdscope.study.study import Study
 
@@ -128,8 +119,10 @@ def start(
                 raise RequestError("--plan --engine ray: only this machine can be probed")
             _plan(loaded, out, device=device, workers=workers)
             return
+        _check_logger(log)
         results = _run(loaded, out, workers=workers, device=device, engine=engine)
         _show(results, out)
+        _log(log, results, out)
         if results.runs["reason"].notna().any():
             raise typer.Exit(1)
 
@@ -168,6 +161,9 @@ def _run(study: Study, out: Path, **how: Any) -> Results:
         raise typer.Exit(130) from None
 
 
+app.command("audit")(audit_command.audit)
+
+
 @app.command("new")
 def write(
     model: Annotated[
@@ -180,7 +176,7 @@ def write(
     out: Annotated[Path | None, typer.Option(help="The study file to write.")] = None,
 ) -> None:
     """Write a study file with comments, and say how long it will take; asks for what is missing."""
-    with _complaints():
+    with complaints():
         from sgdscope.execution.plan import plan, summary
         from sgdscope.study import draft
         from sgdscope.study.study import Study
@@ -226,16 +222,38 @@ def print_schema() -> None:
 
 @app.command("report")
 def redraw(
-    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    folder: Annotated[Path, typer.Argument(help="A study's or an audit's folder.")],
+    log: Annotated[str | None, typer.Option(help=LOG)] = None,
     look: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Redraw the tables and the page of a study from its results alone."""
-    with _complaints():
-        home, results = _opened(folder)
-        results.save(home)
-        _show(results, folder)
+    """Redraw the tables and the page of a study or an audit from its results alone."""
+    with complaints():
+        _check_logger(log)
+        if (folder / "audit.toml").is_file():
+            audit_command.redraw(folder, log)
+        else:
+            home, results = _opened(folder)
+            results.save(home)
+            _show(results, folder)
+            _log(log, results, folder)
         if look:
-            typer.launch(str(home.report))
+            typer.launch(str(folder / "report.html"))
+
+
+def _check_logger(log: str | None) -> None:
+    if log is not None:
+        from sgdscope.report import loggers
+
+        loggers.check(log)
+
+
+def _log(log: str | None, results: Results, folder: Path) -> None:
+    if log is not None:
+        from sgdscope.report import loggers
+
+        written = loggers.of_study(results)
+        name = folder.resolve().name
+        console.print(loggers.write(log, written, folder=folder, project=name), markup=False)
 
 
 @app.command("figures")
@@ -250,7 +268,7 @@ def draw(
     """Draw figures for print, the paper's by number, as SVG and PDF."""
     from sgdscope import figures
 
-    with _complaints():
+    with complaints():
         home, results = _opened(folder)
         files = figures.draw(
             results,
@@ -277,7 +295,8 @@ def _opened(path: Path) -> tuple[StudyFolder, Results]:
 
     folder = StudyFolder(path)
     folder.load_plugins()
-    Study.parse(folder.settings(), where=str(folder.study_file), kept=True)
+    if "watched" not in folder.settings():
+        Study.parse(folder.settings(), where=str(folder.study_file), kept=True)
     return folder, Results.collect(folder.every_result(), folder=folder)
 
 
@@ -337,7 +356,7 @@ def judge(
     from sgdscope.claims.markdown import markdown
     from sgdscope.claims.verdicts import MARKS
 
-    with _complaints():
+    with complaints():
         home, results = _opened(folder)
         verdicts = claims.judge(results, lost_too=lost_too)
         text = record.as_json(verdicts)
@@ -413,16 +432,6 @@ def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
             yield f"{name}:NAME", f"A network of {name}, untrained, if that is installed."
     if kind in (Kind.data, Kind.models):
         yield "FILE.py:NAME", "A function or class of your own; of a module, PACKAGE.MODULE:NAME."
-
-
-@contextmanager
-def _complaints() -> Iterator[None]:
-    """A wrong request, or a disk that cannot be read or written, is one message and exit code 2."""
-    try:
-        yield
-    except (RequestError, OSError) as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
 
 
 def main() -> None:

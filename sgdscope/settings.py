@@ -56,6 +56,13 @@ def plain(value: Any) -> Any:
 _QUOTIENT = re.compile(r"\s*\d+\s*/\s*0*[1-9]\d*\s*")
 
 
+def written(eps: float) -> str:
+    """A radius as people write it: of 256 levels where it is so many of them."""
+    levels, short = round(eps * 255), f"{eps:g}"
+    whole = abs(eps * 255 - levels) < 1e-6
+    return f"{levels}/255" if whole and len(short) > len("0.25") else short
+
+
 class Settings(BaseModel):
     """Settings as people write them; they are made plain before they are checked."""
 

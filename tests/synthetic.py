@@ -10,7 +10,8 @@ import tomli_w
 from safetensors.numpy import save
 
 from sgdscope.files import write_bytes, write_text
-from sgdscope.results.folder import ARRAYS, RESULT, StudyFolder
+from sgdscope.results.files import ARRAYS, RESULT
+from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Measurement, Result, Status, array_prefix
 from sgdscope.study.run import Run
 

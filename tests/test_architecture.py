@@ -20,9 +20,12 @@ ORDER = [
     {"execution"},
     {"claims"},
     {"findings"},
+    {"auditing", "watching"},
     {"figures"},
     {"report"},
     {"parts"},
+    {"terminal"},
+    {"audit_command"},
     {"cli"},
     {"__main__"},
 ]

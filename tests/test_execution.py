@@ -119,7 +119,7 @@ def test_a_run_that_answers_one_class_is_collapsed(make_run):
 def test_a_few_other_answers_in_200_save_no_run(make_run, monkeypatch, others, status):
     answers = torch.zeros(200, 10)
     answers[:others, 1] = 1.0
-    monkeypatch.setattr("sgdscope.execution.worker.logits", lambda *_: answers)
+    monkeypatch.setattr("sgdscope.execution.taking.logits", lambda *_: answers)
     outcome, _ = carry_out(Task(make_run(steps=1)), {"constant": Constant()})
     assert outcome.result.status == status
 

@@ -8,7 +8,8 @@ import synthetic
 
 from sgdscope.report import gallery as module
 from sgdscope.report.gallery import gallery
-from sgdscope.results.folder import ARRAYS, StudyFolder
+from sgdscope.results.files import ARRAYS
+from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 

@@ -10,7 +10,8 @@ from safetensors import safe_open
 import sgdscope
 from sgdscope import Study
 from sgdscope.errors import RequestError
-from sgdscope.results.folder import WEIGHTS, StudyFolder
+from sgdscope.results.files import WEIGHTS
+from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin
 

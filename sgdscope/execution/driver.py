@@ -15,7 +15,8 @@ from sgdscope.execution.local import LocalEngine
 from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.measuring import Measure
 from sgdscope.registry import reading_plugin
-from sgdscope.results.folder import ARRAYS, WEIGHTS, StudyFolder
+from sgdscope.results.files import ARRAYS, WEIGHTS
+from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Result
 from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin

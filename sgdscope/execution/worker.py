@@ -8,22 +8,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import torch
 from safetensors.torch import load as read
 from safetensors.torch import save
 from torch import Tensor
 
-from sgdscope import streams
 from sgdscope.data import Dataset
-from sgdscope.data.inference import logits
 from sgdscope.execution.messages import Checkpoint, Event, Outcome, Task
+from sgdscope.execution.taking import Taken, collapsed
 from sgdscope.measuring import Measure, Reading, Subject
-from sgdscope.results.record import Measurement, Result, Status, array_prefix, environment
+from sgdscope.results.record import Result, Status, environment
 from sgdscope.training import autotune
 from sgdscope.training.loop import Training
 from sgdscope.training.stacked_loop import StackedTraining
 
-COLLAPSED = 0.99  # share of the test images that get one and the same answer
 _log = logging.getLogger(__name__)
 
 
@@ -131,11 +128,7 @@ class _Execution:
     ) -> None:
         self.run, self.measures, self.data, self.tell = task.run, measures, data, tell
         self.training = Training(task.run, data)
-        self.measured: dict[str, dict[str, object]] = {}  # options, once all is taken
-        self.measurements: list[Measurement] = []
-        self.seconds: dict[str, float] = {}
-        self.arrays: dict[str, Tensor] = {}
-        self.errors: list[str] = []  # of measures that failed
+        self.taken = Taken(task.run.seed)
         self.method = "one by one"
         self._every, self._due = checkpoint_every, time.monotonic() + checkpoint_every
         if task.checkpoint is not None:
@@ -168,12 +161,8 @@ class _Execution:
         self, result: Result, state: Mapping[str, Tensor], arrays: Mapping[str, Tensor]
     ) -> None:
         self.training.restore(state, result.history)
-        self.measured = dict(result.measured)
-        self.measurements = list(result.measurements)
-        self.seconds = dict(result.seconds)
+        self.taken = Taken(self.run.seed, result, arrays)
         self.method = result.method
-        kept = {m.measure for m in self.measurements}
-        self.arrays = {k: v for k, v in arrays.items() if k.split("/")[0] in kept}
         for _ in result.history:
             self.tell(Event(self.run.id, "epoch"))
 
@@ -190,86 +179,46 @@ class _Execution:
         for name, measure in self.measures.items():
             if measure.due(epoch) and not self.training.finished:
                 try:
-                    self._take(name, measure.on_the_way())
+                    self.taken.take(name, measure.on_the_way(), self._subject(), epoch=epoch)
                 except Exception as error:
-                    self._leave_gap(name, error)
+                    self.taken.leave_gap(name, error, epoch=epoch)
         self._keep()
 
     def measure(self) -> None:
         """Take the measures that are missing. One that fails spares the others."""
+        epoch = len(self.training.history)
         for name, measure in self.measures.items():
-            if name in self.measured:
+            if name in self.taken.measured:
                 self.tell(Event(self.run.id, name))
                 continue
-            try:
-                if self.training.diverged:
-                    self._record(Reading(name, float("nan")))
-                else:
-                    self._take(name, measure)
-            except Exception as error:
-                self.errors.append(f"{name}: {traceback.format_exc()}")
-                self._leave_gap(name, error)
+            if self.training.diverged:
+                self.taken.record(Reading(name, float("nan")), epoch=epoch)
+                self.taken.measured[name] = measure.record(name)
             else:
-                self.measured[name] = measure.record(name)
+                self.taken.finish(name, measure, self._subject(), epoch=epoch)
             self.tell(Event(self.run.id, name))
             self._keep()
 
     def outcome(self) -> Outcome:
         """The result, with the network."""
         weights = self.training.weights()
-        arrays = save(self.arrays) if self.arrays else None
-        return Outcome(self._result(self._status()), save(weights), arrays)
+        return Outcome(self._result(self._status()), save(weights), self.taken.saved_arrays())
 
-    def _take(self, name: str, measure: Measure) -> None:
-        start = time.perf_counter()
-        subject = Subject(self.training.network, self.data, self.run.seed, self.run.batch_size)
-        with streams.seeded(self.run.seed, name, len(self.training.history)):
-            readings = measure.read(subject)
-        for reading in readings:
-            self._record(reading)
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-    def _leave_gap(self, name: str, error: Exception) -> None:
-        """Say why a value is missing, where it would stand."""
-        why = f"could not be taken: {type(error).__name__}: {str(error).strip()}"
-        self._record(Reading(name, float("nan"), flags=[why.splitlines()[0]]))
-
-    def _record(self, reading: Reading) -> None:
-        epoch = len(self.training.history)
-        self.measurements.append(
-            Measurement(
-                epoch=epoch,
-                measure=reading.measure,
-                eps=reading.eps,
-                value=reading.value,
-                evidence=reading.evidence,
-                flags=reading.flags,
-            )
-        )
-        prefix = array_prefix(reading.measure, epoch=epoch, eps=reading.eps)
-        for key, array in reading.arrays.items():
-            self.arrays[prefix + key] = array.contiguous().cpu()
+    def _subject(self) -> Subject:
+        return Subject(self.training.network, self.data, self.run.seed, self.run.batch_size)
 
     def _status(self) -> Status:
         if self.training.diverged:
             return "diverged"
-        with streams.seeded(self.run.seed, "status"):
-            answers = logits(self.training.network, self.data.test).argmax(1)
-        commonest = answers.bincount().max().item() / len(answers)
-        return "collapsed" if commonest >= COLLAPSED else "done"
+        return "collapsed" if collapsed(self._subject()) else "done"
 
     def _result(self, status: Status) -> Result:
         trained = sum(epoch.seconds for epoch in self.training.history)
         return Result(
             run=self.run,
             status=status,
-            error="\n".join(self.errors) or None,
             history=self.training.history,
-            measured=self.measured,
-            measurements=self.measurements,
-            seconds={"train": trained} | self.seconds,
-            environment=environment(),
-            device=_device_name(self.data.train.pixels.device),
+            **self.taken.fields(self.data, before={"train": trained}),
             method=self.method,
         )
 
@@ -277,14 +226,10 @@ class _Execution:
         """Hand over the run as it stands, if it is time."""
         if time.monotonic() < self._due:
             return
-        tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.arrays.items()}
+        tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.taken.arrays.items()}
         metadata = {
             "result": self._result("unfinished").model_dump_json(),
             "measures": json.dumps({k: m.record(k) for k, m in self.measures.items()}),
         }
         self.tell(Checkpoint(self.run.id, save(tensors, metadata=metadata)))
         self._due = time.monotonic() + self._every
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

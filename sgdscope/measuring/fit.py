@@ -5,6 +5,9 @@ from torch.nn import functional as F
 
 from sgdscope.data.inference import accuracy, logits
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
+from sgdscope.network import answers
+
+BINS = 15  # of confidence, equally wide
 
 
 @MEASURES.add("train_loss")
@@ -56,3 +59,24 @@ class TestAccuracy(Measure):
             "chance": 1 / subject.data.classes,
         }
         return [Reading("test_accuracy", accuracy(scores, images.labels), evidence=evidence)]
+
+
+@MEASURES.add("calibration_error")
+class CalibrationError(Measure):
+    """How far confidence is from accuracy on the test images, in 15 bins (Guo et al. 2017)."""
+
+    def read(self, subject: Subject) -> list[Reading]:
+        """One reading: the gap between mean confidence and accuracy, averaged over bins by size."""
+        images = subject.data.test
+        scores = logits(subject.model, images).double()
+        confidence = scores.softmax(1).amax(1)
+        right = (answers(scores) == images.labels).double()
+        bins = (confidence * BINS).ceil().clamp(1, BINS).long() - 1  # bins are (i/15, (i + 1)/15]
+        gaps = torch.zeros(BINS, dtype=torch.float64, device=scores.device)
+        gaps.index_add_(0, bins, confidence - right)
+        evidence = {
+            "confidence": confidence.mean().item(),
+            "overconfidence": (confidence - right).mean().item(),
+            "examples": len(images),
+        }
+        return [Reading("calibration_error", gaps.abs().sum().item() / len(images), None, evidence)]

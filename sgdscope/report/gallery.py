@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sgdscope.results import style
-from sgdscope.results.folder import Array
+from sgdscope.results.files import Array
 from sgdscope.results.view import View, telling_eps
 
 BUDGET = 200_000  # characters that perturbations may take; each original is there once, on top

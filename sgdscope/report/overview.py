@@ -66,6 +66,8 @@ def planned(settings: dict[str, Any]) -> int:
     """How many runs a study has, or its parts have; its plugins are loaded already."""
     if parts := settings.get("part"):
         return sum(map(planned, parts))
+    if "watched" in settings:
+        return int(settings["watched"])
     return len(Study.parse(settings, kept=True).runs)
 
 

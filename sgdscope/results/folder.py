@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import tomli_w
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 
 from sgdscope.errors import RequestError
-from sgdscope.files import remove_leftovers, write_bytes, write_text
+from sgdscope.files import write_text
+from sgdscope.results.files import ARRAYS, DIGEST_SIZE, RESULT, WEIGHTS, KeptFiles, digest
 from sgdscope.results.record import Result
 from sgdscope.study import hypotheses, studyfile
 from sgdscope.study.hypotheses import Hypothesis
@@ -28,34 +22,20 @@ from sgdscope.study.study import Study
 if TYPE_CHECKING:
     from sgdscope.execution.messages import Checkpoint, Outcome
 
-RESULT = "result.json"
-WEIGHTS = "weights.safetensors"  # the network as trained
-ARRAYS = "arrays.safetensors"  # what measures keep beside their numbers
-REPLACED = "replaced.safetensors"  # the arrays of before, until the result is written
 CHECKPOINT = "checkpoint"  # a digest, then the state of a run in progress
-DIGEST_SIZE = 32
-
-Array = npt.NDArray[np.generic]
 
 _log = logging.getLogger(__name__)
 
 
-class StudyFolder:
+class StudyFolder(KeptFiles):
     """What a study leaves behind: settings, one folder per run, tables, figures, page."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.study_file = self.path / "study.toml"
-        self.csv = self.path / "results.csv"
-        self.parquet = self.path / "results.parquet"
         self.figures = self.path / "figures"
-        self.report = self.path / "report.html"
         self.claims = self.path / "claims.json"
         self.verdicts = self.path / "claims.md"
-
-    def run_file(self, run_id: str, name: str) -> Path:
-        """One of a run's files."""
-        return self.path / "runs" / run_id / name
 
     def settings(self) -> dict[str, Any]:
         """The study as it was resolved.
@@ -144,7 +124,7 @@ class StudyFolder:
 
     def _keep_source(self, copy: Path, text: str) -> None:
         if copy.is_file() and (before := copy.read_text(encoding="utf-8")) != text:
-            old = _digest(before.encode())[:8]
+            old = digest(before.encode())[:8]
             write_text(copy.with_name(f"{copy.name}.{old}.before"), before)
         write_text(copy, text)
 
@@ -187,30 +167,6 @@ class StudyFolder:
             f"settings (run {strange[0].id}); choose another folder"
         )
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Make the folder and keep every other process from running a study in it.
-
-        Raises:
-            RequestError: it cannot be made or written to, or another process is at it.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
-        except FileExistsError:
-            raise RequestError(f"--out {self.path}: a file; expected a folder") from None
-        except OSError as error:
-            raise RequestError(f"--out {self.path}: {error.strerror}") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RequestError(
-                    f"--out {self.path}: another sgdscope is running a study there"
-                ) from None
-            remove_leftovers(self.path)
-            yield
-
     def save(self, outcome: Outcome) -> None:
         """Write a run's files, the result last: a run is finished once that file is there.
 
@@ -226,16 +182,17 @@ class StudyFolder:
             reached = self.result(run_id) or outcome.result
             self._write_result(reached.model_copy(update=failed))
             return
-        files = {WEIGHTS: outcome.weights, ARRAYS: outcome.arrays}
-        there = {name: content for name, content in files.items() if content is not None}
-        digests = {name: _digest(content) for name, content in there.items()}
-        arrays, replaced = self.run_file(run_id, ARRAYS), self.run_file(run_id, REPLACED)
-        if arrays.is_file():  # until the result is there, it is the old arrays that belong to it
-            arrays.replace(replaced)
-        for name, content in there.items():
-            self._write(run_id, name, content)
-        self._write_result(outcome.result.model_copy(update={"digests": digests}))
-        self._forget(run_id, REPLACED, CHECKPOINT)
+        self._keep(outcome.result, {WEIGHTS: outcome.weights, ARRAYS: outcome.arrays})
+        self._forget(run_id, CHECKPOINT)
+
+    def save_watched(self, result: Result, arrays: bytes | None) -> None:
+        """Keep what was read so far of a training that is not this study's, and what was watched.
+
+        Raises:
+            RequestError: the disk is full, or the folder cannot be written to any more.
+        """
+        self._keep(result, {ARRAYS: arrays})
+        write_text(self.study_file, tomli_w.dumps(_watched(self.path.name, self.results())))
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep the state of a run in progress, in place of the one before.
@@ -243,20 +200,8 @@ class StudyFolder:
         Raises:
             RequestError: the disk is full, or the folder cannot be written to any more.
         """
-        content = _digest(checkpoint.state).encode() + checkpoint.state
+        content = digest(checkpoint.state).encode() + checkpoint.state
         self._write(checkpoint.run_id, CHECKPOINT, content)
-
-    def _write_result(self, result: Result) -> None:
-        self._write(result.run.id, RESULT, result.model_dump_json().encode())
-
-    def _write(self, run_id: str, name: str, content: bytes) -> None:
-        try:
-            write_bytes(self.run_file(run_id, name), content)
-        except OSError as error:
-            raise RequestError(
-                f"{self.path}: run {run_id} cannot be written: {error.strerror}; "
-                "every run finished before it is kept"
-            ) from error
 
     def checkpoint(self, run_id: str) -> bytes | None:
         """The state of a run that was cut off, if there is one; a damaged one is set aside."""
@@ -264,8 +209,8 @@ class StudyFolder:
         if not file.is_file():
             return None
         content = file.read_bytes()
-        digest, state = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
-        if digest != _digest(state).encode():
+        expected, state = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
+        if expected != digest(state).encode():
             _set_aside(file, "its checksum is wrong")
             return None
         return state
@@ -290,48 +235,14 @@ class StudyFolder:
             if (beside := self.run_file(run_id, name)).is_file()
         }
         for name, content in there.items():
-            if _digest(content) != result.digests[name]:
+            if digest(content) != result.digests[name]:
                 _set_aside(file, f"{name} was changed")
                 return None, {}
         return result, there
 
-    def _forget(self, run_id: str, *names: str) -> None:
-        for name in names:
-            self.run_file(run_id, name).unlink(missing_ok=True)
-
-    def _settle_arrays(self, run_id: str, result: Result) -> None:
-        """Where a save was cut off before its result was written, go back to the old arrays."""
-        replaced = self.run_file(run_id, REPLACED)
-        if replaced.is_file():
-            if _digest(replaced.read_bytes()) == result.digests.get(ARRAYS):
-                replaced.replace(self.run_file(run_id, ARRAYS))
-            self._forget(run_id, REPLACED)
-
     def result(self, run_id: str) -> Result | None:
         """A finished run's result; none where there is none, or where it cannot be read."""
-        file = self.run_file(run_id, RESULT)
-        try:
-            return Result.model_validate_json(file.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            _log.warning("%s cannot be read: %s: %s", file, where, first["msg"])
-            return None
-
-    def arrays(self, run_id: str, prefix: str) -> dict[str, Array]:
-        """A run's arrays whose names begin so, each by the rest of its name; none where damaged."""
-        file = self.run_file(run_id, ARRAYS)
-        if not file.is_file():
-            return {}
-        try:
-            with safe_open(file, framework="numpy") as kept:
-                names = [name for name in kept.keys() if name.startswith(prefix)]  # noqa: SIM118
-                return {name.removeprefix(prefix): kept.get_tensor(name) for name in names}
-        except SafetensorError as error:
-            _log.warning("%s is damaged (%s): nothing of it is shown", file, error)
-            return {}
+        return self._read(run_id, Result)
 
     def results(self) -> list[Result]:
         """Every finished run that can be read, in the order of their ids."""
@@ -351,8 +262,29 @@ class StudyFolder:
             )
         return [result for result in found.values() if result is not None]
 
-    def _ids(self) -> list[str]:
-        return sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))
+
+def _watched(name: str, results: Sequence[Result]) -> dict[str, Any]:
+    """Watched trainings as a study's settings: what their runs are of, and how many there are."""
+    runs = [result.run for result in results]
+    schedules: dict[str, dict[str, list[Any]]] = {}
+    for run in runs:
+        options = schedules.setdefault(run.schedule, {})
+        for key, value in {**run.schedule_options, "momentum": run.momentum}.items():
+            options.setdefault(key, [])
+            options[key] += [value] if value not in options[key] else []
+    axes = {key: sorted({getattr(run, key) for run in runs}) for key in _AXES}
+    measures: dict[str, Any] = {name: {} for result in results for name in result.measured}
+    return {
+        "name": name,
+        "description": "Trainings watched while something else carried them out.",
+        "watched": len(runs),
+        **axes,
+        "schedule": schedules,
+        "measure": measures,
+    }
+
+
+_AXES = ("model", "data", "batch_size", "seed")
 
 
 def _changed_data(runs: Sequence[Run], study: Study) -> str | None:
@@ -379,10 +311,6 @@ def _parts(
 def _but_code(run: Run) -> str:
     """What a run is, whatever state its plugins are in."""
     return run.model_dump_json(exclude={"code"})
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=DIGEST_SIZE // 2).hexdigest()
 
 
 def _set_aside(file: Path, why: str) -> None:

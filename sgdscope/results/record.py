@@ -1,12 +1,13 @@
-"""A result: one run's settings, history, measurements, timings, versions, and why it failed."""
+"""What is kept of a network: a run's result, or the audit of one that was there already."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
 from collections.abc import Collection
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import accumulate
 from typing import Any, Literal, Self
@@ -14,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from sgdscope.data import DATA
+from sgdscope.network import Finding
 from sgdscope.study.run import Run
 
 Status = Literal["done", "diverged", "collapsed", "failed", "unfinished"]
@@ -53,20 +55,21 @@ def array_prefix(measure: str, *, epoch: int, eps: float | None) -> str:
     return f"{measure}{radius}/{epoch}/"
 
 
-class Result(_Record):
-    """Everything about one run but its weights."""
+class _OfRun(_Record):
+    run: Run  # a base of its own, so that it stays the first key of a result's file
 
-    run: Run
+
+class Measured(_Record):
+    """What was read off one network, and why something could not be."""
+
     status: Status
     error: str | None = None  # traceback of a run, or of measures of it, that failed
-    history: list[Epoch] = []
+    history: list[Epoch] = []  # of its training, where that was seen
     measured: dict[str, dict[str, Any]] = {}  # options of each measure that was taken
     measurements: list[Measurement] = []
     seconds: dict[str, float] = {}  # "train", and each measure by name
     environment: dict[str, str] = {}
     device: str = "cpu"
-    method: str = "one by one"  # how it trained: alone or in a cohort, and the figures that decided
-    digests: dict[str, str] = {}  # of the files beside this one, by name
 
     def without(self, measures: Collection[str]) -> Self:
         """The same, as if these measures had never been taken."""
@@ -82,6 +85,18 @@ class Result(_Record):
     def reason(self) -> str:
         """Why the run, or a measure of it, failed, in one line; nothing where none did."""
         return _last_lines(self.error or "")
+
+
+class Result(Measured, _OfRun):
+    """Everything about one run but its weights."""
+
+    method: str = "one by one"  # how it trained: alone or in a cohort, and the figures that decided
+    digests: dict[str, str] = {}  # of the files beside this one, by name
+
+    @property
+    def id(self) -> str:
+        """The run's."""
+        return self.run.id
 
     @property
     def steps(self) -> int:
@@ -117,6 +132,43 @@ class Result(_Record):
                 for epoch, steps in zip(self.history, before, strict=False)
             )
         )
+
+
+class GivenNetwork(_Record):
+    """A network that no study here trained, or that one trained and an audit looks at again."""
+
+    name: str  # as tables and the page call it
+    source: str  # as it was asked for
+    fingerprint: str  # of its weights and buffers
+    architecture: str  # of their names and shapes
+    parameters: int
+    code: str | None = None  # digests of the user's own code that it and its data are made of
+    content: str | None = None  # digest of the user's own data
+    data: str
+    split: str = "test"  # the images that it is tested on
+    train_size: int | None = None  # None: all training images
+    seed: int = 0  # attack starts and probe vectors derive from it
+    epoch: int = 0  # after which its run ended; 0 where no run is known
+    batch_size: int | None = None  # its run's
+
+    @cached_property
+    def id(self) -> str:
+        """A short hash of what the numbers depend on; not of its name or place."""
+        canonical = self.model_dump_json(exclude={"name", "source"}, exclude_defaults=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+class Audited(Measured):
+    """What an audit found about one network."""
+
+    network: GivenNetwork
+    findings: list[Finding] = []  # of the look before anything was measured
+    digests: dict[str, str] = {}  # of the files beside this one, by name
+
+    @property
+    def id(self) -> str:
+        """The network's."""
+        return self.network.id
 
 
 def _last_lines(tracebacks: str) -> str:

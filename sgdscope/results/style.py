@@ -28,6 +28,7 @@ LABELS = {
     "sam_sharpness": "SAM sharpness",
     "asam_sharpness": "ASAM sharpness",
     "keskar_sharpness": "Keskar’s sharpness",
+    "calibration_error": "Expected calibration error",
 }
 PROGRESS = {"loss": "training loss", "gradient_time": "lr · updates"}  # how far training got
 PAPER = {"fixed": "LR", "constant-ratio": "LR/BS", "step-decay": "Benchmark"}

@@ -12,7 +12,8 @@ import pandas as pd
 from sgdscope.files import write_atomically
 from sgdscope.results.axis import BATCH
 from sgdscope.results.axis import default as default_axis
-from sgdscope.results.folder import Array, StudyFolder
+from sgdscope.results.files import Array
+from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Result, array_prefix
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.line import Line

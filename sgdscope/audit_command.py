@@ -1,0 +1,208 @@
+"""The command ``sgdscope audit``."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import progress
+
+from sgdscope.errors import RequestError
+from sgdscope.study import overrides
+from sgdscope.terminal import LOG, Device, complaints, console, errors
+
+if TYPE_CHECKING:
+    from sgdscope.auditing import Audit, Requirement
+    from sgdscope.measuring import Measure
+    from sgdscope.results.record import Audited
+
+
+def audit(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="file.py:function@weights.safetensors (or .pt), MODEL@weights, exported.pt2, or "
+            "the folder of a study's run; NAME=… before it names it."
+        ),
+    ],
+    data: Annotated[
+        str | None, typer.Option(help="Data set; default: that of the study's run.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option(help="A measure to take; default: a dozen.")
+    ] = None,
+    eps: Annotated[
+        str | None, typer.Option(metavar="EPS[,EPS…]", help="Of attacks; default: up to 8/255.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="MEASURE.KEY=V[,V…]", help="An option of a measure."),
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Images to attack and take curvature of.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Whose images: test, validation or train.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BOUND",
+            help="Such as 'pgd_accuracy@8/255 >= 0.45'; exit 1 if it fails, 3 if the interval "
+            "holds the bound or the number is flagged.",
+        ),
+    ] = None,
+    log: Annotated[str | None, typer.Option(help=LOG)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    device: Annotated[Device, typer.Option(help="Where to measure.")] = Device.auto,
+) -> None:
+    """Measure networks that exist already: look at each first, and compare several."""
+    with complaints():
+        from sgdscope import auditing
+        from sgdscope.auditing.requirement import Requirement, exit_code
+        from sgdscope.report import audit_terminal, loggers
+
+        loggers.check(log)
+        required = [Requirement.parse(text) for text in require or []]
+        measures = _measures(measure or [], eps, examples, settings or [], required)
+        folder = out or _folder(networks)
+        watcher = AuditProgress(quiet=as_json)
+        try:
+            with watcher:
+                found = auditing.audit(
+                    networks, data=data, out=folder, measures=measures, split=split,
+                    device=str(device), watcher=watcher,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            errors.print(
+                f"stopped; what was measured is kept in {folder}. The same command goes on from "
+                "there.",
+                markup=False,
+            )
+            raise typer.Exit(130) from None
+        judged = [
+            one.judge(network, found.folder) for network in found.networks for one in required
+        ]
+        if as_json:
+            told = found.record() | {"requirements": audit_terminal.requirements(judged)}
+            typer.echo(json.dumps(told, indent=1))
+        else:
+            show(found, log)
+            for one in judged:
+                colour = {"met": "green", "failed": "red"}.get(one.answer, "yellow")
+                console.print(one.sentence, style=colour, markup=False, highlight=False)
+        if code := exit_code(judged) or int(any(one.error for one in found.networks)):
+            raise typer.Exit(code)
+
+
+def redraw(folder: Path, log: str | None) -> None:
+    """Write tables and page of an audit's folder again, and to a logger where one is named."""
+    from sgdscope.auditing import Audit
+    from sgdscope.auditing.driver import save_tables
+
+    found = Audit.load(folder)
+    save_tables(found)
+    show(found, log)
+
+
+def show(found: Audit, log: str | None) -> None:
+    """Write the page; print the table, the comparisons, and where the page is."""
+    from sgdscope.report import audit_page, audit_terminal, loggers
+
+    page = audit_page.write(type(found).load(found.folder.path))
+    console.print(audit_terminal.table(found))
+    for line in audit_terminal.warnings(found):
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for line, style in audit_terminal.compared(found):
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+    if log is not None:
+        path = found.folder.path
+        written = loggers.of_audit(found)
+        told = loggers.write(log, written, folder=path, project=path.resolve().name)
+        console.print(told, markup=False)
+
+
+def _folder(networks: list[str]) -> Path:
+    """Where results go by default: a folder that the networks' names give."""
+    first = re.sub(r"[^\w-]+", "-", Path(networks[0]).name.rpartition("@")[2]).strip("-")
+    more = f"-and-{len(networks) - 1}-more" if len(networks) > 1 else ""
+    return Path("out") / f"audit-{first}{more}"
+
+
+def _measures(
+    names: list[str],
+    eps: str | None,
+    examples: int | None,
+    settings: list[str],
+    required: list[Requirement],
+) -> dict[str, Measure]:
+    """What to take, with what is required among it."""
+    from sgdscope.auditing import driver
+
+    options: dict[str, dict[str, Any]] = {}
+    for key, value in overrides.read(settings).items():
+        name, dot, option = key.partition(".")
+        if not dot:
+            raise RequestError(f"--set {key}: expected MEASURE.KEY, such as pgd_accuracy.steps")
+        options.setdefault(name, {})[option] = value
+    radii: list[Any] = [part.strip() for part in eps.split(",")] if eps else list(driver.EPS)
+    radii = [float(part) if re.fullmatch(r"[\d.]+(e-?\d+)?", part) else part for part in radii]
+    extra = {one.measure: one.eps for one in required}
+    for radius in dict.fromkeys(one.eps for one in required if one.eps is not None):
+        known = driver.radii(radii)
+        if not any(abs(radius - other) < 1e-9 for other in known):
+            radii.append(radius)
+    wanted = [*(names or driver.DEFAULT), *extra] if (names or extra) else []
+    shared = {} if examples is None else {"examples": examples}
+    return driver.chosen_measures(wanted, eps=radii, options=options, **shared)
+
+
+class AuditProgress:
+    """A bar over all measures to come, with what is being taken; the pre-flight report before."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=30),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("elapsed"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+            speed_estimate_period=600,
+        )
+        self._id = self._bar.add_task("opening", total=None)
+
+    def __enter__(self) -> AuditProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, measures: int) -> None:
+        """Told how many measures there are to take, of all networks."""
+        self._bar.update(self._id, total=measures)
+
+    def looked(self, audited: Audited) -> None:
+        """Told what was found about a network before it is measured."""
+        from sgdscope.report import audit_terminal
+
+        if not self.quiet:
+            for line, style in audit_terminal.preflight(audited):
+                console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def taking(self, network: str, measure: str) -> None:
+        """Told what comes next."""
+        self._bar.update(self._id, description=f"{network}: {measure}")
+
+    def took(self, network: str, measure: str) -> None:
+        """Told what was taken, or was there already."""
+        self._bar.advance(self._id)

@@ -1,0 +1,166 @@
+"""Two networks on the same points, paired: how they differ, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, stats
+
+from sgdscope.auditing.folder import AuditFolder
+from sgdscope.results import style
+from sgdscope.results.record import Audited, Measurement, array_prefix
+from sgdscope.settings import written
+
+LEVEL = 0.95
+PER_POINT = ("right", "robust")  # arrays that say of every point whether it was answered rightly
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An accuracy of a network less that of another on the same points."""
+
+    network: str
+    other: str  # with which it is compared
+    measure: str
+    eps: float | None
+    points: int
+    difference: float  # of the two accuracies
+    low: float  # its 95 % interval, over points
+    high: float
+    only_network: int  # points that it alone answers rightly
+    only_other: int
+    p: float  # of so uneven a split of these points between equal networks (exact McNemar test)
+    flags: list[str]  # of either number
+
+    @property
+    def differs(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+    def record(self) -> dict[str, object]:
+        """All of it by name, with its sentence."""
+        return asdict(self) | {"differs": self.differs, "sentence": self.sentence}
+
+    @property
+    def sentence(self) -> str:
+        """What was found, with its interval and counts."""
+        where = "unperturbed"
+        if self.eps is not None:
+            where = f"under {style.short(self.measure)} at eps {written(self.eps)}"
+        percent = f"{abs(100 * self.difference):.1f} points"
+        if not self.differs:
+            percent = f"{100 * self.difference:+.1f} points"
+        span = f"({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+        counts = (
+            f"{self.only_network:,} of {self.points:,} points only {self.network} gets right, "
+            f"{self.only_other:,} only {self.other}"
+        )
+        if not self.differs:
+            both = f"{self.network} and {self.other}"
+            return f"{both} cannot be told apart {where}: {percent} {span}; {counts}"
+        more = "more" if self.difference > 0 else "fewer"
+        verb = "has" if self.eps is None else "keeps"
+        return f"{self.network} {verb} {percent} {more} {where} than {self.other} {span}: {counts}"
+
+
+def compare(networks: Sequence[Audited], folder: AuditFolder) -> list[Comparison]:
+    """Every network against the first, wherever the same points were asked of both in one way.
+
+    Args:
+        networks: of one audit, in order.
+        folder: where their answers to single points are kept.
+    """
+    found = []
+    for one in networks[1:]:
+        for mine in one.measurements:
+            if (theirs := _same(mine, networks[0])) is None:
+                continue
+            if one.measured.get(mine.measure) != networks[0].measured.get(mine.measure):
+                continue  # taken in different ways
+            left, right = points(one, mine, folder), points(networks[0], theirs, folder)
+            if left is not None and right is not None and len(left) == len(right):
+                found.append(paired(one, networks[0], mine, left, right, theirs.flags))
+    return found
+
+
+def _same(mine: Measurement, other: Audited) -> Measurement | None:
+    for theirs in other.measurements:
+        if (theirs.measure, theirs.eps) == (mine.measure, mine.eps):
+            return theirs
+    return None
+
+
+def points(audited: Audited, reading: Measurement, folder: AuditFolder) -> Bools | None:
+    """(N,) which points were answered rightly; None where a measure keeps no such thing."""
+    prefix = array_prefix(reading.measure, epoch=reading.epoch, eps=reading.eps)
+    arrays = folder.arrays(audited.id, prefix)
+    return next((arrays[name].astype(bool) for name in PER_POINT if name in arrays), None)
+
+
+def paired(
+    one: Audited, other: Audited, reading: Measurement, left: Bools, right: Bools, flags: list[str]
+) -> Comparison:
+    """Two networks' answers to the same points, (N,) each, set against each other."""
+    mine, theirs = int((left & ~right).sum()), int((right & ~left).sum())
+    low, high = interval(mine, theirs, len(left))
+    return Comparison(
+        network=one.network.name, other=other.network.name, measure=reading.measure,
+        eps=reading.eps, points=len(left), difference=(mine - theirs) / len(left),
+        low=low, high=high, only_network=mine, only_other=theirs,
+        p=float(stats.binomtest(mine, mine + theirs).pvalue) if mine + theirs else 1.0,
+        flags=list(dict.fromkeys([*reading.flags, *flags])),
+    )  # fmt: skip
+
+
+def interval(mine: int, theirs: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a difference of paired shares, by Tango's score test (1998).
+
+    Args:
+        mine: points that the first alone has.
+        theirs: points that the second alone has.
+        count: all points.
+    """
+    z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+    middle = (mine - theirs) / count
+
+    def beyond(difference: float, sign: int) -> float:
+        return sign * _score(mine, theirs, count, difference) - z
+
+    low, high = -1.0, 1.0
+    if beyond(-1 + 1e-12, 1) > 0:
+        low = float(optimize.brentq(beyond, -1 + 1e-12, middle, args=(1,)))
+    if beyond(1 - 1e-12, -1) > 0:
+        high = float(optimize.brentq(beyond, middle, 1 - 1e-12, args=(-1,)))
+    return low, high
+
+
+def _score(mine: int, theirs: int, count: int, difference: float) -> float:
+    """How many deviations the counts are from a difference, at the likeliest split for it."""
+    above = mine - theirs - count * difference
+    half = -mine - theirs + (2 * count - mine + theirs) * difference
+    last = -theirs * difference * (1 - difference)
+    share = (math.sqrt(max(half**2 - 8 * count * last, 0.0)) - half) / (4 * count)
+    variance = count * (2 * share + difference * (1 - difference))
+    if variance <= 0:
+        return 0.0 if above == 0 else math.copysign(math.inf, above)
+    return above / math.sqrt(variance)
+
+
+def incomparable(networks: Sequence[Audited]) -> Iterator[str]:
+    """Which curvatures must not be set side by side, and what may be."""
+    shapes = {one.network.architecture for one in networks}
+    if len(shapes) > 1:
+        yield (
+            "λ₁, trace and SAM sharpness of networks with different layers cannot be compared: "
+            "they are in the units of each network's own weights."
+        )
+    if len(networks) > 1:
+        yield (
+            "λ₁, trace and SAM sharpness change when weights are rescaled so that the network "
+            "computes the same (Dinh et al. 2017); ASAM sharpness does not."
+        )

@@ -1,0 +1,284 @@
+"""Auditing networks: look at each, take the measures that are missing, keep them as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+
+from sgdscope.auditing.comparison import Comparison, compare
+from sgdscope.auditing.folder import AuditFolder
+from sgdscope.auditing.looking import look
+from sgdscope.auditing.networks import Opened, open_network
+from sgdscope.auditing.table import table
+from sgdscope.data.inference import logits
+from sgdscope.errors import RequestError
+from sgdscope.execution.driver import choose_device, choose_engine
+from sgdscope.execution.taking import Taken, collapsed
+from sgdscope.files import write_atomically, write_text
+from sgdscope.measuring import MEASURES, Measure, Subject
+from sgdscope.network import answers
+from sgdscope.results.record import Audited, Status
+from sgdscope.settings import checked, plain
+
+EPS = ("1/255", "2/255", "4/255", "8/255")
+EXAMPLES = 1_000  # test images that are attacked, and training images that curvature is of
+DEFAULT = (
+    "test_accuracy", "calibration_error", "fgsm_accuracy", "pgd_accuracy", "pgd_margin_accuracy",
+    "median_eps", "top_eigenvalue", "hessian_trace", "sam_sharpness", "asam_sharpness",
+    "input_gradient_norm",
+)  # fmt: skip
+
+
+class Watcher(Protocol):
+    """Someone who wants to know how an audit is coming along."""
+
+    def begin(self, measures: int) -> None:
+        """Told how many measures there are to take, of all networks."""
+
+    def looked(self, audited: Audited) -> None:
+        """Told what was found about a network before it is measured."""
+
+    def taking(self, network: str, measure: str) -> None:
+        """Told what comes next."""
+
+    def took(self, network: str, measure: str) -> None:
+        """Told what was taken, or was there already."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found about some networks, and how they differ on the same points."""
+
+    networks: list[Audited]
+    folder: AuditFolder
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a network and measurement."""
+        return table(self.networks)
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Every other network against the first, measure by measure."""
+        return compare(self.networks, self.folder)
+
+    def record(self) -> dict[str, Any]:
+        """All of it but arrays, for other programs."""
+        return {
+            "networks": [one.model_dump(mode="json") for one in self.networks],
+            "comparisons": [one.record() for one in self.comparisons],
+        }
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Audit:
+        """Read an audit's folder.
+
+        Raises:
+            RequestError: it holds no audit.
+        """
+        home = AuditFolder(folder)
+        order = [given["id"] for given in home.settings().get("networks", [])]
+        found = {one.id: one for one in home.every()}
+        return cls([found[network] for network in order if network in found], home)
+
+
+def chosen_measures(
+    names: Sequence[str] = (),
+    *,
+    eps: Sequence[Any] = EPS,
+    examples: int | None = EXAMPLES,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Measure]:
+    """Measures by name, each with the eps and examples it takes.
+
+    Args:
+        names: of measures; none for ``DEFAULT``.
+        eps: of attacks.
+        examples: images that a measure with such an option looks at; None: its default.
+        options: of single measures, which count before the others.
+
+    Raises:
+        RequestError: a measure or an option is unknown, or a value is not valid.
+    """
+    given = options or {}
+    wanted = list(dict.fromkeys([*(names or DEFAULT), *given]))
+    found = {}
+    for name in wanted:
+        fields = MEASURES[name].model_fields
+        shared: dict[str, Any] = {}
+        if "eps" in fields:
+            shared["eps"] = list(eps)
+        if "examples" in fields and examples is not None:
+            shared["examples"] = examples
+        settings = shared | dict(given.get(name, {}))
+        found[name] = checked(MEASURES[name], settings, where=f"measure {name}")
+    return found
+
+
+def radii(eps: Sequence[Any]) -> list[float]:
+    """Radii as numbers."""
+    return [float(plain(one)) for one in eps]
+
+
+def audit(
+    networks: str | Sequence[str],
+    *,
+    data: str | None = None,
+    out: str | Path,
+    measures: Mapping[str, Measure] | None = None,
+    split: str = "test",
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> Audit:
+    """Look at networks and take what is missing of the measures; all is kept as it comes.
+
+    Args:
+        networks: each as the command line takes it, such as ``"net.py:build@net.safetensors"``.
+        data: the name of the data set; None where each is a study's run, with data of its own.
+        out: the folder for what is found; what it holds already is kept as it is.
+        measures: those to take, by name; None for ``chosen_measures()``.
+        split: whose images stand in for the test images: test, validation or train.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        watcher: told of everything that happens.
+
+    Raises:
+        RequestError: a network, the data, the device or the folder cannot be used.
+    """
+    sources = [networks] if isinstance(networks, str) else list(networks)
+    wanted = chosen_measures() if measures is None else dict(measures)
+    place = choose_device(device, choose_engine("inline", workers=1))
+    opened = [open_network(one, data=data, split=split) for one in sources]
+    _check(opened)
+    folder = AuditFolder(out)
+    with folder.locked():
+        folder.prepare(_settings(opened, wanted))
+        if watcher is not None:
+            watcher.begin(len(opened) * len(wanted))
+        try:
+            for one in opened:
+                _Auditing(one.to(place), folder, watcher).carry_out(wanted)
+        finally:  # of what was measured before it was stopped, too
+            save_tables(Audit.load(out))
+    ids = [one.network.id for one in opened]
+    asked = [one for one in Audit.load(out).networks if one.id in ids]
+    return Audit(sorted(asked, key=lambda one: ids.index(one.id)), folder)
+
+
+def save_tables(result: Audit) -> None:
+    """Write the tables and ``audit.json``; they are derived and may be deleted."""
+    folder, rows = result.folder, result.table
+    write_atomically(folder.csv, lambda aside: rows.to_csv(aside, index=False))
+    write_atomically(folder.parquet, lambda aside: rows.to_parquet(aside, index=False))
+    write_text(folder.json, json.dumps(result.record(), indent=1, ensure_ascii=False) + "\n")
+
+
+def _check(opened: Sequence[Opened]) -> None:
+    """Networks of one audit are different, have different names, and see the same images."""
+    if not opened:
+        raise RequestError("no network; expected one at least")
+    first = opened[0].network
+    seen: dict[str, str] = {}
+    for one in opened:
+        network = one.network
+        if network.data != first.data:
+            raise RequestError(
+                f"{network.source}: its data are {network.data}, those of {first.source} "
+                f"{first.data}; expected --data, for networks are compared on the same points"
+            )
+        for what, key in (("name", network.name), ("network", network.id)):
+            if key in seen:
+                raise RequestError(
+                    f"{seen[key]} and {network.source} are one {what}, {key}; expected different "
+                    "ones, such as NAME=NETWORK"
+                )
+            seen[key] = network.source
+
+
+def _settings(opened: Sequence[Opened], measures: Mapping[str, Measure]) -> dict[str, Any]:
+    first = opened[0].network
+    return {
+        "data": first.data,
+        "split": first.split,
+        "networks": [
+            {"id": one.network.id, "name": one.network.name, "source": one.network.source}
+            for one in opened
+        ],
+        "measure": {
+            name: measure.model_dump(exclude_defaults=True) for name, measure in measures.items()
+        },
+    }
+
+
+class _Auditing:
+    """One network being audited."""
+
+    def __init__(self, opened: Opened, folder: AuditFolder, watcher: Watcher | None) -> None:
+        self.opened, self.folder, self.watcher = opened, folder, watcher
+        network = opened.network
+        self.subject = Subject(opened.model, opened.data, network.seed, network.batch_size)
+        self.prior = folder.audited(network.id)
+
+    def carry_out(self, measures: Mapping[str, Measure]) -> None:
+        """Look, unless that was done; take what is missing; keep each as it comes."""
+        prior, network = self.prior, self.opened.network
+        arrays = None if prior is None else self.folder.tensors(prior)
+        if prior is None or arrays is None:
+            prior = Audited(network=network, status="unfinished", findings=look(self.subject))
+            arrays = {}
+        missing = {
+            name
+            for name, measure in measures.items()
+            if not measure.taken_with(prior.measured.get(name), name)
+        }
+        prior = prior.without(missing).model_copy(update={"network": network})
+        if self.watcher is not None:
+            self.watcher.looked(prior)
+        if refused := [str(one) for one in prior.findings if one.level == "refuse"]:
+            failed = prior.model_copy(update={"status": "failed", "error": refused[0]})
+            self.folder.save(failed, None)
+            return
+        taken = Taken(network.seed, prior, arrays)
+        with _threads(self.opened):
+            for name, measure in measures.items():
+                if self.watcher is not None:
+                    self.watcher.taking(network.name, name)
+                if name in missing:
+                    self._take(taken, name, measure)
+                    prior = self._keep(prior, taken, "unfinished")
+                if self.watcher is not None:
+                    self.watcher.took(network.name, name)
+            status: Status = "collapsed" if collapsed(self.subject) else "done"
+        self._keep(prior, taken, status)
+
+    def _take(self, taken: Taken, name: str, measure: Measure) -> None:
+        epoch = self.opened.network.epoch
+        taken.finish(name, measure, self.subject, epoch=epoch)
+        if name == "test_accuracy" and name in taken.measured:
+            images = self.subject.data.test
+            right = answers(logits(self.subject.model, images)) == images.labels
+            taken.arrays[f"{name}/{epoch}/right"] = right.cpu()
+
+    def _keep(self, prior: Audited, taken: Taken, status: Status) -> Audited:
+        fields = taken.fields(self.subject.data)
+        kept = prior.model_copy(update={**fields, "status": status})
+        self.folder.save(kept, taken.saved_arrays())
+        return kept
+
+
+@contextmanager
+def _threads(opened: Opened) -> Iterator[None]:
+    """A study's network is measured with one thread, as its study did: sums round alike."""
+    before = torch.get_num_threads()
+    if opened.run is not None:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,94 @@
+"""An audit's folder: laid out as a study's, with what was asked in ``audit.toml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from safetensors.torch import load
+from torch import Tensor
+
+from sgdscope.errors import RequestError
+from sgdscope.files import write_text
+from sgdscope.results.files import ARRAYS, KeptFiles, digest
+from sgdscope.results.record import Audited
+from sgdscope.study import studyfile
+
+FIXED = ("data", "split")  # what all networks of a folder share
+
+
+class AuditFolder(KeptFiles):
+    """What an audit leaves behind: a sub-folder per network, tables, page."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.audit_file = self.path / "audit.toml"
+        self.json = self.path / "audit.json"
+
+    def settings(self) -> dict[str, Any]:
+        """What was asked.
+
+        Raises:
+            RequestError: the folder holds no audit.
+        """
+        if not self.audit_file.is_file():
+            raise RequestError(f"{self.path}: no audit there; expected a folder with an audit.toml")
+        return studyfile.read(self.audit_file)
+
+    def prepare(self, settings: dict[str, Any]) -> None:
+        """Write what is asked, or find that the folder is of networks on the same images.
+
+        A network of a name that is there already takes the other's place in tables and page.
+
+        Raises:
+            RequestError: it holds something else, or cannot be written to.
+        """
+        if self.audit_file.is_file():
+            before = self.settings()
+            for key in FIXED:
+                if before.get(key) != settings[key]:
+                    raise RequestError(
+                        f"--out {self.path}: an audit with {key} {before.get(key)!r}; expected an "
+                        f"empty folder, or --{key} {before.get(key)}"
+                    )
+            new = {one[key] for one in settings["networks"] for key in ("id", "name")}
+            others = [
+                one
+                for one in before.get("networks", [])
+                if new.isdisjoint((one["id"], one["name"]))
+            ]
+            settings = settings | {"networks": others + settings["networks"]}
+        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
+            raise RequestError(
+                f"--out {self.path}: holds other files and no audit.toml; expected an empty folder"
+            )
+        write_text(self.audit_file, tomli_w.dumps(settings))
+
+    def audited(self, network: str) -> Audited | None:
+        """What was found about a network, by its id; none where there is nothing readable."""
+        found = self._read(network, Audited)
+        if found is not None:
+            self._settle_arrays(network, found)
+        return found
+
+    def every(self) -> list[Audited]:
+        """Every network that was looked at, in the order of their names."""
+        found = [one for network in self._ids() if (one := self.audited(network)) is not None]
+        return sorted(found, key=lambda one: one.network.name)
+
+    def tensors(self, audited: Audited) -> dict[str, Tensor] | None:
+        """What measures kept beside their numbers; None where it is lost or damaged."""
+        if ARRAYS not in audited.digests:
+            return {}
+        file = self.run_file(audited.id, ARRAYS)
+        content = file.read_bytes() if file.is_file() else b""
+        return load(content) if digest(content) == audited.digests[ARRAYS] else None
+
+    def save(self, audited: Audited, arrays: bytes | None) -> None:
+        """Keep what was found so far.
+
+        Raises:
+            RequestError: the disk is full, or the folder cannot be written to any more.
+        """
+        self._keep(audited, {ARRAYS: arrays})

@@ -1,0 +1,126 @@
+"""Taking measures of one network and keeping what came of each, whoever trained it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from sgdscope import streams
+from sgdscope.data import Dataset
+from sgdscope.data.inference import logits
+from sgdscope.measuring import Measure, Reading, Subject
+from sgdscope.results.record import Measured, Measurement, array_prefix, environment
+
+COLLAPSED = 0.99  # share of the test images that get one and the same answer
+
+
+class Taken:
+    """What was measured of a network so far.
+
+    Args:
+        seed: all that measures draw follows from it, the measure's name and the epoch.
+        prior: what was measured earlier.
+        arrays: kept with it, by name.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        prior: Measured | None = None,
+        arrays: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.measured: dict[str, dict[str, Any]] = {}  # options, once all is taken
+        self.measurements: list[Measurement] = []
+        self.seconds: dict[str, float] = {}
+        self.arrays: dict[str, Tensor] = {}
+        self.errors: list[str] = []  # of measures that failed
+        if prior is not None:
+            self.measured = dict(prior.measured)
+            self.measurements = list(prior.measurements)
+            self.seconds = dict(prior.seconds)
+        kept = {m.measure for m in self.measurements}
+        self.arrays = {k: v for k, v in (arrays or {}).items() if k.split("/")[0] in kept}
+
+    def take(self, name: str, measure: Measure, subject: Subject, *, epoch: int) -> None:
+        """Read a measure off the network as it is after an epoch."""
+        start = time.perf_counter()
+        with streams.seeded(self.seed, name, epoch):
+            readings = measure.read(subject)
+        for reading in readings:
+            self.record(reading, epoch=epoch)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def finish(self, name: str, measure: Measure, subject: Subject, *, epoch: int) -> None:
+        """Take a measure for the last time; one that fails leaves a gap, and its traceback."""
+        try:
+            self.take(name, measure, subject, epoch=epoch)
+        except Exception as error:
+            self.errors.append(f"{name}: {traceback.format_exc()}")
+            self.leave_gap(name, error, epoch=epoch)
+        else:
+            self.measured[name] = measure.record(name)
+
+    def leave_gap(self, name: str, error: Exception, *, epoch: int) -> None:
+        """Say why a value is missing, where it would stand."""
+        why = f"could not be taken: {type(error).__name__}: {str(error).strip()}"
+        self.record(Reading(name, float("nan"), flags=[why.splitlines()[0]]), epoch=epoch)
+
+    def record(self, reading: Reading, *, epoch: int) -> None:
+        """Keep a reading."""
+        self.measurements.append(
+            Measurement(
+                epoch=epoch,
+                measure=reading.measure,
+                eps=reading.eps,
+                value=reading.value,
+                evidence=reading.evidence,
+                flags=reading.flags,
+            )
+        )
+        prefix = array_prefix(reading.measure, epoch=epoch, eps=reading.eps)
+        for key, array in reading.arrays.items():
+            self.arrays[prefix + key] = array.contiguous().cpu()
+
+    def forget(self, epoch: int) -> None:
+        """Drop what was read at an epoch or later."""
+        self.measurements = [m for m in self.measurements if m.epoch < epoch]
+        kept = {array_prefix(m.measure, epoch=m.epoch, eps=m.eps) for m in self.measurements}
+        self.arrays = {k: v for k, v in self.arrays.items() if k.rpartition("/")[0] + "/" in kept}
+
+    def saved_arrays(self) -> bytes | None:
+        """The arrays as a file's content; None where there are none."""
+        return save(self.arrays) if self.arrays else None
+
+    def fields(self, data: Dataset, *, before: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """What a result says of it.
+
+        Args:
+            data: on the device where it was measured.
+            before: seconds that other things took.
+        """
+        return {
+            "error": "\n".join(self.errors) or None,
+            "measured": self.measured,
+            "measurements": self.measurements,
+            "seconds": {**(before or {}), **self.seconds},
+            "environment": environment(),
+            "device": _device_name(data.train.pixels.device),
+        }
+
+
+def collapsed(subject: Subject) -> bool:
+    """Whether nearly all test images get one and the same answer."""
+    with streams.seeded(subject.seed, "status"):
+        answers = logits(subject.model, subject.data.test).argmax(1)
+    return bool(answers.bincount().max().item() / len(answers) >= COLLAPSED)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

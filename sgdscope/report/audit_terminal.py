@@ -1,0 +1,127 @@
+"""What the terminal shows of an audit: the pre-flight report, the table, what to distrust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from sgdscope.auditing import Audit
+from sgdscope.auditing.comparison import incomparable
+from sgdscope.auditing.looking import CHECKS
+from sgdscope.auditing.requirement import Judgement
+from sgdscope.network import Finding
+from sgdscope.report import markup
+from sgdscope.results import style
+from sgdscope.results.record import Audited, Measurement
+from sgdscope.settings import written
+
+MARKS = {"note": "·", "flag": "!", "refuse": "×"}
+COLOURS = {"note": "dim", "flag": "yellow", "refuse": "red"}
+
+
+def checks(audited: Audited) -> Iterator[tuple[str, list[Finding]]]:
+    """What was looked at before anything was measured, each with what speaks against it."""
+    left = list(audited.findings)
+    for check, kinds in CHECKS.items():
+        yield check, [finding for finding in left if finding.name in kinds]
+
+
+def preflight(audited: Audited) -> Iterator[tuple[str, str]]:
+    """Lines with their styles."""
+    network = audited.network
+    yield f"{network.name}: {network.parameters:,} parameters, on {network.data}", "bold"
+    for check, findings in checks(audited):
+        if not findings:
+            yield f"  ✓ {check}", "green"
+        for finding in findings:
+            yield f"  {MARKS[finding.level]} {check}: {finding.seen}", COLOURS[finding.level]
+            yield f"      {finding.advice}", COLOURS[finding.level]
+
+
+def rows(found: Audit) -> list[tuple[str, list[Measurement | None]]]:
+    """By label: each measure at each eps, and every network's reading of it."""
+    keys: dict[tuple[str, float | None], None] = {}
+    for one in found.networks:
+        keys |= {(reading.measure, reading.eps): None for reading in one.measurements}
+    return [
+        (
+            label(measure, eps),
+            [
+                next(
+                    (m for m in one.measurements if (m.measure, m.eps) == (measure, eps)),
+                    None,
+                )
+                for one in found.networks
+            ],
+        )
+        for measure, eps in keys
+    ]
+
+
+def label(measure: str, eps: float | None) -> str:
+    """A measure's name in print, with its eps."""
+    return style.label(measure) + ("" if eps is None else f", eps {written(eps)}")
+
+
+def table(found: Audit) -> Table:
+    """One row a measure and eps, one column a network; ! marks what is flagged."""
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    grid.add_column(f"{found.folder.settings()['data']}", no_wrap=True)
+    for one in found.networks:
+        grid.add_column(escape(one.network.name), justify="right", overflow="fold")
+    for name, readings in rows(found):
+        grid.add_row(escape(name), *(cell(reading) for reading in readings))
+    grid.add_row("", *(one.status for one in found.networks))
+    return grid
+
+
+def cell(reading: Measurement | None) -> str:
+    """A value, marked where it is flagged."""
+    if reading is None:
+        return "–"
+    return number(reading) + (" !" if reading.flags else "")
+
+
+def number(reading: Measurement) -> str:
+    """Accuracies with three places, all else as short as it may be."""
+    if style.is_accuracy(reading.measure) and math.isfinite(reading.value):
+        return f"{reading.value:.3f}"
+    return markup.number(reading.value)
+
+
+def warnings(found: Audit) -> list[str]:
+    """Why values are flagged, each reason once, and what cannot be compared."""
+    lines: dict[str, list[str]] = {}
+    for one in found.networks:
+        for reading in one.measurements:
+            for flag in reading.flags:
+                name = f"{one.network.name}: {flag}"
+                lines.setdefault(name, []).append(label(reading.measure, reading.eps))
+    said = [f"! {flag} ({_several(names)})" for flag, names in lines.items()]
+    said += [f"× {one.network.name}: {one.reason}" for one in found.networks if one.error]
+    return said + list(incomparable(found.networks))
+
+
+def _several(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def compared(found: Audit) -> list[tuple[str, str]]:
+    """A sentence for each comparison, with its style; ! where one of its numbers is flagged."""
+    return [
+        (f"! {one.sentence}", "yellow") if one.flags else (one.sentence, "")
+        for one in found.comparisons
+    ]
+
+
+def requirements(judged: Sequence[Judgement]) -> list[dict[str, Any]]:
+    """What was required, and the answers, for other programs."""
+    return [
+        {"network": one.network, "requirement": one.requirement.text, "answer": one.answer,
+         "span": one.span, "why": one.why}
+        for one in judged
+    ]  # fmt: skip
