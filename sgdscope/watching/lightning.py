@@ -1,0 +1,55 @@
+"""A callback for Lightning that watches a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from sgdscope.watching.watch import Watch
+
+
+class WatchCallback(Callback):  # type: ignore[misc]
+    """Calls a :class:`Watch` after every training epoch, on the first process alone.
+
+    The network is the module itself, called with pixels in [0, 1]. The training loss is the mean
+    of what ``training_step`` returned, over batches; the learning rate is that at which the epoch
+    began.
+
+    Args:
+        watch: which is called.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self.watch = watch
+        self._losses: list[Tensor] = []
+        self._rate: float | None = None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the learning rate: schedulers have moved on when the epoch ends."""
+        groups = trainer.optimizers[0].param_groups if trainer.optimizers else []
+        self._rate = float(groups[0]["lr"]) if groups else None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *batch: Any
+    ) -> None:
+        """Remember the batch's loss."""
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if isinstance(loss, Tensor):
+            self._losses.append(loss.detach())
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure."""
+        losses, self._losses = self._losses, []
+        if not trainer.is_global_zero or not losses:
+            return
+        self.watch(
+            pl_module,
+            epoch=trainer.current_epoch + 1,
+            train_loss=torch.stack(losses).mean().item(),
+            steps=trainer.global_step,
+            learning_rate=self._rate,
+        )

@@ -1,0 +1,72 @@
+"""A callback for the transformers Trainer that watches a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from sgdscope.errors import RequestError
+from sgdscope.watching.watch import Watch
+
+
+class WatchCallback(TrainerCallback):  # type: ignore[misc]
+    """Calls a :class:`Watch` after every epoch; needs ``logging_strategy="epoch"``.
+
+    The network is an image classifier, called with pixels in [0, 1] as its first argument; the
+    training loss is what the Trainer logs for the epoch, the learning rate that at which it began.
+
+    Args:
+        watch: which is called.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self._rate: float | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """See that the loss of an epoch will be told.
+
+        Raises:
+            RequestError: it will not.
+        """
+        if args.logging_strategy != "epoch":
+            raise RequestError(
+                f"logging_strategy = {args.logging_strategy}: expected 'epoch', which tells the "
+                "training loss of every epoch"
+            )
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: torch.optim.Optimizer | None = None,
+        **_: Any,
+    ) -> None:
+        """Note the learning rate: schedulers have moved on when the epoch ends."""
+        self._rate = None if optimizer is None else float(optimizer.param_groups[0]["lr"])
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        model: nn.Module | None = None,
+        **_: Any,
+    ) -> None:
+        """Measure, when the loss of an epoch is told."""
+        if model is None or not state.is_world_process_zero or "loss" not in (logs or {}):
+            return
+        self.watch(
+            model,
+            epoch=round(state.epoch or 0),
+            train_loss=(logs or {})["loss"],
+            steps=state.global_step,
+            learning_rate=self._rate,
+        )

@@ -1,0 +1,237 @@
+"""Watching a training that is not sgdscope's, once an epoch, without disturbing it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load
+from torch import nn
+
+from sgdscope import data as datasets
+from sgdscope.data import Dataset
+from sgdscope.errors import RequestError
+from sgdscope.execution.taking import Taken, collapsed
+from sgdscope.measuring import MEASURES, Measure, Subject
+from sgdscope.network.state import untouched
+from sgdscope.optimizers import find
+from sgdscope.results.files import ARRAYS
+from sgdscope.results.folder import StudyFolder
+from sgdscope.results.record import Epoch, Result, Status
+from sgdscope.results.tables import Results
+from sgdscope.settings import checked
+from sgdscope.study.run import Run
+from sgdscope.watching.budget import Budget
+
+_log = logging.getLogger(__name__)
+SETTINGS = (
+    "model", "data", "batch_size", "learning_rate", "schedule", "schedule_options", "momentum",
+    "optimizer", "optimizer_options", "epochs", "steps", "seed", "train_size", "precision",
+)  # fmt: skip
+
+
+class Watch:
+    """Measures a network while someone else trains it; call it after every epoch.
+
+    What it leaves is a folder such as a study's: ``sgdscope report`` draws it, ``Results.load``
+    reads it, and several trainings watched into one folder are compared as runs of one study.
+
+    A call leaves the network (weights, gradients, buffers, modes) and the global random streams
+    as they were.
+
+    Args:
+        out: the folder, empty or of other watched trainings.
+        data: a registered data set's name, or a Dataset; its training images are what curvature
+            is of, its test images are what is attacked.
+        measures: options of each, by name; taken at every call, or where ``every`` and ``at`` say.
+        settings: what is known of the training: ``batch_size`` and ``learning_rate`` at least, and
+            of ``SETTINGS`` what else there is.
+        budget: share of the training time that measuring may take; None: any.
+
+    Raises:
+        RequestError: a name, a setting or the folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        out: str | Path,
+        data: str | Dataset,
+        measures: Mapping[str, Mapping[str, Any]],
+        settings: Mapping[str, Any],
+        budget: float | None = 0.1,
+    ) -> None:
+        if budget is not None and not budget > 0:
+            raise RequestError(f"budget = {budget}: expected a share above 0, such as 0.1, or None")
+        self.folder = StudyFolder(out)
+        self.measures: dict[str, Measure] = {
+            name: checked(MEASURES[name], options, where=f"measures {name}")
+            for name, options in measures.items()
+        }
+        self.settings = _known(settings, data)
+        self._given = data
+        self._data: Dataset | None = None
+        self._run: Run | None = None
+        self._taken = Taken(0)
+        self._history: list[Epoch] = []
+        self._check_folder()
+        self.budget = Budget(budget)
+
+    def __call__(
+        self,
+        model: nn.Module,
+        *,
+        epoch: int,
+        train_loss: float,
+        steps: int | None = None,
+        learning_rate: float | None = None,
+        train_accuracy: float = math.nan,
+        validation_accuracy: float = math.nan,
+    ) -> dict[str, float]:
+        """Take what is due after an epoch, and keep it.
+
+        A call with an epoch that was seen before starts from there: what was read at it and later
+        is dropped, as after a training that was cut off and went on from an earlier checkpoint.
+
+        Args:
+            model: the network, in any mode.
+            epoch: that has ended, from 1.
+            train_loss: mean over the epoch.
+            steps: updates since the start; None: as many full batches as the epochs have.
+            learning_rate: in the epoch; None: the settings'.
+            train_accuracy: over the epoch, where it is known.
+            validation_accuracy: at its end, where it is known.
+
+        Returns:
+            The values read, by measure, of an attack with its eps: ``pgd_accuracy@0.1``.
+
+        Raises:
+            RequestError: the epoch is no whole number from 1, or the folder cannot be written to.
+        """
+        seconds = self.budget.arrive()
+        try:
+            data, run = self._prepare(model, epoch)
+            self._history.append(
+                Epoch(
+                    epoch=epoch,
+                    steps=epoch * (len(data.train) // run.batch_size) if steps is None else steps,
+                    learning_rate=run.rate(epoch) if learning_rate is None else learning_rate,
+                    train_loss=float(train_loss),
+                    train_accuracy=float(train_accuracy),
+                    validation_accuracy=float(validation_accuracy),
+                    seconds=seconds,
+                )
+            )
+            with _undisturbed(model):
+                status = self._measure(Subject(model, data, run.seed, run.batch_size), epoch)
+            self._keep(run, data, status)
+            return {
+                m.measure if m.eps is None else f"{m.measure}@{m.eps:g}": m.value
+                for m in self._taken.measurements
+                if m.epoch == epoch
+            }
+        finally:
+            self.budget.depart()
+
+    def _measure(self, subject: Subject, epoch: int) -> Status:
+        """Take what is due and can be afforded; how the network stands."""
+        if not math.isfinite(self._history[-1].train_loss):
+            return "diverged"
+        for name, measure in self.measures.items():
+            if (measure.along and not measure.due(epoch)) or not self.budget.allows(
+                name, epoch=epoch
+            ):
+                continue
+            with self.budget.paying(name):
+                try:
+                    self._taken.take(name, measure.on_the_way(), subject, epoch=epoch)
+                except Exception as error:
+                    _log.warning("%s at epoch %d: %s", name, epoch, error)
+                    self._taken.leave_gap(name, error, epoch=epoch)
+            self._taken.measured[name] = measure.record(name)
+        with self.budget.paying("status"):
+            return "collapsed" if collapsed(subject) else "done"
+
+    def _prepare(self, model: nn.Module, epoch: int) -> tuple[Dataset, Run]:
+        """The data where the network is, and the run; at the first call what was kept earlier."""
+        if not isinstance(epoch, int) or epoch < 1:
+            raise RequestError(f"epoch = {epoch!r}: expected a whole number from 1")
+        place = next((p.device for p in model.parameters()), torch.device("cpu"))
+        if self._data is None:
+            given = self._given
+            whole = datasets.load(given) if isinstance(given, str) else given
+            self._data = whole.subset(self.settings.get("train_size"))
+        if self._data.train.pixels.device != place:
+            self._data = self._data.to(place)
+        if self._run is None:
+            self._run = _run({"model": type(model).__name__} | self.settings)
+            self._go_on(self._run)
+        self._history = [one for one in self._history if one.epoch < epoch]
+        self._taken.forget(epoch)
+        return self._data, self._run
+
+    def _go_on(self, run: Run) -> None:
+        """Take up what an earlier process kept of the same training."""
+        self._taken = Taken(run.seed)
+        if (kept := self.folder.result(run.id)) is not None:
+            file = self.folder.run_file(run.id, ARRAYS)
+            arrays = load(file.read_bytes()) if file.is_file() else {}
+            self._taken = Taken(run.seed, kept, arrays)
+            self._history = list(kept.history)
+
+    def _keep(self, run: Run, data: Dataset, status: Status) -> None:
+        trained = sum(one.seconds for one in self._history)
+        result = Result(
+            run=run,
+            status=status,
+            history=self._history,
+            method=str(self.budget),
+            **self._taken.fields(data, before={"train": trained}),
+        )
+        self.folder.save_watched(result, self._taken.saved_arrays())
+        Results.collect(self.folder.results(), folder=self.folder).save(self.folder)
+
+    def _check_folder(self) -> None:
+        folder = self.folder
+        if folder.study_file.is_file() and "watched" not in folder.settings():
+            raise RequestError(f"out = {folder.path}: holds a study; expected a folder of its own")
+        if folder.path.is_dir() and not folder.study_file.is_file() and any(folder.path.iterdir()):
+            raise RequestError(f"out = {folder.path}: holds other files; expected an empty folder")
+
+
+def _known(settings: Mapping[str, Any], data: str | Dataset) -> dict[str, Any]:
+    """Settings of a run, of those given; the rest is at its default."""
+    if strange := [key for key in settings if key not in SETTINGS]:
+        raise RequestError(f"settings {strange[0]}: expected some of {', '.join(SETTINGS)}")
+    known = dict(settings)
+    known.setdefault("data", data if isinstance(data, str) else "data")
+    for key in ("batch_size", "learning_rate"):
+        if key not in known and not (key == "learning_rate" and "schedule" in known):
+            raise RequestError(f"settings {key}: required, but not there")
+    rate = known.pop("learning_rate", None)
+    if "schedule" not in known:
+        known |= {"schedule": "fixed", "schedule_options": {"learning_rate": rate}}
+    known = {"schedule_options": {}, "momentum": 0.0, "epochs": None, "seed": 0} | known
+    _run({"model": "network"} | known)
+    return known
+
+
+def _run(settings: Mapping[str, Any]) -> Run:
+    run = checked(Run, settings, where="settings")
+    find(run.optimizer)
+    run.rate(1)
+    return run
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, outside any autocast; afterwards all is as it was."""
+    place = next((p.device.type for p in model.parameters()), "cpu")
+    with untouched(model), torch.autocast(place, enabled=False):
+        model.eval()
+        yield

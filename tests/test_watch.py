@@ -1,0 +1,257 @@
+"""A training that is watched ends with the same bits, and leaves a folder as a study does."""
+
+import copy
+import random
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from typer.testing import CliRunner
+
+import sgdscope
+from sgdscope.cli import app
+from sgdscope.data import Dataset
+from sgdscope.errors import RequestError
+from sgdscope.measuring import MEASURES, Subject
+from sgdscope.results.tables import Results
+from sgdscope.study.study import Study
+from sgdscope.watching import budget as budgets
+from sgdscope.watching.budget import Budget
+
+MEASURED = {
+    "test_accuracy": {},
+    "train_loss": {},
+    "pgd_accuracy": {"eps": [0.1], "examples": 20, "steps": 3},
+    "top_eigenvalue": {"examples": 40},
+    "hessian_trace": {"examples": 40, "max_products": 28},
+}
+SETTINGS = {"batch_size": 32, "learning_rate": 0.05, "momentum": 0.9}
+
+
+class Noisy(nn.Module):
+    """Dropout, batch normalisation and draws of three generators; one layer is kept fixed."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(784, 12)
+        self.norm = nn.BatchNorm1d(12)
+        self.last = nn.Linear(12, 10)
+        self.first.bias.requires_grad_(False)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if self.training:
+            x = x + 0.01 * (random.random() + np.random.rand())
+        return self.last(F.dropout(F.relu(self.norm(self.first(x))), 0.2, self.training))
+
+
+def train(data: Dataset, watch=None, *, epochs: int = 3, batch_size: int = 32, seed: int = 0):
+    """A loop such as people write: the network, its optimizer, and the loss of every epoch."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    model = Noisy()
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad], lr=0.05, momentum=0.9
+    )
+    inputs, labels = data.train.inputs(), data.train.labels
+    for epoch in range(1, epochs + 1):
+        model.train()
+        losses = []
+        for part in torch.randperm(len(labels)).split(batch_size):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(inputs[part]), labels[part])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        if watch is not None:
+            watch(model, epoch=epoch, train_loss=sum(losses) / len(losses))
+    return model, optimizer
+
+
+def test_measuring_changes_no_bit_of_the_training(small, tmp_path):
+    watch = sgdscope.Watch(
+        out=tmp_path, data=small, measures=MEASURED, settings=SETTINGS, budget=None
+    )
+    alone, watched = train(small), train(small, watch)
+    drawn = [(torch.rand(()), random.random(), np.random.rand()) for _ in "x"]
+    train(small)
+    assert drawn == [(torch.rand(()), random.random(), np.random.rand()) for _ in "x"]
+    for (name, mine), theirs in zip(
+        alone[0].state_dict().items(), watched[0].state_dict().values(), strict=True
+    ):
+        assert torch.equal(mine, theirs), name
+    for mine, theirs in zip(alone[0].parameters(), watched[0].parameters(), strict=True):
+        assert mine.requires_grad == theirs.requires_grad
+        assert (mine.grad is None and theirs.grad is None) or torch.equal(mine.grad, theirs.grad)
+    for mine, theirs in zip(
+        alone[1].state_dict()["state"].values(), watched[1].state_dict()["state"].values(),
+        strict=True,
+    ):  # fmt: skip
+        assert torch.equal(mine["momentum_buffer"], theirs["momentum_buffer"])
+    assert watched[0].training
+
+
+def test_what_is_watched_equals_what_is_measured_afresh(small, tmp_path):
+    seen = []
+
+    class Watching(sgdscope.Watch):
+        def __call__(self, model, **more):
+            values = super().__call__(model, **more)
+            seen.append((copy.deepcopy(model).eval(), values))
+            return values
+
+    watch = Watching(out=tmp_path, data=small, measures=MEASURED, settings=SETTINGS, budget=None)
+    train(small, watch)
+    for model, values in seen:
+        subject = Subject(model, small, seed=0, batch_size=32)
+        (fresh,) = MEASURES["top_eigenvalue"](examples=40).read(subject)
+        assert values["top_eigenvalue"] == fresh.value
+        assert fresh.evidence["converged"]
+        (attacked,) = MEASURES["pgd_accuracy"](eps=[0.1], examples=20, steps=3).read(subject)
+        assert values["pgd_accuracy@0.1"] == attacked.value
+
+
+def test_several_watched_trainings_are_drawn_as_a_study(small, tmp_path):
+    for batch_size in (32, 64):
+        settings = SETTINGS | {"batch_size": batch_size, "epochs": 2}
+        watch = sgdscope.Watch(
+            out=tmp_path / "out", data=small, measures=MEASURED, settings=settings, budget=None
+        )
+        train(small, watch, epochs=2, batch_size=batch_size)
+    results = Results.load(tmp_path / "out")
+    assert list(results.runs["batch_size"]) == [32, 64]
+    assert set(results.runs["status"]) == {"done"}
+    assert set(results.table["epoch"]) == {1, 2}
+    assert list(results.history["steps"]) == [6, 12, 3, 6]
+    assert results.history["stability_limit"].iloc[0] == pytest.approx(2 * 1.9 / 0.05)
+    for command in ("report", "figures"):
+        answer = CliRunner().invoke(app, [command, str(tmp_path / "out")])
+        assert answer.exit_code == 0, answer.output
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "2 of 2 runs" in page
+    assert (tmp_path / "out" / "figures" / "top_eigenvalue-by-epoch-Noisy-data.svg").is_file()
+    with pytest.raises(RequestError, match="belongs to study"):
+        sgdscope.run(Study.load("quick"), out=tmp_path / "out")
+
+
+def test_a_training_that_goes_on_from_an_earlier_epoch_replaces_what_came_later(small, tmp_path):
+    given = {"data": small, "measures": {"test_accuracy": {}}, "settings": SETTINGS}
+
+    def fresh():
+        return sgdscope.Watch(out=tmp_path, budget=None, **given)
+
+    model, _ = train(small, fresh(), epochs=3)
+    fresh()(model, epoch=3, train_loss=0.5)
+    results = Results.load(tmp_path)
+    assert list(results.history["epoch"]) == [1, 2, 3]
+    assert list(results.table["epoch"]) == [1, 2, 3]
+    assert results.history["train_loss"].iloc[-1] == 0.5
+
+
+def test_measures_are_taken_when_they_are_due(small, tmp_path):
+    watch = sgdscope.Watch(
+        out=tmp_path, data=small, settings=SETTINGS, budget=None,
+        measures={"test_accuracy": {"every": 2}, "train_loss": {"at": [1]}},
+    )  # fmt: skip
+    train(small, watch, epochs=4)
+    taken = Results.load(tmp_path).table
+    assert [(m, e) for m, e in zip(taken["measure"], taken["epoch"], strict=True)] == [
+        ("train_loss", 1), ("test_accuracy", 2), ("test_accuracy", 4),
+    ]  # fmt: skip
+
+
+def test_a_loss_that_is_not_finite_is_a_training_that_diverged(small, tmp_path):
+    watch = sgdscope.Watch(out=tmp_path, data=small, measures=MEASURED, settings=SETTINGS)
+    model, _ = train(small, epochs=1)
+    assert watch(model, epoch=1, train_loss=float("nan")) == {}
+    assert Results.load(tmp_path).runs["status"].item() == "diverged"
+
+
+class Clock:
+    """Moves when it is told to."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+def test_a_budget_is_kept_once_a_cost_is_known(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(budgets, "time", clock)
+    budget = Budget(0.1)
+    taken = []
+    for epoch in range(1, 101):
+        clock.now += 10  # of training
+        budget.arrive()
+        if budget.allows("slow", epoch=epoch):
+            taken.append(epoch)
+            with budget.paying("slow"):
+                clock.now += 3
+        budget.depart()
+        if epoch > 2:
+            assert budget.measuring <= 0.1 * budget.training
+    assert taken == [1, *range(6, 101, 3)]
+    assert len(budget.left_out["slow"]) == 100 - len(taken)
+    assert "9.9% of the training time" in str(budget)
+
+
+def test_what_was_left_out_is_told(small, tmp_path):
+    watch = sgdscope.Watch(
+        out=tmp_path, data=small, measures={"test_accuracy": {}}, settings=SETTINGS, budget=1e-12
+    )
+    train(small, watch, epochs=3)
+    assert "left out: test_accuracy at" in str(watch.budget)
+    (result,) = watch.folder.results()
+    assert "left out: test_accuracy at" in result.method
+    assert len(result.history) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"settings": {"batch_size": 32}}, "learning_rate: required"),
+        ({"settings": SETTINGS | {"rate": 1}}, "settings rate: expected"),
+        ({"settings": SETTINGS | {"batch_size": 0}}, r"settings\.batch_size = 0"),
+        ({"measures": {"no_such": {}}}, "unknown measure"),
+        ({"measures": {"pgd_accuracy": {}}}, r"measures pgd_accuracy\.eps: required"),
+        ({"budget": 0}, "budget = 0"),
+    ],
+)
+def test_a_wrong_request_is_one_clear_message(small, tmp_path, changed, said):
+    given = {"measures": MEASURED, "settings": SETTINGS} | changed
+    with pytest.raises(RequestError, match=said):
+        sgdscope.Watch(out=tmp_path, data=small, **given)
+
+
+def test_other_peoples_files_and_studies_are_left_alone(small, tmp_path):
+    given = {"data": small, "measures": MEASURED, "settings": SETTINGS}
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(RequestError, match="holds other files"):
+        sgdscope.Watch(out=tmp_path, **given)
+    (tmp_path / "study.toml").write_text('name = "mine"')
+    with pytest.raises(RequestError, match="holds a study"):
+        sgdscope.Watch(out=tmp_path, **given)
+
+
+def test_measuring_within_autocast_is_in_full_precision(small, tmp_path):
+    watch = sgdscope.Watch(
+        out=tmp_path, data=small, measures={"train_loss": {}}, settings=SETTINGS, budget=None
+    )
+    model, _ = train(small, epochs=1)
+    plain = watch(model, epoch=1, train_loss=1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert watch(model, epoch=1, train_loss=1.0) == plain
+
+
+def test_time_is_counted_from_call_to_call():
+    budget = Budget(None)
+    time.sleep(0.001)
+    seconds = budget.arrive()
+    budget.depart()
+    assert seconds == budget.training > 0
+    assert budget.measuring >= 0

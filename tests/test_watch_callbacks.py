@@ -1,0 +1,117 @@
+"""Lightning and the transformers Trainer, where they are installed, train on undisturbed."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import sgdscope
+from sgdscope.errors import RequestError
+from sgdscope.results.tables import Results
+
+MEASURED = {
+    "test_accuracy": {}, "pgd_accuracy": {"eps": [0.1], "examples": 10, "steps": 3},
+    "top_eigenvalue": {"examples": 20},
+}  # fmt: skip
+SETTINGS = {"model": "mine", "batch_size": 64, "learning_rate": 0.05, "momentum": 0.9}
+
+pytestmark = pytest.mark.filterwarnings("default")  # theirs are not ours
+
+
+def watching(small, out):
+    return sgdscope.Watch(out=out, data=small, measures=MEASURED, settings=SETTINGS, budget=None)
+
+
+def seen(out, rates) -> None:
+    """Three epochs were measured, with their updates, losses and learning rates."""
+    results = Results.load(out)
+    assert list(results.history["epoch"]) == [1, 2, 3]
+    assert list(results.history["steps"]) == [3, 6, 9]
+    assert list(results.history["learning_rate"]) == pytest.approx(rates)
+    losses = results.history["train_loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+    assert len(results.table) == 9
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2),
+        nn.Linear(16, 10),
+    )  # fmt: skip
+
+
+def test_a_lightning_training_is_watched(small, tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch")
+    from sgdscope.watching.lightning import WatchCallback
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.network = network()
+
+        def forward(self, x):
+            return self.network(x)
+
+        def training_step(self, batch, _):
+            return F.cross_entropy(self(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+            return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)]
+
+    def trained(*callbacks):
+        lightning.seed_everything(0, verbose=False)
+        module = Module()
+        trainer = lightning.Trainer(
+            max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, callbacks=list(callbacks),
+            default_root_dir=tmp_path,
+        )  # fmt: skip
+        images = TensorDataset(small.train.inputs(), small.train.labels)
+        trainer.fit(module, DataLoader(images, batch_size=64, shuffle=True))
+        return module.state_dict()
+
+    alone = trained()
+    watched = trained(WatchCallback(watching(small, tmp_path / "out")))
+    assert all(torch.equal(alone[name], value) for name, value in watched.items())
+    seen(tmp_path / "out", [0.05, 0.025, 0.0125])
+
+
+def test_a_transformers_training_is_watched(small, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from sgdscope.watching.transformers import WatchCallback
+
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        image_size=28, patch_size=7, num_channels=1, num_labels=10,
+    )  # fmt: skip
+    pixels, labels = small.train.inputs().contiguous(), small.train.labels
+    rows = [{"pixel_values": x, "labels": y} for x, y in zip(pixels, labels, strict=True)]
+
+    def trained(*callbacks, logging_strategy="epoch"):
+        transformers.set_seed(0)
+        model = transformers.ViTForImageClassification(config)
+        arguments = transformers.TrainingArguments(
+            output_dir=str(tmp_path / "trainer"), num_train_epochs=3, learning_rate=0.05,
+            per_device_train_batch_size=64, lr_scheduler_type="linear", report_to=[],
+            logging_strategy=logging_strategy, save_strategy="no", use_cpu=True,
+            disable_tqdm=True, optim="sgd", seed=0,
+        )  # fmt: skip
+        trainer = transformers.Trainer(
+            model=model, args=arguments, train_dataset=rows, callbacks=list(callbacks)
+        )
+        with warnings.catch_warnings(action="ignore"):
+            trainer.train()
+        return model.state_dict()
+
+    alone = trained()
+    watched = trained(WatchCallback(watching(small, tmp_path / "out")))
+    assert all(torch.equal(alone[name], value) for name, value in watched.items())
+    seen(tmp_path / "out", [0.05, 0.05 * 2 / 3, 0.05 / 3])
+    with pytest.raises(RequestError, match="expected 'epoch'"):
+        trained(WatchCallback(watching(small, tmp_path / "out")), logging_strategy="steps")
