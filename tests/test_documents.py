@@ -41,6 +41,27 @@ def test_what_a_registry_shows_is_so():
     assert not found.failed
 
 
+@pytest.mark.parametrize("name", ["audit", "watch"])
+def test_what_a_tutorial_shows_can_be_typed(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    names: dict = {}
+    done = 0
+    text = (ROOT / "docs" / f"{name}.md").read_text()
+    for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if kind == "python" and (file := re.match(r"# (\w+\.py)\n", block)):
+            (tmp_path / file[1]).write_text(block)
+        elif kind == "python":
+            exec(compile(block, name, "exec"), names)
+            done += 1
+        for line in block.splitlines() if not kind else []:
+            if line.startswith("sgdscope "):
+                answer = CliRunner().invoke(app, shlex.split(line)[1:])
+                assert answer.exit_code == 0, answer.output
+                done += 1
+    assert done > 1
+
+
 def test_your_own_network_and_images_lead_to_a_page_as_the_document_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
