@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -242,6 +243,19 @@ def test_a_networks_id_follows_its_weights_code_and_images_and_not_its_name(home
     assert open_network(source(home, "short"), data="digits").network.id != first.id
     assert open_network(source(home, "long"), data="digits", split="train").network.id != first.id
     assert isinstance(first, GivenNetwork)
+
+
+def test_data_of_ones_own_count_by_their_content(home, small, tmp_path):
+    ids = []
+    for labels in (small.test.labels, 9 - small.test.labels):
+        np.savez(
+            tmp_path / "mine.npz", train_images=small.train.pixels, train_labels=small.train.labels,
+            test_images=small.test.pixels, test_labels=labels,
+        )  # fmt: skip
+        opened = open_network(source(home, "long"), data=f"npz:{tmp_path}/mine.npz")
+        assert torch.equal(opened.data.test.labels.bincount(), labels.bincount())
+        ids.append(opened.network.id)
+    assert ids[0] != ids[1]
 
 
 def test_the_command_measures_compares_gates_and_redraws(home, tmp_path):
