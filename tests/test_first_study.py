@@ -103,7 +103,7 @@ def test_the_schema_names_every_part_and_refuses_what_a_study_refuses():
     keys = schema()["properties"]
     schedules = keys["schedule"]["anyOf"][1]["properties"]
     assert schedules["step-decay"]["properties"].keys() == {
-        "learning_rate", "factor", "every", "momentum",
+        "learning_rate", "factor", "every", "momentum", "warmup_epochs", "warmup_steps",
     }  # fmt: skip
     assert "digits" in keys["data"]["anyOf"][0]["anyOf"][0]["enum"]
     assert schema()["additionalProperties"] is False

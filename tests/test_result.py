@@ -15,7 +15,10 @@ def epoch(number: int, *, steps: int, rate: float) -> Epoch:
 def test_progress_adds_up_each_epochs_rate(make_run):
     history = [epoch(1, steps=10, rate=0.1), epoch(2, steps=20, rate=0.1)]
     history.append(epoch(3, steps=25, rate=0.05))
-    result = Result(run=make_run(momentum=0.9), status="done", history=history)
+    result = Result(
+        run=make_run(momentum=0.9, schedule_options={"learning_rate": 0.1}),
+        status="done", history=history,
+    )  # fmt: skip
     assert result.lr_steps_by_epoch == pytest.approx([1, 2, 2.25])
     assert result.lr_steps == pytest.approx(2.25)
     assert result.steps == 25

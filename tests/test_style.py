@@ -44,7 +44,7 @@ def test_labels_name_other_optimizers_and_their_options(make_run) -> None:
         make_run(optimizer_options={"weight_decay": decay}) for decay in (0.1, 0.01)
     ] + [make_run(), make_run(optimizer="adamw")]  # fmt: skip
     assert [one.label for one in style.lines(run.line for run in runs)] == [
-        "fixed, m = 0", "fixed, m = 0, wd = 0.01", "fixed, m = 0, wd = 0.1", "fixed, adamw",
+        "fixed, m = 0, wd = 0", "fixed, m = 0, wd = 0.01", "fixed, m = 0, wd = 0.1", "fixed, adamw",
     ]  # fmt: skip
 
 

@@ -229,6 +229,8 @@ NO_ROWS = pd.DataFrame(
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:
     """A measure's rows without the evidence of other measures, which are most of the columns."""
+    if rows.empty:
+        return rows
     others = rows.columns[rows.isna().all()].difference(["eps", "value", "flags", "momentum", "x"])
     return rows.drop(columns=others).copy()
 

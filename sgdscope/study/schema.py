@@ -8,15 +8,17 @@ from pydantic import BaseModel
 
 from sgdscope.data import DATA
 from sgdscope.measuring import MEASURES
+from sgdscope.methods import METHODS
 from sgdscope.models import MODELS
 from sgdscope.optimizers import OPTIMIZERS
 from sgdscope.registry import Registry
 from sgdscope.study import studyfile
+from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.schedules import SCHEDULES
 from sgdscope.study.study import Axis, Study
 
 _TABLES: dict[str, Registry[Any]] = {
-    "schedule": SCHEDULES, "optimizer": OPTIMIZERS, "measure": MEASURES,
+    "schedule": SCHEDULES, "optimizer": OPTIMIZERS, "method": METHODS, "measure": MEASURES,
 }  # fmt: skip
 _QUOTIENT = {"type": "string", "pattern": r"^\s*\d+\s*/\s*0*[1-9]\d*\s*$"}
 _OURS = ("part", "sources")  # what a study's folder keeps, and nobody writes
@@ -35,6 +37,7 @@ def schema() -> dict[str, Any]:
         keys[key] = _one_or_more(named if key in keys else {})
     for key in studyfile.TABLES:
         keys[key] = _parts(_TABLES[key], axes=key != "measure", beside=key == "schedule")
+    keys["claim"] = {"type": "object", "additionalProperties": _claim()}
     keys["include"] = {"type": "array", "items": {"type": "string"}}
     keys["budget"] = {"type": "object", "additionalProperties": {"type": "object"}}
     return {
@@ -44,6 +47,14 @@ def schema() -> dict[str, Any]:
         "properties": keys,
         "additionalProperties": False,
     }
+
+
+def _claim() -> dict[str, Any]:
+    """A hypothesis, but for what sgdscope adds."""
+    given = _options(Hypothesis, axes=False, beside=False)
+    for ours in ("name", "stated_first"):
+        del given["properties"][ours]
+    return given
 
 
 def _one_or_more(one: dict[str, Any]) -> dict[str, Any]:
