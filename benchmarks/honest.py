@@ -171,13 +171,11 @@ HONEST = {
     "softplus": Recipe(lambda: conv(nn.Softplus)),
     "GELU, dense": Recipe(lambda: dense(nn.GELU)),
     "linear": Recipe(linear),
-    "attention": Recipe(Attention, steps=800, rate=0.05, held_out=True),
+    "attention": Recipe(Attention, steps=800, rate=0.05),
     "dropout": Recipe(lambda: conv(dropout=0.5), held_out=True),
     "weight decay": Recipe(conv, steps=500, rate=0.05, decay=5e-3, held_out=True),
     "label smoothing": Recipe(pooled, steps=500, smoothing=0.1, held_out=True),
-    "half the labels random": Recipe(
-        lambda: conv(width=16), steps=3000, rate=0.05, noise=0.5, held_out=True
-    ),
+    "half the labels random": Recipe(lambda: conv(width=16), steps=3000, rate=0.05, noise=0.5),
     "six dense layers, tanh": Recipe(lambda: dense(nn.Tanh, 6), steps=600, held_out=True),
     "adversarially trained, pooling": Recipe(pooled, steps=300, eps=0.15, held_out=True),
 }

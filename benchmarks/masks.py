@@ -192,8 +192,6 @@ TUNED_ON: dict[str, Mask] = {
     "hashed": hashed,
     "detected": detected,
     "log of floored softmax": lambda net, x: (10 * net(x)).softmax(1).add(1e-6).log(),
-}
-HELD_OUT: dict[str, Mask] = {
     "probabilities × 10": lambda net, x: 10 * (4 * net(x)).softmax(1),
     "logits × 30": lambda net, x: 30 * net(x),
     "backward of another network": lambda net, x: instead(net(x), 3 * leak(x, 7)),
@@ -224,6 +222,8 @@ HELD_OUT: dict[str, Mask] = {
     "quarter of the pixels detached": lambda net, x: net(
         torch.where(normal(x.shape[1:], 11) < -0.67, x.detach(), x)
     ),
+}
+HELD_OUT: dict[str, Mask] = {
     "backward: flipped in bright images": lambda net, x: net(
         backward(x, lambda g: torch.where(x.detach().mean((1, 2, 3), True) > 0.3, -g, g))
     ),
