@@ -14,7 +14,7 @@ from safetensors.torch import load
 from torch import nn
 
 from sgdscope import data as datasets
-from sgdscope.data import Dataset
+from sgdscope.data import DATA, Dataset
 from sgdscope.errors import RequestError
 from sgdscope.execution.taking import Taken, collapsed
 from sgdscope.measuring import MEASURES, Measure, Subject
@@ -73,9 +73,9 @@ class Watch:
             name: checked(MEASURES[name], options, where=f"measures {name}")
             for name, options in measures.items()
         }
-        self.settings = _known(settings, data)
-        self._given = data
-        self._data: Dataset | None = None
+        whole = datasets.load(data) if isinstance(data, str) else data
+        self.settings = _known(settings, data, len(whole.train))
+        self._data = whole.subset(self.settings.get("train_size"))
         self._run: Run | None = None
         self._taken = Taken(0)
         self._history: list[Epoch] = []
@@ -162,10 +162,6 @@ class Watch:
         if not isinstance(epoch, int) or epoch < 1:
             raise RequestError(f"epoch = {epoch!r}: expected a whole number from 1")
         place = next((p.device for p in model.parameters()), torch.device("cpu"))
-        if self._data is None:
-            given = self._given
-            whole = datasets.load(given) if isinstance(given, str) else given
-            self._data = whole.subset(self.settings.get("train_size"))
         if self._data.train.pixels.device != place:
             self._data = self._data.to(place)
         if self._run is None:
@@ -204,12 +200,14 @@ class Watch:
             raise RequestError(f"out = {folder.path}: holds other files; expected an empty folder")
 
 
-def _known(settings: Mapping[str, Any], data: str | Dataset) -> dict[str, Any]:
+def _known(settings: Mapping[str, Any], data: str | Dataset, images: int) -> dict[str, Any]:
     """Settings of a run, of those given; the rest is at its default."""
     if strange := [key for key in settings if key not in SETTINGS]:
         raise RequestError(f"settings {strange[0]}: expected some of {', '.join(SETTINGS)}")
     known = dict(settings)
     known.setdefault("data", data if isinstance(data, str) else "data")
+    if known["data"] not in DATA:
+        known.setdefault("train_size", images)  # a run knows only of registered data how many
     for key in ("batch_size", "learning_rate"):
         if key not in known and not (key == "learning_rate" and "schedule" in known):
             raise RequestError(f"settings {key}: required, but not there")
