@@ -301,8 +301,8 @@ def _opened(path: Path) -> tuple[StudyFolder, Results]:
 
 
 def _show(results: Results, out: Path) -> None:
-    """Write the page; print the short table and where the page is."""
-    from sgdscope import report
+    """Write the page; print the short table, what was found and where the page is."""
+    from sgdscope import findings, report
     from sgdscope.report import terminal as summary
     from sgdscope.results.folder import StudyFolder
 
@@ -313,6 +313,8 @@ def _show(results: Results, out: Path) -> None:
     console.print(summary.table(results, width=console.width))
     for line in summary.reasons(results):
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    for line in summary.told(findings.of(results)):
+        console.print(line, highlight=False)
     page = report.write(folder)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
 
@@ -351,7 +353,7 @@ def judge(
     ] = False,
 ) -> None:
     """Test the claims on a study's results; the verdicts also go to its claims.json and .md."""
-    from sgdscope import claims
+    from sgdscope import claims, findings
     from sgdscope.claims import record
     from sgdscope.claims.markdown import markdown
     from sgdscope.claims.verdicts import MARKS
@@ -359,10 +361,13 @@ def judge(
     with complaints():
         home, results = _opened(folder)
         verdicts = claims.judge(results, lost_too=lost_too)
+        found = [f"{one.headline} {one.numbers}" for one in findings.of(results)]
         text = record.as_json(verdicts)
         write_text(home.claims, text + "\n")
         title = str(home.settings().get("name", "study"))
-        write_text(home.verdicts, markdown(verdicts, title=title, note=_first_line(home)))
+        write_text(
+            home.verdicts, markdown(verdicts, title=title, note=_first_line(home), found=found)
+        )
         if as_json:
             typer.echo(text)
             return

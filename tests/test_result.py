@@ -2,7 +2,8 @@
 
 import pytest
 
-from sgdscope.results.record import Epoch, Result
+from sgdscope.results.record import Epoch, Measurement, Result
+from sgdscope.results.tables import Results
 
 
 def epoch(number: int, *, steps: int, rate: float) -> Epoch:
@@ -10,6 +11,16 @@ def epoch(number: int, *, steps: int, rate: float) -> Epoch:
         epoch=number, steps=steps, learning_rate=rate, train_loss=1.0, train_accuracy=0.5,
         validation_accuracy=0.5, seconds=1.0,
     )  # fmt: skip
+
+
+def test_evidence_cannot_take_the_place_of_a_column(make_run):
+    evidence = {"value": 7.0, "status": "odd", "residual": 0.1}
+    reading = Measurement(epoch=1, measure="mine", value=0.5, evidence=evidence)
+    history = [epoch(1, steps=10, rate=0.1)]
+    result = Result(run=make_run(), status="done", history=history, measurements=[reading])
+    (row,) = Results.collect([result]).table.to_dict("records")
+    assert (row["value"], row["status"], row["residual"]) == (0.5, "done", 0.1)
+    assert (row["evidence_value"], row["evidence_status"]) == (7.0, "odd")
 
 
 def test_progress_adds_up_each_epochs_rate(make_run):

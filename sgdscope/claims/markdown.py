@@ -17,15 +17,19 @@ READING = (
 )
 
 
-def markdown(verdicts: Sequence[Verdict], *, title: str, note: str = "") -> str:
+def markdown(
+    verdicts: Sequence[Verdict], *, title: str, note: str = "", found: Sequence[str] = ()
+) -> str:
     """One table a claim; lines of which nothing could be tested are counted.
 
     Args:
         verdicts: as judged.
         title: of the page.
         note: what a reader must know first, such as that the study is a miniature.
+        found: what was found, a sentence or two each.
     """
-    parts = [f"# {title}: verdicts", note, f"{LEGEND} {READING}"]
+    listed = "\n".join(f"- {one}" for one in found)
+    parts = [f"# {title}: verdicts", note, listed, f"{LEGEND} {READING}"]
     for _, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
         group = list(pairs)
         parts += [f"## {heading(group[0][0])}", _table([_moments(*pair) for pair in group])]

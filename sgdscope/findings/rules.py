@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sgdscope import claims
 from sgdscope.claims import judging
 from sgdscope.claims.evidence import Evidence
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
 from sgdscope.results.axis import BATCH, Axis
+from sgdscope.results.tables import Results
 from sgdscope.results.view import LOST, telling_eps
 from sgdscope.study.imported_schedules import find as find_schedule
 
@@ -37,6 +39,11 @@ def find(moments: Sequence[Evidence]) -> list[Finding]:
     end, equal = moments
     found = [*_by_schedule(list(_trends(end, equal))), *_lost(end)]
     return sorted(found, key=lambda one: -one.weight)[:MOST]
+
+
+def of(results: Results) -> list[Finding]:
+    """The findings along a study's own axis, what matters most first."""
+    return find(claims.moments(results, axis=results.axis))
 
 
 def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from sgdscope.findings import Finding
 from sgdscope.results import intervals, style
 from sgdscope.results.axis import BATCH
 from sgdscope.results.tables import Results
@@ -15,6 +17,7 @@ from sgdscope.results.view import View
 from sgdscope.study.line import labels
 
 LOSS = "loss"
+TOLD = 4  # findings; the page has more
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
 WIDE = 100  # characters that the table takes at most with bands; without them about 80
 
@@ -56,6 +59,14 @@ def table(results: Results, *, width: int = WIDE) -> Table:
 
 def _place(view: View, x: float) -> str:
     return "–" if math.isnan(x) else view.axis.text(x)
+
+
+def told(found: Sequence[Finding]) -> list[str]:
+    """The first findings, each with what carries it, as rich's markup."""
+    return [
+        f"[bold]•[/] [bold]{escape(one.headline)}[/] [dim]{escape(one.numbers)}[/]"
+        for one in found[:TOLD]
+    ]
 
 
 def reasons(results: Results) -> list[str]:

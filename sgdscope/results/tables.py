@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,9 @@ from sgdscope.study.run import Run
 
 SETTINGS = ["run", "model", "data", "schedule", "schedule_options", "batch_size", "learning_rate"]
 SETTINGS += ["momentum", "epochs", "seed", "line"]
+OUTCOME = ["status", "steps", "lr_steps", "final_train_loss"]
+READING = ["epoch", "measure", "eps", "value", "flags"]
+TAKEN = {*SETTINGS, "train_size", "precision", *READING, *OUTCOME}  # columns of every row
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def _outcome(result: Result) -> dict[str, Any]:
 
 def _measurements(result: Result) -> list[dict[str, Any]]:
     outcome = _outcome(result)
-    beside = {key: outcome[key] for key in ("status", "steps", "lr_steps", "final_train_loss")}
+    beside = {key: outcome[key] for key in OUTCOME}
     return [
         _settings(result)
         | {
@@ -176,6 +179,11 @@ def _measurements(result: Result) -> list[dict[str, Any]]:
         }
         | beside
         | {"flags": " | ".join(reading.flags)}
-        | reading.evidence
+        | _named(reading.evidence)
         for reading in result.measurements
     ]
+
+
+def _named(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Evidence by column: with a prefix where its name is that of a column of every reading."""
+    return {f"evidence_{k}" if k in TAKEN else k: value for k, value in evidence.items()}
