@@ -14,13 +14,13 @@ def epoch(number: int, *, steps: int, rate: float) -> Epoch:
 
 
 def test_evidence_cannot_take_the_place_of_a_column(make_run):
-    evidence = {"value": 7.0, "status": "odd", "residual": 0.1}
-    reading = Measurement(epoch=1, measure="mine", value=0.5, evidence=evidence)
+    evidence = {"value": 7.0, "status": 1, "residual": 0.1}
+    reading = Measurement(epoch=1, measure="mine", eps=None, value=0.5, evidence=evidence)
     history = [epoch(1, steps=10, rate=0.1)]
     result = Result(run=make_run(), status="done", history=history, measurements=[reading])
     (row,) = Results.collect([result]).table.to_dict("records")
     assert (row["value"], row["status"], row["residual"]) == (0.5, "done", 0.1)
-    assert (row["evidence_value"], row["evidence_status"]) == (7.0, "odd")
+    assert (row["evidence_value"], row["evidence_status"]) == (7.0, 1)
 
 
 def test_progress_adds_up_each_epochs_rate(make_run):
