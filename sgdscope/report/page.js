@@ -9,6 +9,8 @@ const { tables, lines, cards, gallery, parts, dark, template, stretch } = JSON.p
 for (const hole of document.querySelectorAll("[data-part]")) hole.innerHTML = parts[hole.dataset.part];
 if (cards.length) document.head.append(Object.assign(document.createElement("script"), { text: await unpacked("plotly") }));
 const night = matchMedia("(prefers-color-scheme: dark)");
+let printing = false; // paper is light, and narrower than a screen
+const isDark = () => night.matches && !printing;
 const narrow = matchMedia("(max-width: 34rem)");
 const hidden = new Set(); // keys of lines and batch sizes switched off by their legend
 const drawn = new Map(); // box of a plot → how to draw it again
@@ -42,7 +44,7 @@ const recolouring = Object.entries(dark).map(([light, other]) => [`"${light}"`, 
 // A fresh copy in the colours of the hour: plotly keeps and changes what it is given.
 const themed = (value) => {
   let text = JSON.stringify(value);
-  if (night.matches) for (const [light, other] of recolouring) text = text.replaceAll(light, other);
+  if (isDark()) for (const [light, other] of recolouring) text = text.replaceAll(light, other);
   return JSON.parse(text);
 };
 
@@ -141,6 +143,8 @@ const band = ({ x, y, customdata, legendgroup, line, meta }) => {
   };
 };
 
+const PAPER = { width: 600, height: 240 }; // pixels of a plot on A4; as in the style for print
+
 const draw = (box, plot, axis) => {
   const figure = themed({ data: plot.data, layout: plot.layout });
   for (const trace of figure.data) {
@@ -152,32 +156,57 @@ const draw = (box, plot, axis) => {
   for (const way of ["x", "y"]) fewTicks(figure, way);
   for (const trace of figure.data) trace.visible = !hidden.has(trace.legendgroup);
   figure.layout.template = themed(template);
+  if (printing) {
+    const share = box.closest(".single") ? 1 : 0.48;
+    Object.assign(figure.layout, { width: PAPER.width * share, height: PAPER.height });
+  }
   figure.layout.dragmode = narrow.matches ? false : "zoom";
   Plotly.react(box, figure.data, figure.layout, { ...config, displayModeBar: narrow.matches ? false : "hover" });
 };
 
+const begin = (box) => {
+  const again = drawn.get(box);
+  if (again.done || box.parentNode.hidden) return;
+  seen.unobserve(box);
+  again.done = true;
+  again.draw();
+  box.on("plotly_click", ({ points }) => {
+    const place = points[0].customdata;
+    if (typeof place === "number") showRun(runOf(place));
+  });
+};
+
 const seen = new IntersectionObserver(
-  (entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      seen.unobserve(entry.target);
-      const again = drawn.get(entry.target);
-      if (!again || again.done) continue;
-      again.done = true;
-      again.draw();
-      entry.target.on("plotly_click", ({ points }) => {
-        const place = points[0].customdata;
-        if (typeof place === "number") showRun(runOf(place));
-      });
-    }
-  },
+  (entries) => { for (const { isIntersecting, target } of entries) if (isIntersecting) begin(target); },
   { rootMargin: "500px" },
 );
 
-const redraw = () => { for (const again of drawn.values()) if (again.done) again.draw(); };
-night.addEventListener("change", () => { redraw(); for (const card of built) card.legend(); });
+const redraw = () => {
+  for (const [box, again] of drawn) if (again.done && !box.parentNode.hidden) again.draw();
+  for (const card of built) card.legend();
+};
+night.addEventListener("change", redraw);
+
+// On paper every plot is drawn, in light colours, and what is short lies open.
+const folds = "#trends details, #attention > details";
+let unfolded = [];
 addEventListener("beforeprint", () => {
-  for (const again of drawn.values()) if (!again.done) { again.done = true; again.draw(); }
+  printing = true;
+  unfolded = [...document.querySelectorAll(folds)].filter((one) => !one.open);
+  for (const one of unfolded) one.open = true;
+  redraw();
+  for (const box of drawn.keys()) begin(box);
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  for (const one of unfolded) one.open = false;
+  redraw();
+});
+
+// A link to what is folded opens it.
+addEventListener("hashchange", () => {
+  const fold = location.hash === "#attention" && document.querySelector("#attention details");
+  if (fold) fold.open = true;
 });
 
 // ---- legends: one for each card, all in step
@@ -194,7 +223,7 @@ const symbols = ["circle", "square", "triangle-up", "diamond", "pentagon", "star
 
 const key = (colour, mark) => {
   const holder = make("span", { style: "display:inline-flex" });
-  const shade = night.matches ? (dark[colour] ?? colour) : colour;
+  const shade = isDark() ? (dark[colour] ?? colour) : colour;
   const shape = mark === null ? "" : `<path d="${shapes[symbols[mark]]}" fill="${shade}" transform="translate(12,6)"/>`;
   holder.innerHTML =
     `<svg width="24" height="12" aria-hidden="true"><path d="M1,6H23" stroke="${shade}" stroke-width="2"/>${shape}</svg>`;
