@@ -27,6 +27,14 @@ const make = (name, attributes = {}, ...children) => {
   return node;
 };
 
+// New children for old ones; the focus stays where it was.
+const renew = (node, ...children) => {
+  const reached = () => [...node.querySelectorAll("button, select")];
+  const at = reached().indexOf(document.activeElement);
+  node.replaceChildren(...children);
+  reached()[at]?.focus();
+};
+
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
 
 const short = (value) => {
@@ -259,6 +267,10 @@ const toggle = (group, groups, alone) => {
 
 // ---- cards
 
+const press = (group, chosen) => {
+  for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", button.textContent === chosen);
+};
+
 const segments = (name, choices, chosen, choose) => {
   if (choices.length > 6) {
     const list = make("select", { "aria-label": name, onchange: () => choose(list.value) },
@@ -270,11 +282,12 @@ const segments = (name, choices, chosen, choose) => {
       type: "button",
       "aria-pressed": String(one === chosen),
       onclick: () => {
-        for (const button of buttons) button.setAttribute("aria-pressed", button.textContent === one);
+        press(group, one);
         choose(one);
       },
     }, one));
-  return make("div", { class: "segments", role: "group", "aria-label": name }, make("span", {}, name), ...buttons);
+  const group = make("div", { class: "segments", role: "group", "aria-label": name }, make("span", {}, name), ...buttons);
+  return group;
 };
 
 const build = (card, hole) => {
@@ -282,7 +295,7 @@ const build = (card, hole) => {
   const legend = make("div", { class: "legend" });
   const panels = make("div", { class: "panels" });
   const nothing = make("p", { class: "note" }, "No properly trained run was measured so.");
-  let axis = card.scale;
+  let axis = card.scale; // "as drawn": each plot as it comes, until one is chosen
   let shown = [];
 
   // Boxes are kept from choice to choice, so that a plot changes in place.
@@ -306,6 +319,7 @@ const build = (card, hole) => {
       if (again.done) again.draw();
     });
     nothing.hidden = shown.length > 0;
+    if (axisControl) press(axisControl, axis in axes ? axis : (shown[0]?.layout.yaxis.type ?? "linear"));
     boxes.forEach((box, i) => { box.parentNode.hidden = i >= shown.length; });
     own.legend();
   };
@@ -313,7 +327,7 @@ const build = (card, hole) => {
     legend: () => {
       const found = entries(shown);
       const groups = found.map(([group]) => group);
-      legend.replaceChildren(...found.map(([group, { name, colour, mark }]) =>
+      renew(legend, ...found.map(([group, { name, colour, mark }]) =>
         make("button", {
           type: "button",
           "aria-pressed": String(!hidden.has(group)),
@@ -325,9 +339,9 @@ const build = (card, hole) => {
   const controls = Object.entries(card.controls)
     .filter(([, { choices }]) => choices.length > 1)
     .map(([name, { choices }]) => segments(name, choices, chosen[name], (one) => { chosen[name] = one; fill(); }));
-  if (card.axis in axisChoices) {
-    controls.push(segments("axis", axisChoices[card.axis], axis, (one) => { axis = one; fill(); }));
-  }
+  const axisControl = card.axis in axisChoices
+    && segments("axis", axisChoices[card.axis], axis, (one) => { axis = one; fill(); });
+  if (axisControl) controls.push(axisControl);
   hole.append(...[
     make("header", {}, make("h3", {}, card.title), ...controls),
     card.note ? make("p", { class: "note" }, card.note) : null,
@@ -387,7 +401,8 @@ const buildGallery = (hole) => {
       (a, b) => a.name.split(",")[0].localeCompare(b.name.split(",")[0]) || a.eps - b.eps);
     const choice = there.find(({ name }) => name === chosen) ?? gallery.panels[panel][0];
     chosen = choice.name;
-    controls.replaceChildren(
+    renew(
+      controls,
       make("h3", {}, names.length > 1 ? chosen : `${chosen}, ${panel}`),
       ...[
         names.length > 1 && segments("on", names, panel, (one) => { panel = one; fill(); }),
@@ -483,7 +498,7 @@ const runTable = (hole) => {
     const shown = columns.map((one, at) => [one, at]).filter(([one]) => state.all || !one.extra);
     const rows = tables.runs.map((_, i) => i).filter((i) => matches(texts[i]));
     if (state.sort !== null) rows.sort(order(columns[state.sort].get));
-    head.replaceChildren(make("tr", {}, ...shown.map(([one, at]) =>
+    renew(head, make("tr", {}, ...shown.map(([one, at]) =>
       make("th", {
         scope: "col", class: numeric[at] ? "number" : "",
         "aria-sort": state.sort === at ? (state.down ? "descending" : "ascending") : null,
