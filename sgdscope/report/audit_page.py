@@ -117,7 +117,7 @@ def _by_eps(found: Audit) -> Iterator[str]:
             for c in curves
         )
         drawn = picture.picture(curves, x=x, y=y, title=style.label(attack), note="by eps")
-        yield drawn.replace("</figure>", f'<p class="legend">{legend}</p></figure>')
+        yield drawn.replace("</figure>", f'<p class="keys">{legend}</p></figure>')
 
 
 def _curve(one: Audited, attack: str) -> list[tuple[float, float]]:
@@ -139,7 +139,7 @@ def _look(found: Audit) -> str:
         + "</tr>"
         for check in columns[0]
     )
-    return _table(f"<th></th>{heads}", body)
+    return markup.table(heads, body, name="What stands in the way of an attack")
 
 
 def _found(findings: Sequence[Finding]) -> str:
@@ -151,13 +151,6 @@ def _found(findings: Sequence[Finding]) -> str:
     return said or '<span class="kind kept">as it should be</span>'
 
 
-def _table(head: str, body: str) -> str:
-    return (
-        f'<div class="scroll"><table class="trends"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
 def _numbers(found: Audit) -> str:
     heads = "".join(f"<th>{escape(one.network.name)}</th>" for one in found.networks)
     body = "".join(
@@ -165,7 +158,7 @@ def _numbers(found: Audit) -> str:
         for name, readings in rows(found)
     )
     lead = "".join(f'<p class="lead">{escape(said)}</p>' for said in incomparable(found.networks))
-    return lead + _table(f"<th></th>{heads}", body)
+    return lead + markup.table(heads, body, name="Every number")
 
 
 def _cell(reading: Measurement | None) -> str:
@@ -194,9 +187,9 @@ def _compared(found: Audit) -> str:
         f"<td>{one.p:.2g}</td></tr>"
         for one in found.comparisons
     )
-    heads = ("", "measure", "difference", "it alone", "other alone", "points", "p (McNemar)")
+    heads = ("measure", "difference", "it alone", "other alone", "points", "p (McNemar)")
     head = "".join(f"<th>{name}</th>" for name in heads)
-    return f'<p class="lead">{escape(lead)}</p>' + _table(head, body)
+    return f'<p class="lead">{escape(lead)}</p>' + markup.table(head, body, name="Differences")
 
 
 def _doubts(one: Audited) -> str:

@@ -54,7 +54,8 @@ def _row(finding: Finding) -> str:
     return (
         f'<li><span class="kind {finding.kind}">{escape(finding.chip)}</span>'
         f"<p><b>{escape(finding.headline)}</b> {_emphasised(finding.numbers)}</p>"
-        f'<a href="#{finding.anchor}" aria-label="details">{spark or "›"}</a></li>'
+        f'<a href="#{finding.anchor}" aria-label="details: {escape(finding.headline)}">'
+        f"{spark or '›'}</a></li>"
     )
 
 
@@ -95,7 +96,7 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     y = picture.log_axis("", middles) if log else picture.share_axis("", middles)
     sizes = sorted({size for curve in curves for size, _ in curve.points})
     named = quantity.label if title != quantity.label else trend.panel
-    legend = f'<p class="legend">{"".join(map(_key, curves))}</p>'
+    legend = f'<p class="keys">{"".join(map(_key, curves))}</p>'
     drawn = picture.picture(
         curves, x=picture.knob_axis(sizes, view.axis), y=y, title=title, note=named
     )

@@ -56,6 +56,15 @@ def fold(summary: str, html: str, *, kind: str, unfolded: bool = False) -> str:
     )
 
 
+def table(heads: str, rows: str, *, name: str) -> str:
+    """A table with a name for each row, to be scrolled by keyboard too; both are HTML already."""
+    return (
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(name)}">'
+        f'<table class="trends"><thead><tr><td></td>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
 def sparkline(values: Sequence[float], *, width: int = 72, height: int = 20) -> str:
     """A curve without axes, in the text's colour; NaN leaves a gap."""
     known = [value for value in values if value == value]

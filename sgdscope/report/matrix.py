@@ -28,7 +28,8 @@ def matrix(statements: Iterable[Moments], *, places: Collection[str]) -> str:
             rows += _row(head, [_cell(row.get(name, []), places) for name in arranged.measures])
     heads = "".join(f"<th>{escape(head)}</th>" for head in arranged.heads)
     return (
-        f'<div class="matrix"><table><thead><tr><th></th>{heads}</tr></thead>'
+        '<div class="matrix" tabindex="0" role="group" aria-label="Verdicts"><table>'
+        f"<thead><tr><td></td>{heads}</tr></thead>"
         f'<tbody>{rows}</tbody></table></div><p class="signs">{LEGEND} Point at one for what it '
         "rests on; it leads to its figure.</p>"
     )

@@ -185,10 +185,7 @@ def trends(view: View) -> str:
             continue
         span = f"{view.axis.named(places[0])} to {view.axis.text(places[-1])}"
         title = f"<b>{escape(panel)}</b> from {escape(span)}"
-        table = (
-            f'<div class="scroll"><table class="trends"><thead><tr><th></th>{header}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>"
-        )
+        table = markup.table(header, body, name=f"{panel} from {span}")
         if columns:
             parts.append(markup.fold(title, table, kind="panel", unfolded=len(parts) < 2))
     return "".join(parts)

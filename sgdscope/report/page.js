@@ -9,6 +9,8 @@ const { tables, lines, cards, gallery, parts, dark, template, stretch } = JSON.p
 for (const hole of document.querySelectorAll("[data-part]")) hole.innerHTML = parts[hole.dataset.part];
 if (cards.length) document.head.append(Object.assign(document.createElement("script"), { text: await unpacked("plotly") }));
 const night = matchMedia("(prefers-color-scheme: dark)");
+let printing = false; // paper is light, and narrower than a screen
+const isDark = () => night.matches && !printing;
 const narrow = matchMedia("(max-width: 34rem)");
 const hidden = new Set(); // keys of lines and batch sizes switched off by their legend
 const drawn = new Map(); // box of a plot → how to draw it again
@@ -23,6 +25,14 @@ const make = (name, attributes = {}, ...children) => {
   }
   node.append(...children.filter((child) => child !== null));
   return node;
+};
+
+// New children for old ones; the focus stays where it was.
+const renew = (node, ...children) => {
+  const reached = () => [...node.querySelectorAll("button, select")];
+  const at = reached().indexOf(document.activeElement);
+  node.replaceChildren(...children);
+  reached()[at]?.focus();
 };
 
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
@@ -42,7 +52,7 @@ const recolouring = Object.entries(dark).map(([light, other]) => [`"${light}"`, 
 // A fresh copy in the colours of the hour: plotly keeps and changes what it is given.
 const themed = (value) => {
   let text = JSON.stringify(value);
-  if (night.matches) for (const [light, other] of recolouring) text = text.replaceAll(light, other);
+  if (isDark()) for (const [light, other] of recolouring) text = text.replaceAll(light, other);
   return JSON.parse(text);
 };
 
@@ -141,6 +151,8 @@ const band = ({ x, y, customdata, legendgroup, line, meta }) => {
   };
 };
 
+const PAPER = { width: 600, height: 240 }; // pixels of a plot on A4; as in the style for print
+
 const draw = (box, plot, axis) => {
   const figure = themed({ data: plot.data, layout: plot.layout });
   for (const trace of figure.data) {
@@ -152,32 +164,57 @@ const draw = (box, plot, axis) => {
   for (const way of ["x", "y"]) fewTicks(figure, way);
   for (const trace of figure.data) trace.visible = !hidden.has(trace.legendgroup);
   figure.layout.template = themed(template);
+  if (printing) {
+    const share = box.closest(".single") ? 1 : 0.48;
+    Object.assign(figure.layout, { width: PAPER.width * share, height: PAPER.height });
+  }
   figure.layout.dragmode = narrow.matches ? false : "zoom";
   Plotly.react(box, figure.data, figure.layout, { ...config, displayModeBar: narrow.matches ? false : "hover" });
 };
 
+const begin = (box) => {
+  const again = drawn.get(box);
+  if (again.done || box.parentNode.hidden) return;
+  seen.unobserve(box);
+  again.done = true;
+  again.draw();
+  box.on("plotly_click", ({ points }) => {
+    const place = points[0].customdata;
+    if (typeof place === "number") showRun(runOf(place));
+  });
+};
+
 const seen = new IntersectionObserver(
-  (entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      seen.unobserve(entry.target);
-      const again = drawn.get(entry.target);
-      if (!again || again.done) continue;
-      again.done = true;
-      again.draw();
-      entry.target.on("plotly_click", ({ points }) => {
-        const place = points[0].customdata;
-        if (typeof place === "number") showRun(runOf(place));
-      });
-    }
-  },
+  (entries) => { for (const { isIntersecting, target } of entries) if (isIntersecting) begin(target); },
   { rootMargin: "500px" },
 );
 
-const redraw = () => { for (const again of drawn.values()) if (again.done) again.draw(); };
-night.addEventListener("change", () => { redraw(); for (const card of built) card.legend(); });
+const redraw = () => {
+  for (const [box, again] of drawn) if (again.done && !box.parentNode.hidden) again.draw();
+  for (const card of built) card.legend();
+};
+night.addEventListener("change", redraw);
+
+// On paper every plot is drawn, in light colours, and what is short lies open.
+const folds = "#trends details, #attention > details";
+let unfolded = [];
 addEventListener("beforeprint", () => {
-  for (const again of drawn.values()) if (!again.done) { again.done = true; again.draw(); }
+  printing = true;
+  unfolded = [...document.querySelectorAll(folds)].filter((one) => !one.open);
+  for (const one of unfolded) one.open = true;
+  redraw();
+  for (const box of drawn.keys()) begin(box);
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  for (const one of unfolded) one.open = false;
+  redraw();
+});
+
+// A link to what is folded opens it.
+addEventListener("hashchange", () => {
+  const fold = location.hash === "#attention" && document.querySelector("#attention details");
+  if (fold) fold.open = true;
 });
 
 // ---- legends: one for each card, all in step
@@ -194,7 +231,7 @@ const symbols = ["circle", "square", "triangle-up", "diamond", "pentagon", "star
 
 const key = (colour, mark) => {
   const holder = make("span", { style: "display:inline-flex" });
-  const shade = night.matches ? (dark[colour] ?? colour) : colour;
+  const shade = isDark() ? (dark[colour] ?? colour) : colour;
   const shape = mark === null ? "" : `<path d="${shapes[symbols[mark]]}" fill="${shade}" transform="translate(12,6)"/>`;
   holder.innerHTML =
     `<svg width="24" height="12" aria-hidden="true"><path d="M1,6H23" stroke="${shade}" stroke-width="2"/>${shape}</svg>`;
@@ -230,6 +267,10 @@ const toggle = (group, groups, alone) => {
 
 // ---- cards
 
+const press = (group, chosen) => {
+  for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", button.textContent === chosen);
+};
+
 const segments = (name, choices, chosen, choose) => {
   if (choices.length > 6) {
     const list = make("select", { "aria-label": name, onchange: () => choose(list.value) },
@@ -241,11 +282,12 @@ const segments = (name, choices, chosen, choose) => {
       type: "button",
       "aria-pressed": String(one === chosen),
       onclick: () => {
-        for (const button of buttons) button.setAttribute("aria-pressed", button.textContent === one);
+        press(group, one);
         choose(one);
       },
     }, one));
-  return make("div", { class: "segments", role: "group", "aria-label": name }, make("span", {}, name), ...buttons);
+  const group = make("div", { class: "segments", role: "group", "aria-label": name }, make("span", {}, name), ...buttons);
+  return group;
 };
 
 const build = (card, hole) => {
@@ -253,7 +295,7 @@ const build = (card, hole) => {
   const legend = make("div", { class: "legend" });
   const panels = make("div", { class: "panels" });
   const nothing = make("p", { class: "note" }, "No properly trained run was measured so.");
-  let axis = card.scale;
+  let axis = card.scale; // "as drawn": each plot as it comes, until one is chosen
   let shown = [];
 
   // Boxes are kept from choice to choice, so that a plot changes in place.
@@ -277,6 +319,7 @@ const build = (card, hole) => {
       if (again.done) again.draw();
     });
     nothing.hidden = shown.length > 0;
+    if (axisControl) press(axisControl, axis in axes ? axis : (shown[0]?.layout.yaxis.type ?? "linear"));
     boxes.forEach((box, i) => { box.parentNode.hidden = i >= shown.length; });
     own.legend();
   };
@@ -284,7 +327,7 @@ const build = (card, hole) => {
     legend: () => {
       const found = entries(shown);
       const groups = found.map(([group]) => group);
-      legend.replaceChildren(...found.map(([group, { name, colour, mark }]) =>
+      renew(legend, ...found.map(([group, { name, colour, mark }]) =>
         make("button", {
           type: "button",
           "aria-pressed": String(!hidden.has(group)),
@@ -296,9 +339,9 @@ const build = (card, hole) => {
   const controls = Object.entries(card.controls)
     .filter(([, { choices }]) => choices.length > 1)
     .map(([name, { choices }]) => segments(name, choices, chosen[name], (one) => { chosen[name] = one; fill(); }));
-  if (card.axis in axisChoices) {
-    controls.push(segments("axis", axisChoices[card.axis], axis, (one) => { axis = one; fill(); }));
-  }
+  const axisControl = card.axis in axisChoices
+    && segments("axis", axisChoices[card.axis], axis, (one) => { axis = one; fill(); });
+  if (axisControl) controls.push(axisControl);
   hole.append(...[
     make("header", {}, make("h3", {}, card.title), ...controls),
     card.note ? make("p", { class: "note" }, card.note) : null,
@@ -358,7 +401,8 @@ const buildGallery = (hole) => {
       (a, b) => a.name.split(",")[0].localeCompare(b.name.split(",")[0]) || a.eps - b.eps);
     const choice = there.find(({ name }) => name === chosen) ?? gallery.panels[panel][0];
     chosen = choice.name;
-    controls.replaceChildren(
+    renew(
+      controls,
       make("h3", {}, names.length > 1 ? chosen : `${chosen}, ${panel}`),
       ...[
         names.length > 1 && segments("on", names, panel, (one) => { panel = one; fill(); }),
@@ -454,7 +498,7 @@ const runTable = (hole) => {
     const shown = columns.map((one, at) => [one, at]).filter(([one]) => state.all || !one.extra);
     const rows = tables.runs.map((_, i) => i).filter((i) => matches(texts[i]));
     if (state.sort !== null) rows.sort(order(columns[state.sort].get));
-    head.replaceChildren(make("tr", {}, ...shown.map(([one, at]) =>
+    renew(head, make("tr", {}, ...shown.map(([one, at]) =>
       make("th", {
         scope: "col", class: numeric[at] ? "number" : "",
         "aria-sort": state.sort === at ? (state.down ? "descending" : "ascending") : null,

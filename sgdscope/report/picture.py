@@ -10,7 +10,7 @@ from html import escape
 from sgdscope.results.axis import Axis as Knob
 
 WIDTH, HEIGHT = 340, 216
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 40  # around the frame
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40  # around the frame
 Point = tuple[float, float]
 Scale = Callable[[float], float]
 
@@ -101,7 +101,12 @@ def log_axis(label: str, values: Sequence[float]) -> Axis:
     first = math.floor(math.log(low, base) + 1e-9)
     last = max(math.ceil(math.log(high, base) - 1e-9), first + 1)
     places = [base**i for i in range(first, last + 1)]
-    return Axis(label, [(v, f"{v:.3g}") for v in places], places[0], places[-1], log=True)
+    return Axis(label, [(v, _short(v)) for v in places], places[0], places[-1], log=True)
+
+
+def _short(value: float) -> str:
+    """A tick in no more letters than the margin has room for."""
+    return f"{value:.0f}" if 1 <= value < 1e6 else f"{value:.2g}"
 
 
 def knob_axis(values: Sequence[float], knob: Knob) -> Axis:
