@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from sgdscope.results import style
-from sgdscope.results.view import NO_FLOOR, View
+from sgdscope.measuring import Card, card_of
+from sgdscope.results.view import View
 
-FLOOR = 0.01  # accuracies this near to 0, or to chance, tell runs apart by noise
+FLOOR = 0.01  # of an accuracy at an eps, where its measure states none
 
 
 @dataclass(frozen=True)
@@ -21,26 +22,31 @@ class Quantity:
     eps: float | None = None
     counts: float | None = None  # a margin that a study states, in place of the usual ones
 
+    @cached_property
+    def card(self) -> Card:
+        """What is known of its measure."""
+        return card_of(self.measure)
+
     @property
-    def is_accuracy(self) -> bool:
+    def in_points(self) -> bool:
         """Counted in points; anything else as a power of what it depends on."""
-        return style.is_accuracy(self.measure) or self.measure == "robustness_area"
+        return self.card.in_points
 
     @property
     def label(self) -> str:
         """In print."""
-        name, *_ = style.label(self.measure).split(",")
+        name, *_ = self.card.label.split(",")
         return name if self.eps is None else f"{name} at eps {self.eps:g}"
 
     @property
     def unit(self) -> str:
         """Of a difference."""
-        return "points" if self.is_accuracy else "doublings"
+        return "points" if self.in_points else "doublings"
 
     @property
     def slope_unit(self) -> str:
         """Of a trend over batch sizes; a doubling per doubling is a power of the batch size."""
-        return "points per doubling" if self.is_accuracy else "power of the batch size"
+        return "points per doubling" if self.in_points else "power of the batch size"
 
     @property
     def margin(self) -> float:
@@ -49,18 +55,18 @@ class Quantity:
         Over the paper's five doublings of the batch size: 2.5 points of test accuracy, 5 points of
         accuracy under attack, a factor of 1.4 in λ₁ or in the size of a perturbation.
         """
-        if self.counts is not None:
-            return self.counts
-        if not self.is_accuracy:
-            return 0.1
-        return 0.5 if self.measure == "test_accuracy" else 1.0
+        return self.card.least_trend if self.counts is None else self.counts
 
     @property
     def difference_margin(self) -> float:
         """Differences smaller than this count as none: 2 points, or 15 % (0.2 doublings)."""
-        if self.counts is not None:
-            return self.counts
-        return 2.0 if self.is_accuracy else 0.2
+        return self.card.least_difference if self.counts is None else self.counts
+
+    @property
+    def floor(self) -> float | None:
+        """Values this near to 0, or of an accuracy to chance, tell runs apart by noise."""
+        at_eps = self.card.kind == "accuracy" and self.eps is not None
+        return FLOOR if self.card.floor is None and at_eps else self.card.floor
 
     @property
     def figure(self) -> str:
@@ -74,7 +80,7 @@ class Quantity:
 
     def scaled(self, values: pd.Series) -> pd.Series:
         """In points, or in powers of two (NaN where that is not possible)."""
-        if self.is_accuracy:
+        if self.in_points:
             return values * 100
         return pd.Series(np.log2(values.where(values > 0)), index=values.index)
 
@@ -91,8 +97,8 @@ def robustness(view: View) -> list[Quantity]:
         for eps in radii
         if eps > 0
     ]
-    others = [Quantity(measure) for measure in view.measures if measure in NO_FLOOR]
-    return attacked + others
+    others = [measure for measure in view.measures if measure in view.other_robustness]
+    return attacked + [Quantity(measure) for measure in others]
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:
@@ -101,15 +107,22 @@ def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str
     Most accuracies are where runs cannot be told apart; or a value is none on a logarithmic scale,
     and a trend of the others alone would not be that of all.
     """
-    if not quantity.is_accuracy:
+    if not quantity.in_points:
         outside = int(((values <= 0) | np.isinf(values)).sum())
         reason = f"{outside} of {len(values)} values are 0 or infinite, on no logarithmic scale"
-        return reason if outside else ""
-    if quantity.eps is None or values.empty:
+        if outside:
+            return reason
+    floor = quantity.floor
+    if floor is None or values.empty:
         return ""
-    levels = {"the floor": 0.0} | ({} if chance is None else {"chance level": chance})
+    levels = {"the floor": 0.0}
+    if quantity.card.kind == "accuracy" and chance is not None:
+        levels["chance level"] = chance
     for name, level in levels.items():
-        count = int(((values - level).abs() <= FLOOR).sum())
+        count = int(((values - level).abs() <= floor).sum())
         if count > len(values) / 2:
-            return f"{count} of {len(values)} runs are at {name} ({level:.0%}), ± {FLOOR:.0%}"
+            where = (
+                f"{level:.0%}), ± {floor:.0%}" if quantity.in_points else f"{level:g}), ± {floor:g}"
+            )
+            return f"{count} of {len(values)} runs are at {name} ({where}"
     return ""

@@ -6,12 +6,13 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
+from sgdscope.measuring.card import Card, Kind
 from sgdscope.network import Preflight, preflight
 from sgdscope.registry import Registry
 from sgdscope.settings import Settings, Several, Whole
@@ -49,6 +50,9 @@ class Reading:
 
 class Measure(Settings, ABC):
     """Something to read off a network; the fields are its options in a study file."""
+
+    card: ClassVar[Card] = Card()
+    other_cards: ClassVar[Mapping[str, Card]] = {}  # of readings not named as the measure is
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Whatever a measure reads stands beside what was found about the network."""
@@ -121,3 +125,22 @@ def _flagged(
 
 
 MEASURES: Registry[type[Measure]] = Registry("measure")
+
+
+def card_of(name: str) -> Card:
+    """The card of a reading, complete; of a name that no registered measure has, the defaults."""
+    stated = _stated(name)
+    kind: Kind = "accuracy" if name.endswith("_accuracy") else "positive"
+    label = stated.label or name.replace("_", " ").capitalize()
+    short = stated.short or label.removesuffix(" accuracy")
+    return replace(stated, label=label, short=short, kind=stated.kind or kind)
+
+
+def _stated(name: str) -> Card:
+    if name not in MEASURES:
+        others = (MEASURES[measure].other_cards for measure in MEASURES)
+        return next((cards[name] for cards in others if name in cards), Card())
+    measure = MEASURES[name]
+    if "card" in vars(measure):
+        return measure.card
+    return replace(measure.card, label="", short="", order=None)

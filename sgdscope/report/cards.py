@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from sgdscope.report import plots
-from sgdscope.report.tables import MAIN
 from sgdscope.results import intervals, style
 from sgdscope.results.covariates import LABELS, causes, values
 from sgdscope.results.spectra import Spectrum, described, spectra
@@ -50,10 +49,9 @@ def cards(view: View) -> Iterator[Card]:
     for name, radii in view.attacks.items():
         yield _attack(view, name, radii)
     single = [name for name in view.measures if name not in view.attacks]
-    for name in MAIN:
-        if name in single:
-            yield _measure(view, name)
-    yield from _others(view, [name for name in single if name not in MAIN])
+    for name in view.main:
+        yield _measure(view, name)
+    yield from _others(view, [name for name in single if name not in view.main])
     if "top_eigenvalue" in single and view.attacks:
         yield _relation(view)
     if any(len(radii) > 1 for radii in view.attacks.values()):

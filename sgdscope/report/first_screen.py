@@ -76,7 +76,7 @@ def _pictures(view: View, trend: Trend) -> Iterator[str]:
 def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     rows = view.at_end(quantity.measure, eps=quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["value"] > 0)]
-    log = not quantity.is_accuracy
+    log = not quantity.in_points
     spread = intervals.over_seeds(rows, ["line", "x"], log=log)
     parts = list(view.by_line(spread))
     parts.sort(key=lambda part: part[0].key != trend.line)  # the finding's own first
@@ -112,7 +112,7 @@ def _by_loss(view: View, trend: Trend) -> str:
     rows = view.along(trend.quantity.measure, eps=trend.quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["line"] == trend.line)]
     rows = rows[(rows["status"] == "done") & np.isfinite(rows["along"].astype(float))]
-    log = not trend.quantity.is_accuracy
+    log = not trend.quantity.in_points
     if log:
         rows = rows[rows["along"] > 0]
     if rows.empty or rows.groupby("run")["epoch"].nunique().max() < 2:

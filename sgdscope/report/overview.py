@@ -94,10 +94,11 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
             best = rows.sort_values("value").to_dict("records")[-1]
             note = f"{best['label']}, batch {best['batch_size']}"
             tiles.append(markup.tile(f"{best['value']:.3f}", f"best {_short(measure, eps)}", note))
-    sharp = good(view.at_end("top_eigenvalue"))
-    if len(sharp):
-        span = f"{markup.number(sharp.min())} – {markup.number(sharp.max())}"
-        tiles.append(markup.tile(span, "λ₁", "smallest and largest"))
+    for measure in view.main:
+        values = good(view.at_end(measure))
+        if not style.is_accuracy(measure) and len(values):
+            span = f"{markup.number(values.min())} – {markup.number(values.max())}"
+            tiles.append(markup.tile(span, style.short(measure), "smallest and largest"))
     return tiles
 
 
