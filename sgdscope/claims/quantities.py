@@ -29,8 +29,13 @@ class Quantity:
 
     @property
     def in_points(self) -> bool:
-        """Counted in points; anything else as a power of what it depends on."""
+        """Counted in points."""
         return self.card.in_points
+
+    @property
+    def in_doublings(self) -> bool:
+        """Counted as a power of what it depends on."""
+        return self.card.kind == "positive"
 
     @property
     def label(self) -> str:
@@ -41,12 +46,14 @@ class Quantity:
     @property
     def unit(self) -> str:
         """Of a difference."""
-        return "points" if self.in_points else "doublings"
+        if self.in_doublings:
+            return "doublings"
+        return "points" if self.in_points else self.card.unit or "units"
 
     @property
     def slope_unit(self) -> str:
         """Of a trend over batch sizes; a doubling per doubling is a power of the batch size."""
-        return "points per doubling" if self.in_points else "power of the batch size"
+        return "power of the batch size" if self.in_doublings else f"{self.unit} per doubling"
 
     @property
     def margin(self) -> float:
@@ -79,9 +86,9 @@ class Quantity:
         return self.figure if self.eps is None else f"{self.figure}-by-top_eigenvalue"
 
     def scaled(self, values: pd.Series) -> pd.Series:
-        """In points, or in powers of two (NaN where that is not possible)."""
-        if self.in_points:
-            return values * 100
+        """In points, in powers of two (NaN where that is not possible), or as measured."""
+        if not self.in_doublings:
+            return values * 100 if self.in_points else values
         return pd.Series(np.log2(values.where(values > 0)), index=values.index)
 
 
@@ -107,11 +114,8 @@ def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str
     Most accuracies are where runs cannot be told apart; or a value is none on a logarithmic scale,
     and a trend of the others alone would not be that of all.
     """
-    if not quantity.in_points:
-        outside = int(((values <= 0) | np.isinf(values)).sum())
-        reason = f"{outside} of {len(values)} values are 0 or infinite, on no logarithmic scale"
-        if outside:
-            return reason
+    if quantity.in_doublings and (outside := int(((values <= 0) | np.isinf(values)).sum())):
+        return f"{outside} of {len(values)} values are 0 or infinite, on no logarithmic scale"
     floor = quantity.floor
     if floor is None or values.empty:
         return ""

@@ -209,7 +209,7 @@ def _numbers(trend: Trend, *, several: bool) -> str:
 
 def _estimate(found: Estimate, quantity: Quantity, axis: Axis, *, short: bool = False) -> str:
     """A slope with its interval, in print."""
-    if quantity.in_points or not axis.log:
+    if not quantity.in_doublings or not axis.log:
         unit = "" if short else f" {quantity.unit} {axis.per}"
         return f"{_signed(found.value)}{unit} ({_signed(found.low)} to {_signed(found.high)})"
     base = "B" if axis.knob == BATCH else f"({axis.label})"

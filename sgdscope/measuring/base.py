@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -63,6 +64,15 @@ class Measure(Settings, ABC):
     every: Whole | None = None  # taken after every so many epochs too, not only at the end
     at: Annotated[list[Whole], Several] = []  # taken after these epochs too
 
+    @classmethod
+    def options(cls) -> str:
+        """Its options with their defaults, in a line, but for those that every measure has."""
+        own = {key: f for key, f in cls.model_fields.items() if key not in Measure.model_fields}
+        required = [f"{key} required" for key, f in own.items() if f.is_required()]
+        stated = {key: f.default for key, f in own.items() if not f.is_required()}
+        preset = [f"{key}={_short(value)}" for key, value in stated.items() if value is not None]
+        return ", ".join([*required, *preset, *(key for key in stated if stated[key] is None)])
+
     @property
     def along(self) -> bool:
         """Whether it is taken along training."""
@@ -106,6 +116,11 @@ class Measure(Settings, ABC):
     @abstractmethod
     def read(self, subject: Subject) -> list[Reading]:
         """Measure. The network is left as it was found."""
+
+
+def _short(value: Any) -> str:
+    """A default as a study file has it, without quotes, to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value).strip('"')
 
 
 def _flagged(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["accuracy", "share", "positive"]
+from sgdscope.errors import RequestError
+
+Kind = Literal["accuracy", "share", "positive", "signed"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Card:
         unit: of a value, beside its axis.
         kind: ``"accuracy"``: a share of points answered rightly, so that chance level matters,
             judged in percentage points; ``"share"``: of something else, also judged in points;
-            ``"positive"``: judged by its logarithm. By default an accuracy if the name ends in
-            ``_accuracy``, else positive.
+            ``"positive"``: judged by its logarithm; ``"signed"``: by its differences, in ``unit``.
+            By default an accuracy if the name ends in ``_accuracy``, else positive.
         log: whether its axis is logarithmic; None: where the values span more than a factor of 8.
         order: the place among the main measures, which come first and have a figure of their own on
             the page, a column in the terminal and, unless they are attacks, findings; those of
@@ -31,11 +33,15 @@ class Card:
             sgdscope are 10 to 80. None: it does not measure robustness.
         floor: values this near to 0, or of an accuracy to chance, tell runs apart by noise. None:
             0.01 of an accuracy at an eps, and no floor of anything else.
-        margin: a trend smaller than this per doubling of the batch size counts as none, in points
-            or doublings of the value. None: 1 point, or 0.1 doublings.
+        margin: a trend smaller than this per doubling of the batch size counts as none, in points,
+            doublings of the value, or ``unit``. None: 1 point, or 0.1 doublings; a signed measure
+            needs one.
         difference_margin: likewise of a difference; None: twice ``margin``.
         source: the paper that it is from.
         caveat: what a reader should know before trusting it, one sentence.
+
+    Raises:
+        RequestError: there is no margin, and none is usual for measures of its kind.
     """
 
     label: str = ""
@@ -51,9 +57,13 @@ class Card:
     source: str = ""
     caveat: str = ""
 
+    def __post_init__(self) -> None:
+        if self.kind == "signed" and self.margin is None:
+            raise RequestError(f"card of {self.label!r}: kind 'signed' needs a margin")
+
     @property
     def in_points(self) -> bool:
-        """Whether differences are counted in percentage points; else in doublings."""
+        """Whether differences are counted in percentage points."""
         return self.kind in ("accuracy", "share")
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from sgdscope.measuring import card_of
 from sgdscope.report import plots
 from sgdscope.results import intervals, style
 from sgdscope.results.covariates import LABELS, causes, values
@@ -74,7 +75,8 @@ def _attack(view: View, name: str, radii: list[float]) -> Card:
         id=name,
         section="batch",
         title=style.label(name),
-        note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance.",
+        note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance."
+        + _remarks(name),
         controls={"eps": Control([*named], f"{telling_eps(view.at_end(name)):g}")},
         axis="accuracy",
         scale="0 to 1",
@@ -92,11 +94,18 @@ def _measure(view: View, name: str) -> Card:
         id=name,
         section="batch",
         title=style.label(name),
-        note=_means(view, log=scale == "log") + " Dotted: chance." * (axis == "accuracy"),
+        note=_means(view, log=scale == "log")
+        + " Dotted: chance." * (axis == "accuracy")
+        + _remarks(name),
         axis=axis,
         scale=scale,
         plots=list(plots.against_batch(view, name, {})),
     )
+
+
+def _remarks(measure: str) -> str:
+    remarks = card_of(measure).remarks
+    return f" {remarks}" if remarks else ""
 
 
 def _means(view: View, *, log: bool | None = None) -> str:
@@ -127,7 +136,9 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
             section="batch",
             title=title if len(own) > 1 else first,
             controls={"measure": Control([*own], first)},
-            note=_means(view) + " Dotted: chance." * (kind == "accuracy"),
+            note=_means(view)
+            + " Dotted: chance." * (kind == "accuracy")
+            + (_remarks(name) if len(own) == 1 else ""),
             axis=kind,
             scale="as drawn" if kind == "positive" else axes[name][1],
             plots=[

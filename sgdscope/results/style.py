@@ -99,6 +99,11 @@ def short(measure: str) -> str:
     return card_of(measure).short
 
 
+def unit(measure: str) -> str:
+    """Of a measure's values, beside their axis."""
+    return card_of(measure).unit
+
+
 def is_accuracy(measure: str) -> bool:
     """Whether a measure is a share of points answered rightly, so that chance level matters."""
     return card_of(measure).kind == "accuracy"
