@@ -17,7 +17,7 @@ from sgdscope.findings.finding import Course, Finding, Kind, Trend
 from sgdscope.measuring import card_of
 from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.tables import Results
-from sgdscope.results.view import LOST, telling_eps
+from sgdscope.results.view import LOST, most_informative_eps
 from sgdscope.study.imported_schedules import find as find_schedule
 
 MOST = 8  # findings; more are not read
@@ -85,7 +85,9 @@ def _robustness(evidence: Evidence, panel: str) -> list[Quantity]:
         rows = view.at_end(measure)
         rows = rows[rows["panel"] == panel]
         if len(rows):
-            return [Quantity(measure, telling_eps(rows) if measure in view.attacks else None)]
+            return [
+                Quantity(measure, most_informative_eps(rows) if measure in view.attacks else None)
+            ]
     return []
 
 

@@ -101,7 +101,7 @@ class Measure(Settings, ABC):
         """Whether it is taken after an epoch on the way."""
         return epoch in self.at or (self.every is not None and epoch % self.every == 0)
 
-    def on_the_way(self) -> Self:
+    def during_training(self) -> Self:
         """The measure to take before the end; a cheaper one where that is asked for."""
         return self
 

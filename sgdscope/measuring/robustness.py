@@ -60,7 +60,7 @@ class AttackAccuracy(_OnTest):
             )
         return self
 
-    def on_the_way(self) -> Self:
+    def during_training(self) -> Self:
         """The same attack on ``along_examples`` points, or on ``examples`` if these are fewer."""
         limits = [limit for limit in (self.along_examples, self.examples) if limit is not None]
         return self.model_copy(update={"examples": min(limits, default=None)})

@@ -13,7 +13,7 @@ from sgdscope.report import plots
 from sgdscope.results import intervals, style
 from sgdscope.results.covariates import LABELS, causes, values
 from sgdscope.results.spectra import Spectrum, described, spectra
-from sgdscope.results.view import View, good, telling_eps
+from sgdscope.results.view import View, good, most_informative_eps
 
 LEARNING = {
     "train_loss": "Loss while training, mean of each epoch",
@@ -77,7 +77,7 @@ def _attack(view: View, name: str, radii: list[float]) -> Card:
         title=style.label(name),
         note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance."
         + _remarks(name),
-        controls={"eps": Control([*named], f"{telling_eps(view.at_end(name)):g}")},
+        controls={"eps": Control([*named], f"{most_informative_eps(view.at_end(name)):g}")},
         axis="accuracy",
         scale="0 to 1",
         plots=[
@@ -223,7 +223,9 @@ def _relation(view: View) -> Card:
         ),
         controls={
             "attack": Control([*named], style.label(name)),
-            "eps": Control([f"{e:g}" for e in radii], f"{telling_eps(view.at_end(name)):g}"),
+            "eps": Control(
+                [f"{e:g}" for e in radii], f"{most_informative_eps(view.at_end(name)):g}"
+            ),
         },
         axis="accuracy",
         scale="0 to 1",

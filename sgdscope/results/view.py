@@ -101,12 +101,10 @@ class View:
         known = {name: value for name, value in trust.items() if value is not None}
         return sorted(known, key=lambda name: -known[name])
 
-    @cached_property
-    def summary(self) -> list[str]:
-        """What a summary shows: the main accuracies, the main attacks, the other main measures."""
+    def _main_with(self, robustness: list[str]) -> list[str]:
+        """The main accuracies, then what measures robustness, then the other main measures."""
         accuracies = [measure for measure in self.main if style.is_accuracy(measure)]
-        others = [measure for measure in self.main if measure not in accuracies]
-        return [*accuracies, *self.main_attacks, *others]
+        return list(dict.fromkeys([*accuracies, *robustness, *self.main]))
 
     @cached_property
     def along_training(self) -> list[str]:
@@ -119,16 +117,16 @@ class View:
         return [name for name in self.measures if name in several and name not in self.attacks]
 
     def followed(self, panel: str) -> dict[str, float | None]:
-        """What was asked of a panel's runs while they trained; of an attack the telling eps."""
+        """What was asked of a panel's runs while they trained; of an attack at one eps."""
         if self.table.empty:
             return {}
         own = self.table[(self.table["panel"] == panel) & (self.table["status"] == "done")]
         found: dict[str, float | None] = {}
-        for name in dict.fromkeys([*self.summary, *self.other_robustness]):
+        for name in self._main_with([*self.main_attacks, *self.other_robustness]):
             rows = own[own["measure"] == name]
             if rows.groupby("run")["epoch"].nunique().max() > 1:
                 ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
-                found[name] = telling_eps(ends) if name in self.attacks else None
+                found[name] = most_informative_eps(ends) if name in self.attacks else None
         return found
 
     @cached_property
@@ -159,12 +157,12 @@ class View:
         return rows if eps is None else rows[rows["eps"] == eps]
 
     def headline(self, panel: str) -> Iterator[tuple[str, float | None, pd.DataFrame]]:
-        """What a summary shows of a panel: measures, of attacks the telling eps, and their rows."""
-        for measure in self.summary:
+        """What a summary shows of a panel: measures, of attacks one eps, and rows."""
+        for measure in self._main_with(self.main_attacks):
             rows = self.at_end(measure)
             rows, eps = rows[rows["panel"] == panel], None
             if measure in self.attacks and not rows.empty:
-                eps = telling_eps(rows)
+                eps = most_informative_eps(rows)
                 rows = rows[rows["eps"] == eps]
             if not rows.empty:
                 yield measure, eps, rows
@@ -275,7 +273,7 @@ def good(rows: pd.DataFrame) -> pd.Series:
     return rows.loc[rows["status"] == "done", "value"].dropna()
 
 
-def telling_eps(rows: pd.DataFrame) -> float:
+def most_informative_eps(rows: pd.DataFrame) -> float:
     """The eps at which properly trained runs differ most; the largest where none stands out."""
     spread = rows[rows["status"] == "done"].groupby("eps")["value"].std().dropna()
     if spread.empty:
