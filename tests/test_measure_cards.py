@@ -1,10 +1,15 @@
 """A user's own measure is drawn, ordered, judged and explained as its card says."""
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from known import made
+from torch import nn
+from torch.nn.utils import parameters_to_vector
 from typer.testing import CliRunner
 
 from sgdscope import claims
@@ -194,3 +199,18 @@ def test_list_shows_options_with_defaults_and_the_card(monkeypatch):
     ]  # fmt: skip
     assert lines[place].rstrip().endswith("(Somebody 2020)")
     assert max(map(len, lines)) <= 100
+
+
+def test_the_measure_that_the_documents_show_can_be_taken():
+    text = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+    (block,) = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Card" in one]
+    model = nn.Linear(3, 2).double()
+    with registering("norm.py", "digest"):
+        exec(block, {})
+    try:
+        assert card_of("weight_norm").label == "Norm of the weights"
+        read = MEASURES["weight_norm"].read.__wrapped__
+        (reading,) = read(MEASURES["weight_norm"](), SimpleNamespace(model=model))
+    finally:
+        MEASURES.forget("digest")
+    assert reading.value == pytest.approx(parameters_to_vector(model.parameters()).norm().item())
