@@ -26,6 +26,7 @@ from sgdscope.study import overrides
 from sgdscope.terminal import LOG, Device, complaints, console, errors
 
 if TYPE_CHECKING:
+    from sgdscope.measuring import Measure
     from sgdscope.registry import Registry
     from sgdscope.results.folder import StudyFolder
     from sgdscope.results.tables import Results
@@ -35,6 +36,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+OPTIONS = "Each also takes every and at: after which epochs. An option without a value is unset."
 
 
 class EngineName(StrEnum):
@@ -392,6 +396,8 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = N
         table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
         for name, summary in _parts(wanted):
             table.add_row(f"[bold]{escape(name)}[/]", escape(summary))
+        if wanted is Kind.measures:
+            table.caption, table.caption_justify = OPTIONS, "left"
         console.print(table)
 
 
@@ -420,8 +426,16 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
         Kind.claims: parts.CLAIMS,
     }
     for name in registries[kind]:
-        yield name, registries[kind].summary(name)
+        part, summary = registries[kind][name], registries[kind].summary(name)
+        yield from _measure(name, part, summary) if kind is Kind.measures else [(name, summary)]
     yield from _forms(kind)
+
+
+def _measure(name: str, measure: type[Measure], summary: str) -> Iterator[tuple[str, str]]:
+    """What it is and where it is from, then its options, then its caveat, where it has them."""
+    card = measure.card
+    yield name, summary.replace("``", "") + (f" ({card.source})" if card.source else "")
+    yield from (("", text) for text in (measure.options(), card.caveat) if text)
 
 
 def _forms(kind: Kind) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ decorator, for example ``@SCHEDULES.add("halving")``.
 from sgdscope.claims import CLAIMS, Claim, Evidence, Finding, Sample, Verdict
 from sgdscope.data import DATA, Dataset, DataSource, HubImages, Images, split
 from sgdscope.errors import RequestError
-from sgdscope.measuring import MEASURES, Measure, Reading, Subject
+from sgdscope.measuring import MEASURES, Card, Measure, Reading, Subject
 from sgdscope.measuring.robustness import AttackAccuracy
 from sgdscope.methods import METHODS, Batch, Method, Pass
 from sgdscope.models import MODELS, ModelBuilder
@@ -24,6 +24,7 @@ __all__ = [
     "SCHEDULES",
     "AttackAccuracy",
     "Batch",
+    "Card",
     "Claim",
     "DataSource",
     "Dataset",

@@ -26,7 +26,7 @@ class Fragile(Measure):
 
     early: bool = False
 
-    def on_the_way(self):
+    def during_training(self):
         return self.model_copy(update={"early": True})
 
     def read(self, subject):

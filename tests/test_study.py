@@ -440,7 +440,11 @@ def test_a_description_says_what_was_replaced(file):
 
 
 def test_points_along_the_way_are_no_more_than_those_at_the_end():
-    assert FgsmAccuracy(eps=[0.1], examples=200, along_examples=500).on_the_way().examples == 200
-    assert FgsmAccuracy(eps=[0.1], examples=500, along_examples=200).on_the_way().examples == 200
-    assert FgsmAccuracy(eps=[0.1], along_examples=200).on_the_way().examples == 200
-    assert FgsmAccuracy(eps=[0.1]).on_the_way().examples is None
+    assert (
+        FgsmAccuracy(eps=[0.1], examples=200, along_examples=500).during_training().examples == 200
+    )
+    assert (
+        FgsmAccuracy(eps=[0.1], examples=500, along_examples=200).during_training().examples == 200
+    )
+    assert FgsmAccuracy(eps=[0.1], along_examples=200).during_training().examples == 200
+    assert FgsmAccuracy(eps=[0.1]).during_training().examples is None

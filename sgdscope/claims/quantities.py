@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from sgdscope.results import style
-from sgdscope.results.view import NO_FLOOR, View
+from sgdscope.measuring import Card, card_of
+from sgdscope.results.view import View
 
-FLOOR = 0.01  # accuracies this near to 0, or to chance, tell runs apart by noise
+FLOOR = 0.01  # of an accuracy at an eps, where its measure states none
 
 
 @dataclass(frozen=True)
@@ -21,26 +22,38 @@ class Quantity:
     eps: float | None = None
     counts: float | None = None  # a margin that a study states, in place of the usual ones
 
+    @cached_property
+    def card(self) -> Card:
+        """What is known of its measure."""
+        return card_of(self.measure)
+
     @property
-    def is_accuracy(self) -> bool:
-        """Counted in points; anything else as a power of what it depends on."""
-        return style.is_accuracy(self.measure) or self.measure == "robustness_area"
+    def in_points(self) -> bool:
+        """Counted in points."""
+        return self.card.in_points
+
+    @property
+    def in_doublings(self) -> bool:
+        """Counted as a power of what it depends on."""
+        return self.card.kind == "positive"
 
     @property
     def label(self) -> str:
         """In print."""
-        name, *_ = style.label(self.measure).split(",")
+        name, *_ = self.card.label.split(",")
         return name if self.eps is None else f"{name} at eps {self.eps:g}"
 
     @property
     def unit(self) -> str:
         """Of a difference."""
-        return "points" if self.is_accuracy else "doublings"
+        if self.in_doublings:
+            return "doublings"
+        return "points" if self.in_points else self.card.unit or "units"
 
     @property
     def slope_unit(self) -> str:
         """Of a trend over batch sizes; a doubling per doubling is a power of the batch size."""
-        return "points per doubling" if self.is_accuracy else "power of the batch size"
+        return "power of the batch size" if self.in_doublings else f"{self.unit} per doubling"
 
     @property
     def margin(self) -> float:
@@ -49,18 +62,18 @@ class Quantity:
         Over the paper's five doublings of the batch size: 2.5 points of test accuracy, 5 points of
         accuracy under attack, a factor of 1.4 in λ₁ or in the size of a perturbation.
         """
-        if self.counts is not None:
-            return self.counts
-        if not self.is_accuracy:
-            return 0.1
-        return 0.5 if self.measure == "test_accuracy" else 1.0
+        return self.card.least_trend if self.counts is None else self.counts
 
     @property
     def difference_margin(self) -> float:
         """Differences smaller than this count as none: 2 points, or 15 % (0.2 doublings)."""
-        if self.counts is not None:
-            return self.counts
-        return 2.0 if self.is_accuracy else 0.2
+        return self.card.least_difference if self.counts is None else self.counts
+
+    @property
+    def floor(self) -> float | None:
+        """Values this near to 0, or of an accuracy to chance, tell runs apart by noise."""
+        at_eps = self.card.kind == "accuracy" and self.eps is not None
+        return FLOOR if self.card.floor is None and at_eps else self.card.floor
 
     @property
     def figure(self) -> str:
@@ -73,9 +86,9 @@ class Quantity:
         return self.figure if self.eps is None else f"{self.figure}-by-top_eigenvalue"
 
     def scaled(self, values: pd.Series) -> pd.Series:
-        """In points, or in powers of two (NaN where that is not possible)."""
-        if self.is_accuracy:
-            return values * 100
+        """In points, in powers of two (NaN where that is not possible), or as measured."""
+        if not self.in_doublings:
+            return values * 100 if self.in_points else values
         return pd.Series(np.log2(values.where(values > 0)), index=values.index)
 
 
@@ -91,8 +104,8 @@ def robustness(view: View) -> list[Quantity]:
         for eps in radii
         if eps > 0
     ]
-    others = [Quantity(measure) for measure in view.measures if measure in NO_FLOOR]
-    return attacked + others
+    others = [measure for measure in view.measures if measure in view.other_robustness]
+    return attacked + [Quantity(measure) for measure in others]
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:
@@ -101,15 +114,19 @@ def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str
     Most accuracies are where runs cannot be told apart; or a value is none on a logarithmic scale,
     and a trend of the others alone would not be that of all.
     """
-    if not quantity.is_accuracy:
-        outside = int(((values <= 0) | np.isinf(values)).sum())
-        reason = f"{outside} of {len(values)} values are 0 or infinite, on no logarithmic scale"
-        return reason if outside else ""
-    if quantity.eps is None or values.empty:
+    if quantity.in_doublings and (outside := int(((values <= 0) | np.isinf(values)).sum())):
+        return f"{outside} of {len(values)} values are 0 or infinite, on no logarithmic scale"
+    floor = quantity.floor
+    if floor is None or values.empty:
         return ""
-    levels = {"the floor": 0.0} | ({} if chance is None else {"chance level": chance})
+    levels = {"the floor": 0.0}
+    if quantity.card.kind == "accuracy" and chance is not None:
+        levels["chance level"] = chance
     for name, level in levels.items():
-        count = int(((values - level).abs() <= FLOOR).sum())
+        count = int(((values - level).abs() <= floor).sum())
         if count > len(values) / 2:
-            return f"{count} of {len(values)} runs are at {name} ({level:.0%}), ± {FLOOR:.0%}"
+            where = (
+                f"{level:.0%}), ± {floor:.0%}" if quantity.in_points else f"{level:g}), ± {floor:g}"
+            )
+            return f"{count} of {len(values)} runs are at {name} ({where}"
     return ""

@@ -96,17 +96,17 @@ def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Ta
     return [[by_id[run.id] for run in cohort] for cohort in cohorts]
 
 
-class Deaths:
-    """How often the worker of each run died at one place.
+class CrashCounter:
+    """How often the worker of each run crashed at one place.
 
-    A run that got further than at the last death is not to blame for this one.
+    A run that got further than at the last crash is not to blame for this one.
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[bytes | None, int]] = {}  # checkpoint, deaths since
+        self._last: dict[str, tuple[bytes | None, int]] = {}  # checkpoint, crashes since
 
     def too_many(self, task: Task) -> bool:
-        """Count a death since the task's checkpoint; whether it is time to give up."""
+        """Count a crash since the task's checkpoint; whether it is time to give up."""
         checkpoint, count = self._last.get(task.run.id, (None, 0))
         count = count + 1 if task.checkpoint == checkpoint else 1
         self._last[task.run.id] = task.checkpoint, count

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from sgdscope.errors import RequestError
-from sgdscope.execution.engine import ATTEMPTS, Deaths, Job, batches, failure, measures
+from sgdscope.execution.engine import ATTEMPTS, CrashCounter, Job, batches, failure, measures
 from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.execution.worker import execute_cohort
 
@@ -54,7 +54,7 @@ class LocalEngine:
             )
         count = self.workers or default_workers(job.device)
         queue = deque(batches(tasks, device=job.device, workers=count))
-        deaths = Deaths()
+        crashes = CrashCounter()
         workers = [_start(job, number) for number in range(min(count, len(queue)))]
         try:
             while busy := _hand_out(workers, queue):
@@ -66,8 +66,8 @@ class LocalEngine:
                         number = workers.index(worker)
                         workers[number] = _start(job, number)
                         for task in reversed(worker.tasks):
-                            if deaths.too_many(task):
-                                yield failure(task.run, _obituary(worker.process))
+                            if crashes.too_many(task):
+                                yield failure(task.run, _crash_message(worker.process))
                             else:
                                 queue.appendleft([task])  # alone: one of several may be to blame
                         continue
@@ -155,7 +155,7 @@ def _note(worker: _Worker, message: Message) -> None:
         ]
 
 
-def _obituary(process: BaseProcess) -> str:
+def _crash_message(process: BaseProcess) -> str:
     process.join()
     code = process.exitcode or 0
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -172,7 +172,7 @@ def _measuring(
         training.advance()
     total = 0.0
     for measure in measures.values():
-        for taken, times in ((measure, 1), (measure.on_the_way(), _times(measure, epochs))):
+        for taken, times in ((measure, 1), (measure.during_training(), _times(measure, epochs))):
             if times:
                 total += times * _reading_seconds(taken, training, part, whole)
     return total

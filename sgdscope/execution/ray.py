@@ -10,7 +10,7 @@ import torch
 
 from sgdscope import data
 from sgdscope.errors import RequestError
-from sgdscope.execution.engine import ATTEMPTS, Deaths, Job, batches, failure, measures
+from sgdscope.execution.engine import ATTEMPTS, CrashCounter, Job, batches, failure, measures
 from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
 from sgdscope.execution.worker import execute_cohort
 
@@ -53,7 +53,7 @@ class RayEngine:
         )
         count = self.workers or int(ray.cluster_resources().get("GPU", 1))  # type: ignore[no-untyped-call]
         waiting = batches(tasks, device=job.device, workers=count)[::-1]
-        deaths = Deaths()
+        crashes = CrashCounter()
         under_way: dict[Any, list[Task]] = {}
         checkpoints: dict[str, bytes] = {}
         done: set[str] = set()
@@ -77,7 +77,7 @@ class RayEngine:
                         for old in batch:
                             last = checkpoints.get(old.run.id, old.checkpoint)
                             task = replace(old, checkpoint=last)
-                            if deaths.too_many(task):
+                            if crashes.too_many(task):
                                 why = f"its worker died {ATTEMPTS} times: {fault}"
                                 yield failure(task.run, why)
                             else:

@@ -179,7 +179,7 @@ class _Execution:
         for name, measure in self.measures.items():
             if measure.due(epoch) and not self.training.finished:
                 try:
-                    self.taken.take(name, measure.on_the_way(), self._subject(), epoch=epoch)
+                    self.taken.take(name, measure.during_training(), self._subject(), epoch=epoch)
                 except Exception as error:
                     self.taken.leave_gap(name, error, epoch=epoch)
         self._keep()

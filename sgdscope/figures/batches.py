@@ -24,6 +24,7 @@ def measure(view: View, name: str) -> Figure:
     figure, axes = _sheet(view, rows, style.label(name))
     spreads = intervals.over_seeds(rows, BY, log=log)
     for panel, ax in axes.items():
+        ax.set_ylabel(style.unit(name))
         if log:
             canvas.log_axis(ax.yaxis)
         if accuracy:

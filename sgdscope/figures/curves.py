@@ -57,6 +57,7 @@ def along(view: View, measure: str, panel: str) -> Figure:
     log = style.on_log_axis(measure, good(rows))
     seeds = []
     for (_, own), ax in zip(parts, axes, strict=True):
+        ax.set_ylabel(style.unit(measure))
         seeds.append(_by_value(ax, own, colours, log=log))
         if log:
             canvas.log_axis(ax.yaxis)

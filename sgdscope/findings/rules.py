@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -10,19 +11,16 @@ import numpy as np
 from sgdscope import claims
 from sgdscope.claims import judging
 from sgdscope.claims.evidence import Evidence
-from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
+from sgdscope.claims.quantities import TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
+from sgdscope.measuring import card_of
 from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.tables import Results
-from sgdscope.results.view import LOST, telling_eps
+from sgdscope.results.view import LOST, most_informative_eps
 from sgdscope.study.imported_schedules import find as find_schedule
 
 MOST = 8  # findings; more are not read
-ROBUSTNESS = [  # the attack to trust most first
-    "strong_accuracy", "apgd_accuracy", "pgd_margin_accuracy", "pgd_accuracy",
-    "fgsm_margin_accuracy", "fgsm_accuracy", "median_eps", "robustness_area",
-]  # fmt: skip
 SURPRISE: dict[Kind, float] = {
     "progress": 4, "fades": 4, "reversed": 4, "kept": 2, "open": 1, "flat": 1, "unclear": 0.2,
 }  # fmt: skip
@@ -47,11 +45,10 @@ def of(results: Results) -> list[Finding]:
 
 
 def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
-    """Of test accuracy, the attack to trust most at its most informative eps, and λ₁."""
+    """Of the main measures, and the attack to trust most at its most informative eps."""
+    main = [Quantity(name) for name in end.view.main if card_of(name).trust is None]
     for panel in end.view.panels:
-        for quantity in (TEST_ACCURACY, _robustness(end, panel), CURVATURE):
-            if quantity is None:
-                continue
+        for quantity in [*main, *_robustness(end, panel)]:
             matched = {(one.panel, one.line): one for one in equal.samples([quantity])}
             for sample in end.samples([quantity]):
                 if " on ".join(sample.panel) != panel or sample.enough() is not None:
@@ -75,34 +72,41 @@ def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
                 )
 
 
-def _robustness(evidence: Evidence, panel: str) -> Quantity | None:
+def _robustness(evidence: Evidence, panel: str) -> list[Quantity]:
     """The attack to trust most, at the eps at which the panel's runs differ most.
 
     One that was followed along training goes before others: only it can be compared at equal loss.
     """
     view = evidence.view
     followed = view.followed(panel)
-    for measure in sorted(ROBUSTNESS, key=lambda one: one not in followed):
+    trust = {name: card_of(name).trust for name in view.measures}
+    known = {name: value for name, value in trust.items() if value is not None}
+    for measure in sorted(known, key=lambda name: (name not in followed, -known[name])):
         rows = view.at_end(measure)
         rows = rows[rows["panel"] == panel]
         if len(rows):
-            return Quantity(measure, telling_eps(rows) if measure in view.attacks else None)
-    return None
+            return [
+                Quantity(measure, most_informative_eps(rows) if measure in view.attacks else None)
+            ]
+    return []
 
 
 def _by_schedule(trends: Sequence[Trend]) -> Iterator[Finding]:
     """One finding a schedule and family of quantities, over all panels and lines."""
     for schedule in dict.fromkeys(trend.schedule for trend in trends):
-        for family in ("robustness", "accuracy", "curvature"):
-            own = [t for t in trends if t.schedule == schedule and _family(t.quantity) == family]
-            if own:
-                yield _finding(own)
+        own = [trend for trend in trends if trend.schedule == schedule]
+        for family in sorted({_family(trend.quantity) for trend in own}, key=_family_order):
+            yield _finding([trend for trend in own if _family(trend.quantity) == family])
 
 
 def _family(quantity: Quantity) -> str:
-    if quantity == TEST_ACCURACY:
-        return "accuracy"
-    return "curvature" if quantity == CURVATURE else "robustness"
+    """Measures of robustness are one family, every other measure is one of its own."""
+    return "robustness" if quantity.card.trust is not None else quantity.measure
+
+
+def _family_order(family: str) -> tuple[bool, float, str]:
+    order = card_of(family).order
+    return family != "robustness", math.inf if order is None else order, family
 
 
 def _finding(trends: Sequence[Trend]) -> Finding:
@@ -113,7 +117,7 @@ def _finding(trends: Sequence[Trend]) -> Finding:
     share = len(agreeing) / len(trends)
     family = _family(agreeing[0].quantity)
     size = min(float(np.median([trend.size for trend in agreeing])), 6.0)
-    bonus = {"robustness": 1.3, "accuracy": 1.0, "curvature": 0.9}[family]
+    bonus = {"robustness": 1.3, TEST_ACCURACY.measure: 1.0}.get(family, 0.9)
     return Finding(
         kind=kind,
         headline=_headline(kind, course, agreeing, trends),
@@ -207,9 +211,8 @@ def _numbers(trend: Trend, *, several: bool) -> str:
 
 def _estimate(found: Estimate, quantity: Quantity, axis: Axis, *, short: bool = False) -> str:
     """A slope with its interval, in print."""
-    if quantity.is_accuracy or not axis.log:
-        word = "points" if quantity.is_accuracy else "doublings"
-        unit = "" if short else f" {word} {axis.per}"
+    if not quantity.in_doublings or not axis.log:
+        unit = "" if short else f" {quantity.unit} {axis.per}"
         return f"{_signed(found.value)}{unit} ({_signed(found.low)} to {_signed(found.high)})"
     base = "B" if axis.knob == BATCH else f"({axis.label})"
     return f"∝ {base}^{_plain(found.value)} ({_plain(found.low)} to {_plain(found.high)})"

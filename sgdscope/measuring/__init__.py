@@ -1,6 +1,17 @@
 """What can be read off a trained network; importing this registers every measure."""
 
 from sgdscope.measuring import fit, robustness, sharpness
-from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
+from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject, card_of
+from sgdscope.measuring.card import Card
 
-__all__ = ["MEASURES", "Measure", "Reading", "Subject", "fit", "robustness", "sharpness"]
+__all__ = [
+    "MEASURES",
+    "Card",
+    "Measure",
+    "Reading",
+    "Subject",
+    "card_of",
+    "fit",
+    "robustness",
+    "sharpness",
+]

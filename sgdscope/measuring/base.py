@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from sgdscope.data import Dataset
+from sgdscope.measuring.card import Card, Kind
 from sgdscope.network import Preflight, preflight
 from sgdscope.registry import Registry
 from sgdscope.settings import Settings, Several, Whole
@@ -50,6 +52,9 @@ class Reading:
 class Measure(Settings, ABC):
     """Something to read off a network; the fields are its options in a study file."""
 
+    card: ClassVar[Card] = Card()
+    other_cards: ClassVar[Mapping[str, Card]] = {}  # of readings not named as the measure is
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Whatever a measure reads stands beside what was found about the network."""
         super().__init_subclass__(**options)
@@ -58,6 +63,15 @@ class Measure(Settings, ABC):
 
     every: Whole | None = None  # taken after every so many epochs too, not only at the end
     at: Annotated[list[Whole], Several] = []  # taken after these epochs too
+
+    @classmethod
+    def options(cls) -> str:
+        """Its options with their defaults, in a line, but for those that every measure has."""
+        own = {key: f for key, f in cls.model_fields.items() if key not in Measure.model_fields}
+        required = [f"{key} required" for key, f in own.items() if f.is_required()]
+        stated = {key: f.default for key, f in own.items() if not f.is_required()}
+        preset = [f"{key}={_short(value)}" for key, value in stated.items() if value is not None]
+        return ", ".join([*required, *preset, *(key for key in stated if stated[key] is None)])
 
     @property
     def along(self) -> bool:
@@ -87,7 +101,7 @@ class Measure(Settings, ABC):
         """Whether it is taken after an epoch on the way."""
         return epoch in self.at or (self.every is not None and epoch % self.every == 0)
 
-    def on_the_way(self) -> Self:
+    def during_training(self) -> Self:
         """The measure to take before the end; a cheaper one where that is asked for."""
         return self
 
@@ -102,6 +116,11 @@ class Measure(Settings, ABC):
     @abstractmethod
     def read(self, subject: Subject) -> list[Reading]:
         """Measure. The network is left as it was found."""
+
+
+def _short(value: Any) -> str:
+    """A default as a study file has it, without quotes, to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value).strip('"')
 
 
 def _flagged(
@@ -121,3 +140,22 @@ def _flagged(
 
 
 MEASURES: Registry[type[Measure]] = Registry("measure")
+
+
+def card_of(name: str) -> Card:
+    """The card of a reading, complete; of a name that no registered measure has, the defaults."""
+    stated = _stated(name)
+    kind: Kind = "accuracy" if name.endswith("_accuracy") else "positive"
+    label = stated.label or name.replace("_", " ").capitalize()
+    short = stated.short or label.removesuffix(" accuracy")
+    return replace(stated, label=label, short=short, kind=stated.kind or kind)
+
+
+def _stated(name: str) -> Card:
+    if name not in MEASURES:
+        others = (MEASURES[measure].other_cards for measure in MEASURES)
+        return next((cards[name] for cards in others if name in cards), Card())
+    measure = MEASURES[name]
+    if "card" in vars(measure):
+        return measure.card
+    return replace(measure.card, label="", short="", order=None)

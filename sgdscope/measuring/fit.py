@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from sgdscope.data.inference import accuracy, logits
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
+from sgdscope.measuring.card import Card
 from sgdscope.network import answers
 
 BINS = 15  # of confidence, equally wide
@@ -13,6 +14,8 @@ BINS = 15  # of confidence, equally wide
 @MEASURES.add("train_loss")
 class TrainLoss(Measure):
     """Mean cross-entropy on the training images, evaluation mode, no augmentation."""
+
+    card = Card(label="Training loss", log=True)
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
@@ -24,6 +27,8 @@ class TrainLoss(Measure):
 @MEASURES.add("train_accuracy")
 class TrainAccuracy(Measure):
     """Accuracy on the training images, evaluation mode, no augmentation."""
+
+    card = Card(label="Training accuracy")
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
@@ -46,6 +51,8 @@ class ValidationAccuracy(Measure):
 class TestAccuracy(Measure):
     """Accuracy on the test images, with the confidence it was reached with."""
 
+    card = Card(short="test", order=10, margin=0.5, difference_margin=2.0)
+
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with mean confidence, mean margin, share of the commonest answer, chance."""
         images = subject.data.test
@@ -63,7 +70,9 @@ class TestAccuracy(Measure):
 
 @MEASURES.add("calibration_error")
 class CalibrationError(Measure):
-    """How far confidence is from accuracy on the test images, in 15 bins (Guo et al. 2017)."""
+    """How far confidence is from accuracy on the test images, in 15 bins."""
+
+    card = Card(label="Expected calibration error", source="Guo et al. 2017")
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading: the gap between mean confidence and accuracy, averaged over bins by size."""

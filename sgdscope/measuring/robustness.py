@@ -16,6 +16,7 @@ from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Dataset, Images
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
+from sgdscope.measuring.card import Card
 from sgdscope.network import Network
 from sgdscope.settings import Positive, Radius, Several, Whole
 
@@ -42,8 +43,9 @@ class AttackAccuracy(_OnTest):
     A new attack is a subclass with a ``name`` and ``attack``, registered under that name.
     """
 
-    name: ClassVar[str]
+    card = Card(kind="accuracy", trust=0)
 
+    name: ClassVar[str]
     eps: Annotated[list[Radius], Field(min_length=1), Several]
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
@@ -58,7 +60,7 @@ class AttackAccuracy(_OnTest):
             )
         return self
 
-    def on_the_way(self) -> Self:
+    def during_training(self) -> Self:
         """The same attack on ``along_examples`` points, or on ``examples`` if these are fewer."""
         limits = [limit for limit in (self.along_examples, self.examples) if limit is not None]
         return self.model_copy(update={"examples": min(limits, default=None)})
@@ -106,6 +108,8 @@ class AttackAccuracy(_OnTest):
 class FgsmAccuracy(AttackAccuracy):
     """Accuracy under FGSM: one step of the whole eps."""
 
+    card = Card(label="FGSM accuracy", kind="accuracy", order=20, trust=30)
+
     name = "fgsm_accuracy"
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
@@ -117,6 +121,8 @@ class FgsmAccuracy(AttackAccuracy):
 class FgsmMarginAccuracy(FgsmAccuracy):
     """Accuracy under FGSM with the margin loss, which does not vanish on a sure network."""
 
+    card = Card(label="FGSM (margin) accuracy", kind="accuracy", trust=40)
+
     name = "fgsm_margin_accuracy"
     loss: Loss = "margin"
 
@@ -124,6 +130,8 @@ class FgsmMarginAccuracy(FgsmAccuracy):
 @MEASURES.add("pgd_accuracy")
 class PgdAccuracy(AttackAccuracy):
     """Accuracy under PGD: many small steps from a random start."""
+
+    card = Card(label="PGD accuracy", kind="accuracy", order=30, trust=50)
 
     name = "pgd_accuracy"
 
@@ -145,6 +153,8 @@ class PgdAccuracy(AttackAccuracy):
 class PgdMarginAccuracy(PgdAccuracy):
     """Accuracy under PGD with the margin loss, which does not vanish on a sure network."""
 
+    card = Card(label="PGD (margin) accuracy", kind="accuracy", trust=60)
+
     name = "pgd_margin_accuracy"
     loss: Loss = "margin"
 
@@ -152,6 +162,8 @@ class PgdMarginAccuracy(PgdAccuracy):
 @MEASURES.add("apgd_accuracy")
 class ApgdAccuracy(AttackAccuracy):
     """Accuracy under APGD, whose step size adapts."""
+
+    card = Card(label="APGD accuracy", kind="accuracy", trust=70)
 
     name = "apgd_accuracy"
 
@@ -170,6 +182,8 @@ class ApgdAccuracy(AttackAccuracy):
 class StrongAccuracy(AttackAccuracy):
     """Accuracy that FGSM, PGD, APGD-CE, APGD-T and Square leave together: the one to trust."""
 
+    card = Card(label="Strong attack accuracy", kind="accuracy", order=40, trust=80)
+
     name = "strong_accuracy"
 
     loss: Literal["margin"] = "margin"  # of the gradient looked at beside the attacks
@@ -187,6 +201,8 @@ class StrongAccuracy(AttackAccuracy):
 @MEASURES.add("robustness_area")
 class RobustnessArea(PgdAccuracy):
     """Mean accuracy under PGD from eps 0 to the largest eps given."""
+
+    card = Card(label="Mean accuracy over eps", kind="share", trust=10)
 
     name = "robustness_area"
 
@@ -207,6 +223,8 @@ class RobustnessArea(PgdAccuracy):
 @MEASURES.add("median_eps")
 class MedianEps(_OnTest):
     """Smallest eps that fools half of the test points, searched for by FMN, confirmed by APGD."""
+
+    card = Card(label="Median smallest eps that fools", trust=20)
 
     norm: Norm = "linf"
     rounds: Whole = 10

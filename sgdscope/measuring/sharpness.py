@@ -15,6 +15,7 @@ from sgdscope.curvature import Eigenvalues, Hessian, InputHessian, Sharpness
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
+from sgdscope.measuring.card import Card
 from sgdscope.settings import Positive, Whole
 
 ENOUGH = 18  # products by which λ₁ of a trained network has converged
@@ -54,6 +55,8 @@ class _Eigenvalue(_OnTraining):
 class TopEigenvalue(_Eigenvalue):
     """λ₁: the largest eigenvalue of the training loss's Hessian in the parameters."""
 
+    card = Card(label="λ₁, top Hessian eigenvalue", short="λ₁", log=True, order=50)
+
     def read(self, subject: Subject) -> list[Reading]:
         """One reading; an eigenvalue lies within ``residual`` of it."""
         hessian = Hessian(subject.model, *self.points(subject))
@@ -67,6 +70,8 @@ class TopEigenvalue(_Eigenvalue):
 class BottomEigenvalue(_Eigenvalue):
     """The smallest (most negative) eigenvalue of the training loss's Hessian in the parameters."""
 
+    card = Card(label="Bottom Hessian eigenvalue")
+
     def read(self, subject: Subject) -> list[Reading]:
         """One reading; an eigenvalue lies within ``residual`` of it."""
         hessian = Hessian(subject.model, *self.points(subject))
@@ -79,6 +84,8 @@ class BottomEigenvalue(_Eigenvalue):
 @MEASURES.add("input_top_eigenvalue")
 class InputTopEigenvalue(_Eigenvalue):
     """Mean over images of the largest eigenvalue of their loss's Hessian in their pixels."""
+
+    card = Card(label="λ₁ with respect to the input")
 
     examples: Whole | None = 500
 
@@ -131,6 +138,8 @@ class HessianTrace(_OnTraining):
 class SpectralDensity(_OnTraining):
     """Density of the Hessian's eigenvalues; as a number, the negative share of their magnitude."""
 
+    card = Card(label="Negative share of the spectrum")
+
     probes: int = Field(4, ge=2)
     steps: Whole = 30
     tolerance: Positive = 0.25  # largest error accepted, of the whole density
@@ -170,7 +179,9 @@ class SpectralDensity(_OnTraining):
 
 @MEASURES.add("sam_sharpness")
 class SamSharpness(_OnTraining):
-    """Rise of the loss along the gradient to distance ``rho`` (Foret et al. 2021)."""
+    """Rise of the loss along the gradient to distance ``rho``."""
+
+    card = Card(label="SAM sharpness", source="Foret et al. 2021")
 
     rho: Positive = 0.05
 
@@ -182,7 +193,9 @@ class SamSharpness(_OnTraining):
 
 @MEASURES.add("asam_sharpness")
 class AsamSharpness(_OnTraining):
-    """Rise of the loss to distance ``rho`` relative to each weight (Kwon et al. 2021)."""
+    """Rise of the loss to distance ``rho`` relative to each weight."""
+
+    card = Card(label="ASAM sharpness", source="Kwon et al. 2021")
 
     rho: Positive = 0.5
 
@@ -194,7 +207,9 @@ class AsamSharpness(_OnTraining):
 
 @MEASURES.add("keskar_sharpness")
 class KeskarSharpness(_OnTraining):
-    """Rise of the loss, in per cent of 1 + loss, within a small box (Keskar et al. 2017)."""
+    """Rise of the loss, in per cent of 1 + loss, within a small box."""
+
+    card = Card(label="Keskar’s sharpness", source="Keskar et al. 2017")
 
     box: Positive = 1e-3  # half its width, relative to |weight| + 1
 
@@ -206,7 +221,9 @@ class KeskarSharpness(_OnTraining):
 
 @MEASURES.add("batch_sharpness")
 class BatchSharpness(_OnTraining):
-    """Curvature along batches' gradients, each on its own batch (Andreyev & Beneventano 2024)."""
+    """Curvature along batches' gradients, each on its own batch."""
+
+    card = Card(source="Andreyev & Beneventano 2024")
 
     examples: Whole | None = None  # None: as many as the batches hold
     batch_size: Whole | None = None  # None: the run's, to be set against 2/lr

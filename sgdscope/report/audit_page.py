@@ -164,12 +164,12 @@ def _numbers(found: Audit) -> str:
 def _cell(reading: Measurement | None) -> str:
     if reading is None:
         return "<td>–</td>"
-    evidence = "; ".join(f"{k.replace('_', ' ')} {_said(v)}" for k, v in reading.evidence.items())
+    evidence = "; ".join(f"{k.replace('_', ' ')} {_format(v)}" for k, v in reading.evidence.items())
     mark = ' <b class="caution">!</b>' if reading.flags else ""
     return f'<td title="{escape(evidence)}">{number(reading)}{mark}</td>'
 
 
-def _said(value: float | int | bool) -> str:
+def _format(value: float | int | bool) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.4g}"
 
 

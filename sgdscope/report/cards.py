@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from sgdscope.measuring import card_of
 from sgdscope.report import plots
-from sgdscope.report.tables import MAIN
 from sgdscope.results import intervals, style
 from sgdscope.results.covariates import LABELS, causes, values
 from sgdscope.results.spectra import Spectrum, described, spectra
-from sgdscope.results.view import View, good, telling_eps
+from sgdscope.results.view import View, good, most_informative_eps
 
 LEARNING = {
     "train_loss": "Loss while training, mean of each epoch",
@@ -50,10 +50,9 @@ def cards(view: View) -> Iterator[Card]:
     for name, radii in view.attacks.items():
         yield _attack(view, name, radii)
     single = [name for name in view.measures if name not in view.attacks]
-    for name in MAIN:
-        if name in single:
-            yield _measure(view, name)
-    yield from _others(view, [name for name in single if name not in MAIN])
+    for name in view.main:
+        yield _measure(view, name)
+    yield from _others(view, [name for name in single if name not in view.main])
     if "top_eigenvalue" in single and view.attacks:
         yield _relation(view)
     if any(len(radii) > 1 for radii in view.attacks.values()):
@@ -76,8 +75,9 @@ def _attack(view: View, name: str, radii: list[float]) -> Card:
         id=name,
         section="batch",
         title=style.label(name),
-        note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance.",
-        controls={"eps": Control([*named], f"{telling_eps(view.at_end(name)):g}")},
+        note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance."
+        + _remarks(name),
+        controls={"eps": Control([*named], f"{most_informative_eps(view.at_end(name)):g}")},
         axis="accuracy",
         scale="0 to 1",
         plots=[
@@ -94,11 +94,18 @@ def _measure(view: View, name: str) -> Card:
         id=name,
         section="batch",
         title=style.label(name),
-        note=_means(view, log=scale == "log") + " Dotted: chance." * (axis == "accuracy"),
+        note=_means(view, log=scale == "log")
+        + " Dotted: chance." * (axis == "accuracy")
+        + _remarks(name),
         axis=axis,
         scale=scale,
         plots=list(plots.against_batch(view, name, {})),
     )
+
+
+def _remarks(measure: str) -> str:
+    remarks = card_of(measure).remarks
+    return f" {remarks}" if remarks else ""
 
 
 def _means(view: View, *, log: bool | None = None) -> str:
@@ -129,7 +136,9 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
             section="batch",
             title=title if len(own) > 1 else first,
             controls={"measure": Control([*own], first)},
-            note=_means(view) + " Dotted: chance." * (kind == "accuracy"),
+            note=_means(view)
+            + " Dotted: chance." * (kind == "accuracy")
+            + (_remarks(name) if len(own) == 1 else ""),
             axis=kind,
             scale="as drawn" if kind == "positive" else axes[name][1],
             plots=[
@@ -214,7 +223,9 @@ def _relation(view: View) -> Card:
         ),
         controls={
             "attack": Control([*named], style.label(name)),
-            "eps": Control([f"{e:g}" for e in radii], f"{telling_eps(view.at_end(name)):g}"),
+            "eps": Control(
+                [f"{e:g}" for e in radii], f"{most_informative_eps(view.at_end(name)):g}"
+            ),
         },
         axis="accuracy",
         scale="0 to 1",

@@ -76,8 +76,10 @@ def _pictures(view: View, trend: Trend) -> Iterator[str]:
 
 def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     rows = view.at_end(quantity.measure, eps=quantity.eps)
-    rows = rows[(rows["panel"] == trend.panel) & (rows["value"] > 0)]
-    log = not quantity.is_accuracy
+    rows = rows[(rows["panel"] == trend.panel)]
+    log = quantity.in_doublings
+    if log or quantity.in_points:
+        rows = rows[rows["value"] > 0]
     spread = intervals.over_seeds(rows, ["line", "x"], log=log)
     parts = list(view.by_line(spread))
     parts.sort(key=lambda part: part[0].key != trend.line)  # the finding's own first
@@ -93,7 +95,7 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     if not curves:
         return ""
     middles = [value for curve in curves for _, value in curve.points]
-    y = picture.log_axis("", middles) if log else picture.share_axis("", middles)
+    y = _value_axis(quantity, middles)
     sizes = sorted({size for curve in curves for size, _ in curve.points})
     named = quantity.label if title != quantity.label else trend.panel
     legend = f'<p class="keys">{"".join(map(_key, curves))}</p>'
@@ -101,6 +103,12 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
         curves, x=picture.knob_axis(sizes, view.axis), y=y, title=title, note=named
     )
     return drawn.replace("</figure>", f"{legend}</figure>")
+
+
+def _value_axis(quantity: Quantity, values: Sequence[float]) -> picture.Axis:
+    if quantity.in_doublings:
+        return picture.log_axis("", values)
+    return (picture.share_axis if quantity.in_points else picture.linear_axis)("", values)
 
 
 def _key(curve: Curve) -> str:
@@ -113,7 +121,7 @@ def _by_loss(view: View, trend: Trend) -> str:
     rows = view.along(trend.quantity.measure, eps=trend.quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["line"] == trend.line)]
     rows = rows[(rows["status"] == "done") & np.isfinite(rows["along"].astype(float))]
-    log = not trend.quantity.is_accuracy
+    log = trend.quantity.in_doublings
     if log:
         rows = rows[rows["along"] > 0]
     if rows.empty or rows.groupby("run")["epoch"].nunique().max() < 2:
@@ -126,7 +134,7 @@ def _by_loss(view: View, trend: Trend) -> str:
         for own in [rows[rows["x"] == place]]
     ]
     values = rows["along"].astype(float).tolist()
-    y = picture.log_axis("", values) if log else picture.share_axis("", values)
+    y = _value_axis(trend.quantity, values)
     return picture.picture(
         curves,
         x=picture.loss_axis(rows["loss"].astype(float).tolist()),

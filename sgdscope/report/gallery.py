@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sgdscope.results import style
 from sgdscope.results.files import Array
-from sgdscope.results.view import View, telling_eps
+from sgdscope.results.view import View, most_informative_eps
 
 BUDGET = 200_000  # characters that perturbations may take; each original is there once, on top
 MOST = 4  # examples of a run
@@ -45,7 +45,10 @@ def gallery(view: View) -> dict[str, Any]:
 def _ranked(view: View) -> list[tuple[str, float]]:
     """Every attack and eps: the main attacks where runs differ most, then all others."""
     every = [(attack, eps) for attack in reversed(view.attacks) for eps in view.attacks[attack]]
-    main = [(attack, telling_eps(view.at_end(attack))) for attack in reversed(view.main_attacks)]
+    main = [
+        (attack, most_informative_eps(view.at_end(attack)))
+        for attack in reversed(view.main_attacks)
+    ]
     return list(dict.fromkeys([*main, *every]))
 
 

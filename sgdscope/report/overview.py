@@ -94,10 +94,11 @@ def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> 
             best = rows.sort_values("value").to_dict("records")[-1]
             note = f"{best['label']}, batch {best['batch_size']}"
             tiles.append(markup.tile(f"{best['value']:.3f}", f"best {_short(measure, eps)}", note))
-    sharp = good(view.at_end("top_eigenvalue"))
-    if len(sharp):
-        span = f"{markup.number(sharp.min())} – {markup.number(sharp.max())}"
-        tiles.append(markup.tile(span, "λ₁", "smallest and largest"))
+    for measure in view.main:
+        values = good(view.at_end(measure))
+        if not style.is_accuracy(measure) and len(values):
+            span = f"{markup.number(values.min())} – {markup.number(values.max())}"
+            tiles.append(markup.tile(span, style.short(measure), "smallest and largest"))
     return tiles
 
 
@@ -138,8 +139,8 @@ def _schedules(settings: dict[str, Any], view: View) -> str:
     parts = []
     for name, options in _tables(settings["schedule"]).items():
         own = [drawn for drawn in lines if drawn.line.settings["schedule"] == name]
-        said = [f"{key} {_said(value)}" for key, value in options.items() if key != "momentum"]
-        said.append(f"momentum {_said(options.get('momentum', shared))}")
+        said = [f"{key} {_format(value)}" for key, value in options.items() if key != "momentum"]
+        said.append(f"momentum {_format(options.get('momentum', shared))}")
         paper = f" <em>the paper’s {style.PAPER[name]}</em>" if name in style.PAPER else ""
         swatches = "".join(map(markup.swatch, own))
         details = escape(", ".join(said).replace("_", " "))
@@ -150,12 +151,12 @@ def _schedules(settings: dict[str, Any], view: View) -> str:
     return "".join(parts)
 
 
-def _said(value: Any) -> str:
+def _format(value: Any) -> str:
     return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in _axis(value))
 
 
 def _measure(name: str, options: dict[str, Any]) -> str:
-    said = "; ".join(f"{key.replace('_', ' ')} {_said(value)}" for key, value in options.items())
+    said = "; ".join(f"{key.replace('_', ' ')} {_format(value)}" for key, value in options.items())
     return style.label(name) + (f" ({said})" if said else "")
 
 

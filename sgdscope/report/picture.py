@@ -94,6 +94,17 @@ def share_axis(label: str, values: Sequence[float]) -> Axis:
     return Axis(label, [(v, f"{v:.0%}") for v in places], places[0], places[-1])
 
 
+def linear_axis(label: str, values: Sequence[float]) -> Axis:
+    """Values of any sign, with about four ticks at round numbers."""
+    low, high = min(values), max(values)
+    width = (high - low or abs(high) or 1.0) / 4
+    power = 10.0 ** math.floor(math.log10(width))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= width)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    places = [i * step for i in range(first, max(last, first + 1) + 1)]
+    return Axis(label, [(v, f"{v:.3g}") for v in places], places[0], places[-1])
+
+
 def log_axis(label: str, values: Sequence[float]) -> Axis:
     """Positive values, with a tick at round numbers."""
     low, high = min(values), max(values)

@@ -230,6 +230,8 @@ def _plot(
     xaxis: dict[str, Any],
 ) -> Plot:
     layout: dict[str, Any] = {"xaxis": xaxis, "yaxis": {"type": "log" if log else "linear"}}
+    if unit := style.unit(measure):
+        layout["yaxis"]["title"] = {"text": unit}
     data = list(drawn)
     if any(trace.get("yaxis") == "y2" for trace in data):
         layout["yaxis2"] = _FOOT

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from sgdscope.measuring import card_of
 from sgdscope.results import style
 from sgdscope.results.view import View
 
 RUN_COLUMNS = ["run", "model", "data", "schedule", "schedule_options", "momentum", "batch_size"]
 RUN_COLUMNS += ["learning_rate", "epochs", "seed", "status", "steps", "lr_steps"]
 RUN_COLUMNS += ["noise_scale", "final_train_loss", "seconds", "label", "place"]
-MAIN = ("test_accuracy", "top_eigenvalue")  # beside attacks: first columns, cards of their own
 NOT_EVIDENCE = {
     *RUN_COLUMNS,
     "train_size",
@@ -51,7 +51,7 @@ def tables(view: View) -> dict[str, Any]:
                 "name": name,
                 "label": style.label(name),
                 "short": _short(view, name),
-                "main": name in MAIN or name in view.attacks,
+                "main": name in view.main or name in view.attacks,
                 "evidence": evidence[name],
             }
             for name in measures
@@ -62,8 +62,9 @@ def tables(view: View) -> dict[str, Any]:
 
 def _short(view: View, measure: str) -> str:
     """A measure's name at the head of a column, where an attack is followed by its eps."""
-    short = measure in view.attacks or measure == "top_eigenvalue"
-    return style.short(measure) if short else style.label(measure).lower()
+    card = card_of(measure)
+    short = card.kind != "accuracy" and card.short != card.label
+    return card.short if short or measure in view.attacks else card.label.lower()
 
 
 def _evidence(view: View, measure: str) -> list[str]:

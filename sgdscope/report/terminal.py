@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sgdscope.findings import Finding
+from sgdscope.measuring import card_of
 from sgdscope.results import intervals, style
 from sgdscope.results.axis import BATCH
 from sgdscope.results.tables import Results
@@ -88,7 +89,7 @@ def reasons(results: Results) -> list[str]:
 def _columns(view: View, panel: str) -> dict[str, Column]:
     """By header: the measures of a panel that are worth a column."""
     columns: dict[str, Column] = {
-        "test" if measure == "test_accuracy" else style.short(measure): (eps, rows)
+        style.short(measure): (eps, rows)
         for measure, eps, rows in view.headline(panel)
         if measure not in view.main_attacks[ATTACKS:]
     }
@@ -111,7 +112,7 @@ def _cell(columns: dict[str, Column], name: str, runs: pd.DataFrame, *, bands: b
     middle, low, high = (float(spread[column].iloc[0]) for column in ("middle", "low", "high"))
     if name == LOSS:
         return f"{middle:.2g}"
-    digits = max(0, 1 - _magnitude(middle)) if name == "λ₁" else 3
+    digits = 3 if card_of(str(own["measure"].iloc[0])).in_points else max(0, 1 - _magnitude(middle))
     return f"{middle:.{digits}f}" + (
         f"±{(high - low) / 2:.{digits}f}" if high > low and bands else ""
     )

@@ -8,28 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from sgdscope.measuring import card_of
 from sgdscope.study.line import Choice, Line, labels
 
-LABELS = {
-    "train_accuracy": "Training accuracy",
-    "train_loss": "Training loss",
-    "fgsm_accuracy": "FGSM accuracy",
-    "fgsm_margin_accuracy": "FGSM (margin) accuracy",
-    "pgd_accuracy": "PGD accuracy",
-    "pgd_margin_accuracy": "PGD (margin) accuracy",
-    "apgd_accuracy": "APGD accuracy",
-    "strong_accuracy": "Strong attack accuracy",
-    "robustness_area": "Mean accuracy over eps",
-    "median_eps": "Median smallest eps that fools",
-    "top_eigenvalue": "λ₁, top Hessian eigenvalue",
-    "bottom_eigenvalue": "Bottom Hessian eigenvalue",
-    "input_top_eigenvalue": "λ₁ with respect to the input",
-    "spectral_density": "Negative share of the spectrum",
-    "sam_sharpness": "SAM sharpness",
-    "asam_sharpness": "ASAM sharpness",
-    "keskar_sharpness": "Keskar’s sharpness",
-    "calibration_error": "Expected calibration error",
-}
 PROGRESS = {"loss": "training loss", "gradient_time": "lr · updates"}  # how far training got
 PAPER = {"fixed": "LR", "constant-ratio": "LR/BS", "step-decay": "Benchmark"}
 
@@ -110,26 +91,30 @@ def _rising(value: Any) -> tuple[bool, float, str]:
 
 def label(measure: str) -> str:
     """A measure's name in print."""
-    return LABELS.get(measure, measure.replace("_", " ").capitalize())
+    return card_of(measure).label
 
 
 def short(measure: str) -> str:
     """A measure's name where there is room for a word or two."""
-    if measure == "top_eigenvalue":
-        return "λ₁"
-    return label(measure).removesuffix(" accuracy")
+    return card_of(measure).short
+
+
+def unit(measure: str) -> str:
+    """Of a measure's values, beside their axis."""
+    return card_of(measure).unit
 
 
 def is_accuracy(measure: str) -> bool:
     """Whether a measure is a share of points answered rightly, so that chance level matters."""
-    return measure.endswith("_accuracy")
+    return card_of(measure).kind == "accuracy"
 
 
 def on_log_axis(measure: str, values: pd.Series) -> bool:
     """Whether a measure's values are best seen on a logarithmic axis."""
     if is_accuracy(measure) or values.empty or not (values > 0).all():
         return False
-    return measure in ("top_eigenvalue", "train_loss") or bool(values.max() > 8 * values.min())
+    log = card_of(measure).log
+    return bool(values.max() > 8 * values.min()) if log is None else log
 
 
 def axis_colours(values: Iterable[float], *, dark: bool = False) -> dict[float, str]:

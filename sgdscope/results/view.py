@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from sgdscope import references
 from sgdscope.data import DATA
+from sgdscope.measuring import card_of
 from sgdscope.models import MODELS
 from sgdscope.results import style
 from sgdscope.results.axis import BATCH, Axis, along
@@ -17,10 +19,6 @@ from sgdscope.results.tables import Results
 from sgdscope.results.trajectories import trajectories
 
 LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
-# In this order, before everything else: what the paper shows, and the attack to trust.
-FIRST = ("test_accuracy", "fgsm_accuracy", "pgd_accuracy", "strong_accuracy", "top_eigenvalue")
-
-NO_FLOOR = ("median_eps", "robustness_area")  # robustness that no eps brings to 0
 
 
 class View:
@@ -75,8 +73,8 @@ class View:
 
     @cached_property
     def measures(self) -> list[str]:
-        """Every measure: what the paper shows first, then in alphabetical order."""
-        return sorted(self._ends, key=lambda measure: (style.rank(measure, FIRST), measure))
+        """Every measure: the main ones in their order, then the others in alphabetical order."""
+        return sorted(self._ends, key=_measure_order)
 
     @cached_property
     def attacks(self) -> dict[str, list[float]]:
@@ -87,8 +85,26 @@ class View:
     @cached_property
     def main_attacks(self) -> list[str]:
         """The attacks that a summary shows, the one to trust most last."""
-        known = [attack for attack in self.attacks if attack in FIRST]
-        return known or list(self.attacks)[:1]
+        main = [attack for attack in self.attacks if card_of(attack).order is not None]
+        return main or list(self.attacks)[:1]
+
+    @cached_property
+    def main(self) -> list[str]:
+        """The main measures but for attacks."""
+        others = [measure for measure in self.measures if measure not in self.attacks]
+        return [measure for measure in others if card_of(measure).order is not None]
+
+    @cached_property
+    def other_robustness(self) -> list[str]:
+        """What measures robustness at no eps that could be too large, most trusted first."""
+        trust = {name: card_of(name).trust for name in self.measures if name not in self.attacks}
+        known = {name: value for name, value in trust.items() if value is not None}
+        return sorted(known, key=lambda name: -known[name])
+
+    def _main_with(self, robustness: list[str]) -> list[str]:
+        """The main accuracies, then what measures robustness, then the other main measures."""
+        accuracies = [measure for measure in self.main if style.is_accuracy(measure)]
+        return list(dict.fromkeys([*accuracies, *robustness, *self.main]))
 
     @cached_property
     def along_training(self) -> list[str]:
@@ -101,16 +117,16 @@ class View:
         return [name for name in self.measures if name in several and name not in self.attacks]
 
     def followed(self, panel: str) -> dict[str, float | None]:
-        """What was asked of a panel's runs while they trained; of an attack the telling eps."""
+        """What was asked of a panel's runs while they trained; of an attack at one eps."""
         if self.table.empty:
             return {}
         own = self.table[(self.table["panel"] == panel) & (self.table["status"] == "done")]
         found: dict[str, float | None] = {}
-        for name in ("test_accuracy", *self.main_attacks, *NO_FLOOR, "top_eigenvalue"):
+        for name in self._main_with([*self.main_attacks, *self.other_robustness]):
             rows = own[own["measure"] == name]
             if rows.groupby("run")["epoch"].nunique().max() > 1:
                 ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
-                found[name] = telling_eps(ends) if name in self.attacks else None
+                found[name] = most_informative_eps(ends) if name in self.attacks else None
         return found
 
     @cached_property
@@ -141,12 +157,12 @@ class View:
         return rows if eps is None else rows[rows["eps"] == eps]
 
     def headline(self, panel: str) -> Iterator[tuple[str, float | None, pd.DataFrame]]:
-        """What a summary shows of a panel: measures, of attacks the telling eps, and their rows."""
-        for measure in ("test_accuracy", *self.main_attacks, "top_eigenvalue"):
+        """What a summary shows of a panel: measures, of attacks one eps, and rows."""
+        for measure in self._main_with(self.main_attacks):
             rows = self.at_end(measure)
             rows, eps = rows[rows["panel"] == panel], None
             if measure in self.attacks and not rows.empty:
-                eps = telling_eps(rows)
+                eps = most_informative_eps(rows)
                 rows = rows[rows["eps"] == eps]
             if not rows.empty:
                 yield measure, eps, rows
@@ -227,6 +243,11 @@ NO_ROWS = pd.DataFrame(
 )
 
 
+def _measure_order(name: str) -> tuple[float, str]:
+    order = card_of(name).order
+    return math.inf if order is None else order, name
+
+
 def _own(rows: pd.DataFrame) -> pd.DataFrame:
     """A measure's rows without the evidence of other measures, which are most of the columns."""
     if rows.empty:
@@ -252,7 +273,7 @@ def good(rows: pd.DataFrame) -> pd.Series:
     return rows.loc[rows["status"] == "done", "value"].dropna()
 
 
-def telling_eps(rows: pd.DataFrame) -> float:
+def most_informative_eps(rows: pd.DataFrame) -> float:
     """The eps at which properly trained runs differ most; the largest where none stands out."""
     spread = rows[rows["status"] == "done"].groupby("eps")["value"].std().dropna()
     if spread.empty:

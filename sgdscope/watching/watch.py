@@ -149,7 +149,7 @@ class Watch:
                 continue
             with self.budget.paying(name):
                 try:
-                    self._taken.take(name, measure.on_the_way(), subject, epoch=epoch)
+                    self._taken.take(name, measure.during_training(), subject, epoch=epoch)
                 except Exception as error:
                     _log.warning("%s at epoch %d: %s", name, epoch, error)
                     self._taken.leave_gap(name, error, epoch=epoch)
