@@ -1,6 +1,8 @@
 """What the documents point at is there, and what they show is valid."""
 
 import doctest
+import importlib
+import json
 import re
 import runpy
 import shlex
@@ -85,6 +87,44 @@ def test_your_own_network_and_images_lead_to_a_page_as_the_document_says(tmp_pat
     assert (tmp_path / "out" / "report.html").is_file()
     study = Study.parse(tomllib.loads(blocks[4][1]) | {"name": "block"})
     assert [run.train_size for run in study.runs] == [135, 180]
+
+
+def test_the_tutorial_ends_in_the_verdicts_that_it_tells_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+        if file := re.match(r"# (?:added to )?(\w+\.\w+)\n", block):
+            with Path(file[1]).open("a") as written:
+                written.write(block)
+        elif kind == "python":
+            exec(compile(block, "tutorial", "exec"), {})
+        else:
+            for line in block.splitlines():
+                words = shlex.split(line)
+                inline = ["--engine", "inline"] if words[1] == "run" else []
+                done = CliRunner().invoke(app, [*words[1:], *inline])
+                assert done.exit_code == 0, done.output
+    found = {
+        (verdict["claim"], verdict["when"]): verdict
+        for verdict in json.loads(Path("lag/claims.json").read_text())
+    }
+    for when in ("end of training", "equal training loss"):
+        verdict = found["large-batches-lag", when]
+        assert f"| {when} | {verdict['verdict']} | " in text
+        assert verdict["statement"].endswith("(stated before the first result)")
+    robust = found["large-batches-are-fragile", "end of training"]
+    assert "(added later)" in robust["statement"]
+    assert not Results.load("lag").table["flags"].any()
+
+
+@pytest.mark.parametrize(
+    "module", ["sgdscope", "sgdscope.attacks", "sgdscope.curvature", "sgdscope.parts"]
+)
+def test_the_reference_has_every_public_name(module):
+    text = (ROOT / "docs" / "reference.md").read_text()
+    for name in importlib.import_module(module).__all__:
+        if not name.startswith("__"):
+            assert re.search(rf"^::: sgdscope(\.\w+)?\.{name}$", text, re.MULTILINE), name
 
 
 def blocks(kind: str) -> list[str]:
