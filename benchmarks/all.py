@@ -133,15 +133,12 @@ def record(name: str, arguments: list[str], kept: Path) -> None:
 def rows_of(table: Table) -> list[tuple[str, str]]:
     """The title, and the cells of a row, each with its column's name."""
     title = " ".join(str(table.title or "").split())
-    cells = zip(*([str(cell) for cell in column.cells] for column in table.columns), strict=True)
     names = [str(column.header) for column in table.columns]
-    return [
-        (
-            title,
-            "; ".join(f"{name} {cell}".strip() for name, cell in zip(names, row) if cell.strip()),
-        )
-        for row in cells
-    ]
+    found = []
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        named = zip(names, map(str, row), strict=True)
+        found.append((title, "; ".join(f"{name} {text}".strip() for name, text in named if text)))
+    return found
 
 
 def heading() -> str:

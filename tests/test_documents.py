@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sgdscope import registry
+from sgdscope.claims.verdicts import BENT, SIGNS, SMALL
 from sgdscope.cli import app
 from sgdscope.parts import METHODS, OPTIMIZERS, SCHEDULES
 from sgdscope.results.tables import Results
@@ -147,6 +148,13 @@ def test_parts_of_the_page_on_knobs_train(tmp_path, make_run, small):
     training.advance()
     assert training.history[0].learning_rate == 0.1
     assert not training.diverged
+
+
+@pytest.mark.parametrize("word", [*SIGNS, SMALL, BENT, "no information"])
+def test_the_glossary_has_every_word_of_a_verdict(word):
+    assert re.search(
+        rf"^\| {word} \| . \| ", (ROOT / "docs" / "claims.md").read_text(), re.MULTILINE
+    )
 
 
 def test_the_page_on_knobs_names_every_schedule_and_method():
