@@ -10,12 +10,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from sgdscope import registry
 from sgdscope.claims.verdicts import BENT, SIGNS, SMALL
 from sgdscope.cli import app
-from sgdscope.parts import METHODS, OPTIMIZERS, SCHEDULES
+from sgdscope.parts import CLAIMS, METHODS, OPTIMIZERS, SCHEDULES
 from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.study import Study
@@ -161,3 +162,34 @@ def test_the_page_on_knobs_names_every_schedule_and_method():
     text = (ROOT / "docs" / "knobs.md").read_text()
     for name in (*SCHEDULES, *METHODS, *OPTIMIZERS):
         assert f"`{name}`" in text, name
+
+
+@pytest.mark.parametrize("page", ["attacks", "curvature"])
+def test_what_a_page_shows_of_the_library_runs(page, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 4)).eval()
+    names = {"model": model, "inputs": torch.rand(9, 1, 4, 4), "labels": torch.arange(9) % 4}
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    kinds = []
+    for kind, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        kinds.append(kind)
+        if kind == "toml":
+            study = {"name": page, "model": "stdcnn", "data": "digits", "schedule": "fixed"}
+            study |= {"batch_size": 32, "epochs": 1}
+            assert Study.parse(study | tomllib.loads(block)).measures
+        elif "@" in block:
+            (tmp_path / "mine.py").write_text(block)
+            Plugin.read(tmp_path / "mine.py").load()
+        else:
+            exec(compile(block, page, "exec"), names)
+    assert {"python", "toml"} <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("page", "registry", "name"),
+    [("docs/claims.md", CLAIMS, "mine"), ("CONTRIBUTING.md", SCHEDULES, "halving")],
+)
+def test_parts_that_a_page_shows_are_registered(page, registry, name, tmp_path):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (tmp_path / f"{name}.py").write_text(block)
+    Plugin.read(tmp_path / f"{name}.py").load()
+    assert name in registry
