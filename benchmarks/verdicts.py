@@ -4,8 +4,8 @@
     python benchmarks/verdicts.py --full        # 1,000 intervals and 200 verdicts a cell, minutes
     python benchmarks/verdicts.py --full --save now.json --before then.json
 
-Studies have six batch sizes. With --before, what another version saved stands before the arrow: the
-file runs on versions back to the first that had these tests. Needs sgdscope alone.
+Studies have six batch sizes. With --before, what another version saved stands before the arrow.
+Needs sgdscope alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sgdscope.claims import judging, statistics
 from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.verdicts import Finding
+from sgdscope.results.axis import BATCH, Axis
 
 Values = npt.NDArray[np.float64]  # (seeds, batch sizes)
 Draw = Callable[[np.random.Generator, int], Values]  # of so many seeds
@@ -112,8 +113,8 @@ def sample(values: Values, *, effects: bool = False) -> Sample:
     lines = [(0.0, 0 * values), (0.9, values)] if effects else [(0.0, values)]
     rows = pd.DataFrame(
         [
-            {"run": f"{size}-{seed}-{m}", "batch_size": size, "momentum": m, "seed": seed,
-             "value": those[seed, place], "limit": 1.0}
+            {"run": f"{size}-{seed}-{m}", "batch_size": size, "x": size, "momentum": m,
+             "seed": seed, "value": those[seed, place], "limit": 1.0}
             for m, those in lines
             for seed in range(len(values))
             for place, size in enumerate(SIZES)
@@ -121,7 +122,8 @@ def sample(values: Values, *, effects: bool = False) -> Sample:
     )  # fmt: skip
     return Sample(
         quantity=Quantity("pgd_accuracy", 0.1), panel=("", ""), line="", when="", rows=rows,
-        lost=0, unmatched=0, gone=(), flagged=0,
+        lost=0, unmatched=0, gone=(), flagged=0, missing="", floor="",
+        axis=Axis(BATCH, [float(size) for size in SIZES], log=True),
     )  # fmt: skip
 
 

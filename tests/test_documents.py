@@ -1,6 +1,8 @@
 """What the documents point at is there, and what they show is valid."""
 
 import doctest
+import importlib
+import json
 import re
 import runpy
 import shlex
@@ -8,11 +10,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from sgdscope import registry
+from sgdscope.claims.verdicts import BENT, SIGNS, SMALL
 from sgdscope.cli import app
-from sgdscope.parts import METHODS, OPTIMIZERS, SCHEDULES
+from sgdscope.parts import CLAIMS, METHODS, OPTIMIZERS, SCHEDULES
 from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.study import Study
@@ -87,6 +91,44 @@ def test_your_own_network_and_images_lead_to_a_page_as_the_document_says(tmp_pat
     assert [run.train_size for run in study.runs] == [135, 180]
 
 
+def test_the_tutorial_ends_in_the_verdicts_that_it_tells_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+        if file := re.match(r"# (?:added to )?(\w+\.\w+)\n", block):
+            with Path(file[1]).open("a") as written:
+                written.write(block)
+        elif kind == "python":
+            exec(compile(block, "tutorial", "exec"), {})
+        else:
+            for line in block.splitlines():
+                words = shlex.split(line)
+                inline = ["--engine", "inline"] if words[1] == "run" else []
+                done = CliRunner().invoke(app, [*words[1:], *inline])
+                assert done.exit_code == 0, done.output
+    found = {
+        (verdict["claim"], verdict["when"]): verdict
+        for verdict in json.loads(Path("lag/claims.json").read_text())
+    }
+    for when in ("end of training", "equal training loss"):
+        verdict = found["large-batches-lag", when]
+        assert f"| {when} | {verdict['verdict']} | " in text
+        assert "(stated before the first result)" in verdict["statement"]
+    robust = found["large-batches-are-fragile", "end of training"]
+    assert "(added later)" in robust["statement"]
+    assert not Results.load("lag").table["flags"].any()
+
+
+@pytest.mark.parametrize(
+    "module", ["sgdscope", "sgdscope.attacks", "sgdscope.curvature", "sgdscope.parts"]
+)
+def test_the_reference_has_every_public_name(module):
+    text = (ROOT / "docs" / "reference.md").read_text()
+    for name in importlib.import_module(module).__all__:
+        if not name.startswith("__"):
+            assert re.search(rf"^::: sgdscope(\.\w+)?\.{name}$", text, re.MULTILINE), name
+
+
 def blocks(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", (ROOT / "docs" / "knobs.md").read_text(), re.DOTALL)
 
@@ -109,7 +151,45 @@ def test_parts_of_the_page_on_knobs_train(tmp_path, make_run, small):
     assert not training.diverged
 
 
+@pytest.mark.parametrize("word", [*SIGNS, SMALL, BENT, "no information"])
+def test_the_glossary_has_every_word_of_a_verdict(word):
+    assert re.search(
+        rf"^\| {word} \| . \| ", (ROOT / "docs" / "claims.md").read_text(), re.MULTILINE
+    )
+
+
 def test_the_page_on_knobs_names_every_schedule_and_method():
     text = (ROOT / "docs" / "knobs.md").read_text()
     for name in (*SCHEDULES, *METHODS, *OPTIMIZERS):
         assert f"`{name}`" in text, name
+
+
+@pytest.mark.parametrize("page", ["attacks", "curvature"])
+def test_what_a_page_shows_of_the_library_runs(page, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 4)).eval()
+    names = {"model": model, "inputs": torch.rand(9, 1, 4, 4), "labels": torch.arange(9) % 4}
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    kinds = []
+    for kind, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        kinds.append(kind)
+        if kind == "toml":
+            study = {"name": page, "model": "stdcnn", "data": "digits", "schedule": "fixed"}
+            study |= {"batch_size": 32, "epochs": 1}
+            assert Study.parse(study | tomllib.loads(block)).measures
+        elif "@" in block:
+            (tmp_path / "mine.py").write_text(block)
+            Plugin.read(tmp_path / "mine.py").load()
+        else:
+            exec(compile(block, page, "exec"), names)
+    assert {"python", "toml"} <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("page", "registry", "name"),
+    [("docs/claims.md", CLAIMS, "mine"), ("CONTRIBUTING.md", SCHEDULES, "halving")],
+)
+def test_parts_that_a_page_shows_are_registered(page, registry, name, tmp_path):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (tmp_path / f"{name}.py").write_text(block)
+    Plugin.read(tmp_path / f"{name}.py").load()
+    assert name in registry
