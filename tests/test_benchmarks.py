@@ -1,0 +1,41 @@
+"""Benchmarks that no other test calls still fit the package, and all of them are in the table."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.table import Table
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def load(name: str) -> dict:
+    return runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name=name)
+
+
+def test_every_benchmark_is_in_the_table():
+    scripts = {
+        path.stem
+        for path in BENCHMARKS.glob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    }
+    assert {line.split()[0] for line in load("all")["SMALL"]} == scripts - {"all"}
+
+
+def test_rows_of_a_table_carry_the_names_of_their_columns():
+    table = Table(title="λ₁ of a\nnetwork")
+    for column in ("", "seconds", "times ours"):
+        table.add_column(column)
+    table.add_row("peer", "2.0", "")
+    assert load("all")["rows_of"](table) == [("λ₁ of a network", "peer; seconds 2.0")]
+
+
+def test_a_benchmark_that_fails_says_so_and_its_cells_keep_the_table_whole():
+    done = load("all")["Done"]("x.py", 1.0, 3, [("|z| > 2", "5%")])
+    assert done.markdown() == "| `x.py` |  | failed, exit code 3 |\n|  | \\|z\\| > 2 | 5% |\n"
+
+
+def test_simulated_studies_have_the_slope_that_was_put_in():
+    values = np.tile(-3.0 * np.arange(6), (2, 1)) + np.array([[0.0], [1.0]])
+    assert load("verdicts")["sample"](values).slope.value == pytest.approx(-3)
