@@ -21,6 +21,7 @@ from sgdscope.network import Network
 from sgdscope.settings import Positive, Radius, Several, Whole
 
 SHOWN = 8  # adversarial examples kept to look at, for each eps
+ONE_STEP = "One step only: attacks of more steps fool more points."
 
 
 class _OnTest(Measure):
@@ -108,7 +109,7 @@ class AttackAccuracy(_OnTest):
 class FgsmAccuracy(AttackAccuracy):
     """Accuracy under FGSM: one step of the whole eps."""
 
-    card = Card(label="FGSM accuracy", kind="accuracy", order=20, trust=30)
+    card = Card(label="FGSM accuracy", kind="accuracy", order=20, trust=30, caveat=ONE_STEP)
 
     name = "fgsm_accuracy"
 
@@ -121,7 +122,7 @@ class FgsmAccuracy(AttackAccuracy):
 class FgsmMarginAccuracy(FgsmAccuracy):
     """Accuracy under FGSM with the margin loss, which does not vanish on a sure network."""
 
-    card = Card(label="FGSM (margin) accuracy", kind="accuracy", trust=40)
+    card = Card(label="FGSM (margin) accuracy", kind="accuracy", trust=40, caveat=ONE_STEP)
 
     name = "fgsm_margin_accuracy"
     loss: Loss = "margin"

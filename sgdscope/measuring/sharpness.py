@@ -19,6 +19,7 @@ from sgdscope.measuring.card import Card
 from sgdscope.settings import Positive, Whole
 
 ENOUGH = 18  # products by which λ₁ of a trained network has converged
+RESCALING = "Rescaling weights can change it and keep every answer (Dinh et al. 2017)."
 
 
 class _OnTraining(Measure):
@@ -109,6 +110,8 @@ class InputTopEigenvalue(_Eigenvalue):
 class HessianTrace(_OnTraining):
     """Trace of the training loss's Hessian in the parameters: the sum of its eigenvalues."""
 
+    card = Card(caveat=RESCALING)
+
     tolerance: Positive = 0.05  # largest error accepted, relative to the value
     max_products: int = Field(100, ge=28)
 
@@ -181,7 +184,7 @@ class SpectralDensity(_OnTraining):
 class SamSharpness(_OnTraining):
     """Rise of the loss along the gradient to distance ``rho``."""
 
-    card = Card(label="SAM sharpness", source="Foret et al. 2021")
+    card = Card(label="SAM sharpness", source="Foret et al. 2021", caveat=RESCALING)
 
     rho: Positive = 0.05
 
