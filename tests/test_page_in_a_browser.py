@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the 
 
 DESK, PHONE = (1400, 900), (390, 844)
 HOSTILE = "<img src=x onerror=hurt()>"
+LONG = "w" * 120  # a path, say, that nothing breaks
 Page = Any  # playwright.sync_api.Page, where that is installed
 Open = Callable[..., AbstractContextManager[Page]]
 Look = Callable[..., Page]
@@ -42,10 +43,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
         tmp_path_factory.mktemp("study"), lines=lines, extra_measures=7, spectrum=True
     )
     _replace(folder.study_file, "made-up <b>study</b>", HOSTILE)
-    _replace(folder.study_file, "Does the", "</script><script>hurt()</script>")
+    _replace(folder.study_file, "Does the", f"</script><script>hurt()</script>{LONG}")
     for file in [*folder.path.glob("runs/*/result.json")]:
         _replace(file, "stdcnn", HOSTILE)
-        _replace(file, '"flags": []', f'"flags": ["{HOSTILE}"]')
+        _replace(file, '"flags": []', f'"flags": ["{HOSTILE}{LONG}"]')
+        _replace(file, "A <fast> CPU", LONG)
         result = Result.model_validate_json(file.read_text(encoding="utf-8"))
         file.parent.rename(file.parent.with_name(result.run.id))
     return report.write(folder).resolve().as_uri()
