@@ -189,7 +189,8 @@ def test_what_a_page_shows_of_the_library_runs(page, tmp_path):
     [("docs/claims.md", CLAIMS, "mine"), ("CONTRIBUTING.md", SCHEDULES, "halving")],
 )
 def test_parts_that_a_page_shows_are_registered(page, registry, name, tmp_path):
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (block,) = [one for one in shown if f'.add("{name}")' in one]
     (tmp_path / f"{name}.py").write_text(block)
     Plugin.read(tmp_path / f"{name}.py").load()
     assert name in registry
