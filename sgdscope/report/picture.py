@@ -9,7 +9,7 @@ from html import escape
 
 from sgdscope.results.axis import Axis as Knob
 
-WIDTH, HEIGHT = 340, 216
+WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40  # around the frame
 Point = tuple[float, float]
 Scale = Callable[[float], float]
