@@ -189,7 +189,8 @@ def test_what_a_page_shows_of_the_library_runs(page, tmp_path):
     [("docs/claims.md", CLAIMS, "mine"), ("CONTRIBUTING.md", SCHEDULES, "halving")],
 )
 def test_parts_that_a_page_shows_are_registered(page, registry, name, tmp_path):
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    found = re.findall(r"```python\n(# (\w+)\.py.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (block,) = [block for block, file in found if file == name]
     (tmp_path / f"{name}.py").write_text(block)
     Plugin.read(tmp_path / f"{name}.py").load()
     assert name in registry
