@@ -164,20 +164,10 @@ class AuditProgress:
     """A bar over all measures to come, with what is being taken; the pre-flight report before."""
 
     def __init__(self, *, quiet: bool) -> None:
+        from sgdscope.execution.progress_bar import bar
+
         self.quiet = quiet
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=30),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("elapsed"),
-            progress.TimeElapsedColumn(),
-            progress.TextColumn("left"),
-            progress.TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-            speed_estimate_period=600,
-        )
+        self._bar = bar(console, done=progress.MofNCompleteColumn(), quiet=quiet)
         self._id = self._bar.add_task("opening", total=None)
 
     def __enter__(self) -> AuditProgress:

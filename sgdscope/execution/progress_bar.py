@@ -15,6 +15,31 @@ from sgdscope.results.record import Result
 from sgdscope.study.line import labels
 
 
+def bar(
+    console: Console, *, done: progress.ProgressColumn, quiet: bool = False
+) -> progress.Progress:
+    """A bar with the time passed and left; nothing where ``quiet`` or not at a terminal.
+
+    Args:
+        console: where it is shown.
+        done: how far it is, in numbers.
+        quiet: show nothing.
+    """
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=30),
+        done,
+        progress.TextColumn("elapsed"),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+        speed_estimate_period=600,
+    )
+
+
 class RunProgress:
     """A bar over all epochs and measures to come, and a line for each run that ends.
 
@@ -26,19 +51,7 @@ class RunProgress:
         self.finished = 0
         self._tasks: dict[str, Task] = {}
         self._labels: dict[str, str] = {}
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=30),
-            progress.TaskProgressColumn(),
-            progress.TextColumn("elapsed"),
-            progress.TimeElapsedColumn(),
-            progress.TextColumn("left"),
-            progress.TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-            speed_estimate_period=600,
-        )
+        self._bar = bar(console, done=progress.TaskProgressColumn())
         self._id = self._bar.add_task("runs", total=None)
 
     def __enter__(self) -> Self:

@@ -28,7 +28,7 @@ def draw(
     folder: Path,
     *,
     only: Sequence[str] = (),
-    kinds: Sequence[str] = tuple(KINDS),
+    kinds: Sequence[str] = KINDS,
     workers: int = 1,
 ) -> list[Path]:
     """Write the figures that the results allow, the paper's numbered ones among them.
