@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sgdscope.results.record import Epoch, Measurement, Result, Status
 from sgdscope.results.tables import Results
@@ -46,6 +46,7 @@ def made(
     robust: Formula = lambda run, loss: 0.5,
     curvature: Formula = lambda run, loss: 10.0,
     eps: Sequence[float] = (0.1,),
+    options: Mapping[str, Mapping[str, float]] = OPTIONS,
 ) -> list[Result]:
     """A study's results; formulas give test accuracy, PGD accuracy and λ₁ at a training loss."""
     found = []
@@ -55,7 +56,7 @@ def made(
                 for seed in range(seeds):
                     run = Run(
                         model=model, data=data, schedule=schedule, batch_size=size, seed=seed,
-                        schedule_options=OPTIONS[schedule], momentum=momentum, epochs=epochs,
+                        schedule_options=dict(options[schedule]), momentum=momentum, epochs=epochs,
                     )  # fmt: skip
                     found.append(_result(run, status(run), noise, every, loss, eps, {
                         "test_accuracy": accuracy, "pgd_accuracy": robust,

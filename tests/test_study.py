@@ -88,7 +88,8 @@ def test_epochs_that_no_run_arrives_at_are_named():
 def test_shipped_studies_are_valid(name):
     study = Study.load(name)
     assert study.runs
-    assert {"test_accuracy", "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"} <= {*study.measures}
+    assert {"test_accuracy", "fgsm_accuracy", "top_eigenvalue"} <= {*study.measures}
+    assert {"pgd_accuracy", "pgd_margin_accuracy"} & {*study.measures}
 
 
 PAPER = ["mnist-m1", "mnist-stdcnn", "fashion-m1", "fashion-stdcnn", "cifar10-c1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sgdscope.claims import paper, related, stated
+from sgdscope.claims import paper, paper_extended, related, stated
 from sgdscope.claims.evidence import CLAIMS, Claim, Evidence, Sample
 from sgdscope.claims.verdicts import MOMENTS, Finding, Verdict
 from sgdscope.results.axis import BATCH
@@ -21,6 +21,7 @@ __all__ = [
     "judge",
     "moments",
     "paper",
+    "paper_extended",
     "related",
     "stated",
     "verdicts",

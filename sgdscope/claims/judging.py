@@ -189,20 +189,51 @@ def moves(sample: Sample, expected: Direction) -> Finding:
     return _mean_effect(sample, expected)
 
 
+def contrast(sample: Sample, other: Sample, expected: Direction) -> Finding:
+    """Whether momentum moves a quantity so by more in one family than in another, if surely.
+
+    Runs are paired by batch size and seed; both families have the same least and largest momentum.
+    """
+    for one in (sample, other):
+        if (short := one.enough(sizes=2, runs=4)) is not None:
+            return short
+    ends = [f"{one.rows['momentum'].min():g} to {one.rows['momentum'].max():g}"
+            for one in (sample, other)]  # fmt: skip
+    if ends[0] != ends[1]:
+        return lacking(
+            f"momentum is {ends[0]} under {sample.line} and {ends[1]} under {other.line}"
+        )
+    both = momentum_effects(sample).merge(
+        momentum_effects(other), on=["batch_size", "seed"], suffixes=("", "_other")
+    )
+    effects = both.assign(effect=both["effect"] - both["effect_other"])
+    finding = _mean_of(
+        effects, sample.quantity, expected, knob="momentum", what="difference of change"
+    )
+    return replace(finding, reason=f"difference between the schedules: {finding.reason}")
+
+
 def _mean_effect(sample: Sample, expected: Direction | None) -> Finding:
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
     effects = momentum_effects(sample)
+    return _mean_of(effects, sample.quantity, expected, knob=sample.knob, what="change")
+
+
+def _mean_of(
+    effects: pd.DataFrame, quantity: Quantity, expected: Direction | None, *, knob: str, what: str
+) -> Finding:
+    """Whether the mean of effects has the expected sign, or is within the margin."""
     if len(effects) < 3:
-        return lacking(f"{len(effects)} pairs of runs that differ in {sample.knob} alone; needs 3")
+        return lacking(f"{len(effects)} pairs of runs that differ in {knob} alone; needs 3")
     if effects["seed"].nunique() < 2:
-        mean, unit = effects["effect"].mean(), sample.quantity.unit
-        return lacking(f"{mean:+.3g} {unit} with {sample.knob} in the mean; {ONE_SEED}")
+        mean, unit = effects["effect"].mean(), quantity.unit
+        return lacking(f"{mean:+.3g} {unit} with {knob} in the mean; {ONE_SEED}")
     found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
-    margin, unit = sample.quantity.difference_margin, sample.quantity.unit
+    margin, unit = quantity.difference_margin, quantity.unit
     same = _equivalence(found, margin)
     answer = same if expected is None else _direction(found, expected)
-    reason = f"{_course(found, margin)} with {sample.knob}: {interval(found, unit)} in the mean"
+    reason = f"{_course(found, margin)} with {knob}: {interval(found, unit)} in the mean"
     detail: Detail = ""
     if answer == "inconclusive" and same == "supported":
         detail = SMALL
@@ -213,7 +244,7 @@ def _mean_effect(sample: Sample, expected: Direction | None) -> Finding:
     return Finding(
         answer,
         reason,
-        statistic=f"mean change from smallest to largest {sample.knob}",
+        statistic=f"mean {what} from smallest to largest {knob}",
         unit=unit,
         estimate=found,
         margin=margin,

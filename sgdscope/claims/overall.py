@@ -1,45 +1,93 @@
-"""Verdicts on all panels of a study together."""
+"""Verdicts on all panels or lines of a study together."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sgdscope.claims import judging
 from sgdscope.claims.evidence import Sample
 from sgdscope.claims.judging import Direction
-from sgdscope.claims.verdicts import Verdict, any_of
+from sgdscope.claims.verdicts import SIGNS, Answer, Verdict, any_of, every_of
 
 ALL = "all"
 
 
 def existence(made: Sequence[Verdict]) -> Iterator[Verdict]:
     """For each quantity, whether a panel exists for which a verdict is "supported"."""
-    for quantity in dict.fromkeys((verdict.measure, verdict.eps) for verdict in made):
-        own = [verdict for verdict in made if (verdict.measure, verdict.eps) == quantity]
-        if len(own) < 2:
-            continue
+    for own in _by_quantity(made):
         found = [verdict for verdict in own if verdict.verdict == "supported"]
         names = ", ".join(f"{verdict.model} on {verdict.data}" for verdict in found)
         first = (found or own)[0]
         yield replace(
-            first,
+            _together(own, first),
             statement=first.statement.split(":", maxsplit=1)[0] + ", somewhere",
             model=ALL,
             data=ALL,
-            statistic="",
-            value=None,
-            low=None,
-            high=None,
-            margin=None,
             verdict=any_of([verdict.verdict for verdict in own]),
-            detail="",
             reason=f"so in {len(found)} of {len(own)} panels" + (f": {names}" if names else ""),
-            informative=any(verdict.informative for verdict in own),
-            runs=sum(verdict.runs for verdict in own),
-            left_out=sum(verdict.left_out for verdict in own),
-            flagged=sum(verdict.flagged for verdict in own),
         )
+
+
+def everywhere(made: Sequence[Verdict]) -> Iterator[Verdict]:
+    """For each quantity, whether a verdict is "supported" for every line that says something.
+
+    The number is the share of lines for which it surely holds, up to that for which it may hold.
+    """
+    for own in _by_quantity(made):
+        telling = [verdict for verdict in own if verdict.informative]
+        counts = Counter(verdict.verdict for verdict in telling)
+        answers = ", ".join(f"{counts[answer]} {answer}" for answer in SIGNS if counts[answer])
+        reason = f"of {len(own)} lines {answers or 'none says anything'}"
+        if answers and len(telling) < len(own):
+            reason += f", {len(own) - len(telling)} without information"
+        models, datas = ({getattr(one, key) for one in own} for key in ("model", "data"))
+        yield replace(
+            _together(own, own[0]),
+            model=models.pop() if len(models) == 1 else ALL,
+            data=datas.pop() if len(datas) == 1 else ALL,
+            line="; ".join(dict.fromkeys(verdict.line for verdict in own)),
+            verdict=every_of([verdict.verdict for verdict in telling]),
+            **_share(counts),
+            reason=reason,
+            seeds=max(verdict.seeds for verdict in own),
+        )
+
+
+def _share(counts: Counter[Answer]) -> dict[str, Any]:
+    """The share of lines, where there are some."""
+    if not (whole := counts.total()):
+        return {}
+    sure, most = counts["supported"] / whole, 1 - counts["contradicted"] / whole
+    statistic = "share of lines, surely so to perhaps so"
+    return {"statistic": statistic, "unit": "share", "value": sure, "low": sure, "high": most}
+
+
+def _by_quantity(made: Sequence[Verdict]) -> Iterator[list[Verdict]]:
+    """The verdicts on each quantity, where it has several."""
+    for quantity in dict.fromkeys((verdict.measure, verdict.eps) for verdict in made):
+        own = [verdict for verdict in made if (verdict.measure, verdict.eps) == quantity]
+        if len(own) > 1:
+            yield own
+
+
+def _together(own: Sequence[Verdict], first: Verdict) -> Verdict:
+    """The first one without its number, and with the runs of all."""
+    return replace(
+        first,
+        statistic="",
+        value=None,
+        low=None,
+        high=None,
+        margin=None,
+        detail="",
+        informative=any(verdict.informative for verdict in own),
+        runs=sum(verdict.runs for verdict in own),
+        left_out=sum(verdict.left_out for verdict in own),
+        flagged=sum(verdict.flagged for verdict in own),
+    )
 
 
 def in_most_cases(

@@ -13,7 +13,7 @@ Detail = Literal["", "too small to count", "not along a line"]
 END = "end of training"
 EQUAL = "equal training loss"
 MOMENTS = (END, EQUAL)
-SIGNS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
+SIGNS: dict[Answer, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
 SMALL: Detail = "too small to count"
 BENT: Detail = "not along a line"
 MARKS = (
@@ -116,8 +116,12 @@ def lacking(reason: str, *, informative: bool = True) -> Finding:
 
 def all_of(findings: list[Finding]) -> Answer:
     """Supported where all are, contradicted where one is."""
-    answers = {finding.answer for finding in findings}
-    if answers == {"supported"}:
+    return every_of([finding.answer for finding in findings])
+
+
+def every_of(answers: list[Answer]) -> Answer:
+    """Supported where all are, and there is one; contradicted where one is."""
+    if set(answers) == {"supported"}:
         return "supported"
     return "contradicted" if "contradicted" in answers else "inconclusive"
 
