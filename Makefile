@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint docs bench clean
+.PHONY: run test lint docs tables bench clean
 
 run: .venv/.run  ## train and measure the quick study, write its page
 	$(BIN)/sgdscope run quick --out out/quick
@@ -17,6 +17,9 @@ lint: .venv/.lint  ## check format, style and types
 
 docs: .venv/.docs  ## build the documentation, out/site/index.html; anything amiss is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+tables: .venv/.run  ## judge the full-size runs of the paper anew, write the tables of docs/paper.md
+	$(BIN)/python -m docs.tables
 
 bench: .venv/peers/.done  ## run every benchmark small beside its peers, write benchmarks/RESULTS.md; wants a quiet machine
 	.venv/peers/bin/python benchmarks/all.py

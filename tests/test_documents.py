@@ -13,7 +13,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from sgdscope import registry
+from docs.tables.__main__ import MARKER, PAGE, page
+from docs.tables.kept import kept
+from sgdscope import claims, registry
 from sgdscope.claims.verdicts import BENT, SIGNS, SMALL
 from sgdscope.cli import app
 from sgdscope.parts import CLAIMS, METHODS, OPTIMIZERS, SCHEDULES
@@ -194,3 +196,19 @@ def test_parts_that_a_page_shows_are_registered(page, registry, name, tmp_path):
     (tmp_path / f"{name}.py").write_text(block)
     Plugin.read(tmp_path / f"{name}.py").load()
     assert name in registry
+
+
+def test_every_table_of_the_paper_is_what_the_kept_results_say():
+    text = PAGE.read_text()
+    assert len(MARKER.findall(text)) > 9
+    assert page(text) == text
+
+
+def test_the_kept_verdicts_on_all_full_runs_are_those_of_the_runs():
+    full = kept()["full"]
+    found = {(one.claim, one.statement, one.when): one for one in claims.judge(full.results)}
+    assert len(found) == len(full.verdicts)
+    for one in full.verdicts:
+        again = found[one.claim, one.statement, one.when]
+        assert (again.word, again.runs, again.seeds) == (one.word, one.runs, one.seeds)
+        assert again.value == pytest.approx(one.value)

@@ -59,13 +59,14 @@ def _table(statements: Sequence[Moments]) -> str:
 
 
 def _cell(moments: Moments) -> str:
-    lines = [_answer(verdict) for verdict in moments]
+    lines = [answer(verdict) for verdict in moments]
     if moments and moments[0].eps is not None:
         lines.append(f"eps {moments[0].eps:g}")
     return "<br>".join(lines)
 
 
-def _answer(verdict: Verdict) -> str:
+def answer(verdict: Verdict) -> str:
+    """A verdict's sign, number and marks, as the legend has them."""
     if not verdict.informative or verdict.value is None:
         return verdict.sign
     number = f"{verdict.value:+.2g} ({verdict.low:+.2g} to {verdict.high:+.2g})".replace("-", "−")

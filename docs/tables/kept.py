@@ -1,0 +1,71 @@
+"""The kept results, and the verdicts that lie beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from sgdscope import claims
+from sgdscope.claims import Evidence, Verdict, record
+from sgdscope.claims.markdown import markdown
+from sgdscope.claims.verdicts import END
+from sgdscope.results.folder import StudyFolder
+from sgdscope.results.tables import Results
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "results"
+FULL = sorted(path.name for path in KEPT.glob("fashion-stdcnn*"))  # one study in several folders
+JUDGED = "fashion-stdcnn-seeds"  # which of them keeps the verdicts on all
+FASHION = ("stdcnn", "fashion_mnist")
+ACCURACY, MARGIN = "test_accuracy", "pgd_margin_accuracy"
+MEDIAN, CURVATURE = "median_eps", "top_eigenvalue"
+Rows = Iterator[list[str]]
+
+
+class Kept:
+    """One study's results, from one folder or several, with their verdicts as kept."""
+
+    def __init__(self, *names: str, verdicts: str) -> None:
+        self.folders = [StudyFolder(KEPT / name) for name in names]
+        self.file = StudyFolder(KEPT / verdicts).claims
+
+    @cached_property
+    def results(self) -> Results:
+        """Of all the folders."""
+        every = [result for folder in self.folders for result in folder.results()]
+        return Results.collect(every, folder=self.folders[0])
+
+    @cached_property
+    def ends(self) -> Evidence:
+        """At the end of training."""
+        return Evidence(self.results, END)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """As the file has them; none where there is no file."""
+        if not self.file.is_file():
+            return []
+        return [Verdict(**one) for one in json.loads(self.file.read_text(encoding="utf-8"))]
+
+
+def kept() -> dict[str, Kept]:
+    """What the tables are of."""
+    return {
+        "small": Kept("paper-small", verdicts="paper-small"),
+        "seed 0": Kept("fashion-stdcnn", verdicts="fashion-stdcnn"),
+        "full": Kept(*FULL, verdicts=JUDGED),
+        "extended": Kept("extended-small", verdicts="extended-small"),
+    }
+
+
+def judge_full(full: Kept) -> None:
+    """Write the verdicts on the full-size runs of all folders together."""
+    found = claims.judge(full.results)
+    seeds = ", ".join(map(str, sorted(full.results.runs["seed"].unique())))
+    page = StudyFolder(KEPT / JUDGED)
+    page.claims.write_text(record.as_json(found) + "\n", encoding="utf-8")
+    note = f"Runs of {' and '.join(FULL)} together: seeds {seeds}, not each at every batch size."
+    title = str(full.folders[0].settings()["name"])
+    page.verdicts.write_text(markdown(found, title=title, note=note), encoding="utf-8")
