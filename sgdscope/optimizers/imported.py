@@ -12,8 +12,8 @@ from pydantic import ConfigDict, create_model
 from torch import nn
 
 from sgdscope.errors import RequestError
-from sgdscope.imports import find_class, plain_options
 from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, Updates
+from sgdscope.references import find_class, plain_options
 
 
 def find(name: str) -> type[Optimizer]:

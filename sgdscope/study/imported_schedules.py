@@ -11,7 +11,7 @@ from pydantic import create_model, model_validator
 from torch.optim.lr_scheduler import LRScheduler
 
 from sgdscope.errors import RequestError
-from sgdscope.imports import find_class, plain_options
+from sgdscope.references import find_class, plain_options
 from sgdscope.settings import Positive
 from sgdscope.study.schedules import SCHEDULES, Schedule
 
