@@ -8,7 +8,7 @@ import sgdscope
 PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
-    {"registry", "settings", "streams", "imports"},
+    {"registry", "settings", "streams"},
     {"references"},
     {"kernels", "network"},
     {"models", "data", "optimizers"},
@@ -24,8 +24,7 @@ ORDER = [
     {"figures"},
     {"report"},
     {"parts"},
-    {"terminal"},
-    {"audit_command"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

@@ -85,7 +85,7 @@ def test_a_new_study_that_cannot_be_is_one_sentence_and_no_file(invoke, tmp_path
 
 def test_what_is_missing_is_asked_at_a_terminal(invoke, monkeypatch, tmp_path):
     answers = {"Network": "stdcnn", "Data": "digits", "Question": "momentum", "Study": "asked.toml"}
-    monkeypatch.setattr("sgdscope.cli._at_terminal", lambda: True)
+    monkeypatch.setattr("sgdscope.commands.new._at_terminal", lambda: True)
     monkeypatch.setattr("typer.prompt", lambda what, default: answers[what.split()[0]])
     done = invoke("new")
     assert done.exit_code == 0, done.output

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich import progress
 
+from sgdscope.commands.terminal import Device, Log, Out, complaints, console, stoppable
 from sgdscope.errors import RequestError
 from sgdscope.study import overrides
-from sgdscope.terminal import LOG, Device, complaints, console, errors
 
 if TYPE_CHECKING:
-    from sgdscope.auditing import Audit, Requirement
+    from sgdscope.auditing import Audit
+    from sgdscope.auditing.requirement import Judgement, Requirement
     from sgdscope.measuring import Measure
     from sgdscope.results.record import Audited
 
@@ -45,7 +46,7 @@ def audit(
         int | None, typer.Option(min=1, help="Images to attack and take curvature of.")
     ] = None,
     split: Annotated[str, typer.Option(help="Whose images: test, validation or train.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    out: Out = None,
     require: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,7 +55,7 @@ def audit(
             "holds the bound or the number is flagged.",
         ),
     ] = None,
-    log: Annotated[str | None, typer.Option(help=LOG)] = None,
+    log: Log = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     device: Annotated[Device, typer.Option(help="Where to measure.")] = Device.auto,
 ) -> None:
@@ -68,20 +69,12 @@ def audit(
         required = [Requirement.parse(text) for text in require or []]
         measures = _measures(measure or [], eps, examples, settings or [], required)
         folder = out or _folder(networks)
-        watcher = AuditProgress(quiet=as_json)
-        try:
-            with watcher:
-                found = auditing.audit(
-                    networks, data=data, out=folder, measures=measures, split=split,
-                    device=str(device), watcher=watcher,
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            errors.print(
-                f"stopped; what was measured is kept in {folder}. The same command goes on from "
-                "there.",
-                markup=False,
-            )
-            raise typer.Exit(130) from None
+        kept = f"what was measured is kept in {folder}"
+        with stoppable(kept), AuditProgress(quiet=as_json) as progress:
+            found = auditing.audit(
+                networks, data=data, out=folder, measures=measures, split=split,
+                device=str(device), watcher=progress,
+            )  # fmt: skip
         judged = [
             one.judge(network, found.folder) for network in found.networks for one in required
         ]
@@ -90,11 +83,15 @@ def audit(
             typer.echo(json.dumps(told, indent=1))
         else:
             show(found, log)
-            for one in judged:
-                colour = {"met": "green", "failed": "red"}.get(one.answer, "yellow")
-                console.print(one.sentence, style=colour, markup=False, highlight=False)
+            _show_requirements(judged)
         if code := exit_code(judged) or int(any(one.error for one in found.networks)):
             raise typer.Exit(code)
+
+
+def _show_requirements(judged: list[Judgement]) -> None:
+    for one in judged:
+        colour = {"met": "green", "failed": "red"}.get(one.answer, "yellow")
+        console.print(one.sentence, style=colour, markup=False, highlight=False)
 
 
 def redraw(folder: Path, log: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What all commands share: where they print, and how they complain."""
+"""What all commands share: options, where they print, and how they end early."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +17,6 @@ from sgdscope.errors import RequestError
 
 console = Console(width=None if sys.stdout.isatty() else 100)
 errors = Console(stderr=True)
-LOG = "Write the results to tensorboard, wandb or mlflow too."
 
 
 class Device(StrEnum):
@@ -26,6 +27,12 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+Out = Annotated[Path | None, typer.Option(help="Folder for the results.")]
+Log = Annotated[
+    str | None, typer.Option(help="Write the results to tensorboard, wandb or mlflow too.")
+]
+
+
 @contextmanager
 def complaints() -> Iterator[None]:
     """A wrong request, or a disk that cannot be read or written, is one message and exit code 2."""
@@ -34,3 +41,13 @@ def complaints() -> Iterator[None]:
     except (RequestError, OSError) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """Ctrl-C is one message, which says what is kept, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print(f"stopped; {kept}. The same command goes on from there.", markup=False)
+        raise typer.Exit(130) from None

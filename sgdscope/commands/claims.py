@@ -1,0 +1,51 @@
+"""The command ``sgdscope claims``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgdscope.commands import study_folder
+from sgdscope.commands.terminal import complaints, console
+from sgdscope.files import write_text
+
+
+def claims(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
+    lost_too: Annotated[
+        bool, typer.Option("--all", help="Count collapsed runs in trends too.")
+    ] = False,
+) -> None:
+    """Test the claims on a study's results; the verdicts also go to its claims.json and .md."""
+    from sgdscope import claims as judging
+    from sgdscope import findings
+    from sgdscope.claims import record
+    from sgdscope.claims.markdown import markdown
+    from sgdscope.claims.verdicts import MARKS
+
+    with complaints():
+        home, results = study_folder.opened(folder)
+        verdicts = judging.judge(results, lost_too=lost_too)
+        found = [f"{one.headline} {one.numbers}" for one in findings.of(results)]
+        text = record.as_json(verdicts)
+        write_text(home.claims, text + "\n")
+        title, note = str(home.settings().get("name", "study")), study_folder.first_line(home)
+        write_text(home.verdicts, markdown(verdicts, title=title, note=note, found=found))
+        if as_json:
+            typer.echo(text)
+            return
+        study_folder.introduce(home)
+        if not any(verdict.tells for verdict in verdicts):
+            why = "no finished run measured what one is about"
+            if verdicts:
+                why = "what each lacks stands beside it"
+            console.print(f"no claim can be tested: {why}", highlight=False)
+        if verdicts:
+            console.print(record.table(verdicts))
+            console.print(MARKS, style="dim")
+        console.print(
+            f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True
+        )

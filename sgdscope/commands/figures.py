@@ -1,0 +1,61 @@
+"""The command ``sgdscope figures``."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgdscope.commands import study_folder
+from sgdscope.commands.terminal import complaints, console
+
+if TYPE_CHECKING:
+    from sgdscope.results.folder import StudyFolder
+    from sgdscope.results.tables import Results
+
+
+class FigureKind(StrEnum):
+    """What a figure for print is written as."""
+
+    svg = "svg"
+    pdf = "pdf"
+
+
+def figures(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Figures, as fig09 or 'pgd*'; default: all.")
+    ] = None,
+    kinds: Annotated[list[FigureKind] | None, typer.Option("--as", help="Default: both.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: cores.")] = None,
+) -> None:
+    """Draw figures for print, the paper's by number, as SVG and PDF."""
+    from sgdscope import figures as drawing
+
+    with complaints():
+        home, results = study_folder.opened(folder)
+        files = drawing.draw(
+            results,
+            home.figures,
+            only=names or [],
+            kinds=[kind.value for kind in kinds or list(FigureKind)],
+            workers=workers or os.cpu_count() or 1,
+        )
+        _say_what_is_lacking(home, results)
+        console.print(
+            f"{len(files)} files in {home.figures}", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _say_what_is_lacking(folder: StudyFolder, results: Results) -> None:
+    """What a study that redoes the paper lacks of the figures that it has something of."""
+    from sgdscope.figures import paper
+
+    redoes_the_paper = str(folder.settings().get("name", "")).startswith("paper")
+    for figure in paper.numbered(results) if redoes_the_paper else []:
+        if figure.there and figure.missing:
+            lacks = "; ".join(figure.missing)
+            console.print(f"figure {figure.number} lacks {lacks}", style="dim", markup=False)

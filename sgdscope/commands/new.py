@@ -1,0 +1,61 @@
+"""The command ``sgdscope new``."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgdscope.commands.terminal import complaints, console
+from sgdscope.errors import RequestError
+from sgdscope.files import write_text
+
+
+def new(
+    model: Annotated[
+        str | None, typer.Option(help="Network: stdcnn, nets.py:Tiny, timm:resnet18, …")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Data: mnist, folder:woods, npz:FILE, …")] = None,
+    question: Annotated[
+        str | None, typer.Option(help="A knob and what to see: batch size and robustness.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The study file to write.")] = None,
+) -> None:
+    """Write a study file with comments, and say how long it will take; asks for what is missing."""
+    with complaints():
+        from sgdscope.execution.plan import plan, summary
+        from sgdscope.study import draft
+        from sgdscope.study.study import Study
+
+        model = model or _asked("Network (--model)", "stdcnn")
+        data = data or _asked("Data (--data)", "digits")
+        question = question or _asked("Question (--question)", draft.QUESTION)
+        out = out or Path(_asked("Study file (--out)", "study.toml"))
+        if out.exists():
+            raise RequestError(f"--out {out}: there is such a file already; expected a new name")
+        content = draft.text(model=model, data=data, asked=question, home=out.parent)
+        made = plan(Study.parse(tomllib.loads(content) | {"name": out.stem}, where="new"))
+        write_text(out, content)
+        console.print(f"{out}: {len(made.study.runs)} runs", highlight=False, markup=False)
+        *_, duration = summary(made)
+        console.print(duration, highlight=False)
+        console.print(f"sgdscope run {out}", highlight=False, markup=False)
+
+
+def _asked(what: str, default: str) -> str:
+    """What somebody answers at a terminal.
+
+    Raises:
+        RequestError: nobody can be asked.
+    """
+    if not _at_terminal():
+        option = what.partition("(")[2].rstrip(")")
+        raise RequestError(f"{option}: required where nobody can be asked, such as {default!r}")
+    return str(typer.prompt(what, default=default))
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -1,0 +1,96 @@
+"""The command ``sgdscope list``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from sgdscope.commands.terminal import console
+
+if TYPE_CHECKING:
+    from sgdscope.measuring import Measure
+    from sgdscope.registry import Registry
+
+OPTIONS = "Each also takes every and at: after which epochs. An option without a value is unset."
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    models = "models"
+    data = "data"
+    schedules = "schedules"
+    optimizers = "optimizers"
+    methods = "methods"
+    measures = "measures"
+    attacks = "attacks"
+    claims = "claims"
+    studies = "studies"
+
+
+def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = None) -> None:
+    """List the models, data sets, schedules, measures, attacks, claims and studies there are."""
+    for wanted in [kind] if kind else list(Kind):
+        table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
+        for name, summary in _parts(wanted):
+            table.add_row(f"[bold]{escape(name)}[/]", escape(summary))
+        if wanted is Kind.measures:
+            table.caption, table.caption_justify = OPTIONS, "left"
+        console.print(table)
+
+
+def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
+    from sgdscope.study import studyfile
+
+    if kind is Kind.studies:
+        for name, file in studyfile.shipped().items():
+            yield name, studyfile.read(file).get("description", "")
+        return
+    if kind is Kind.attacks:
+        from sgdscope import attacks
+
+        for attack in attacks.ATTACKS:
+            yield attack.__name__, (attack.__doc__ or "").split("\n")[0]
+        return
+    from sgdscope import parts
+
+    registries: dict[Kind, Registry[Any]] = {
+        Kind.models: parts.MODELS,
+        Kind.data: parts.DATA,
+        Kind.schedules: parts.SCHEDULES,
+        Kind.optimizers: parts.OPTIMIZERS,
+        Kind.methods: parts.METHODS,
+        Kind.measures: parts.MEASURES,
+        Kind.claims: parts.CLAIMS,
+    }
+    for name in registries[kind]:
+        part, summary = registries[kind][name], registries[kind].summary(name)
+        yield from _measure(name, part, summary) if kind is Kind.measures else [(name, summary)]
+    yield from _forms(kind)
+
+
+def _measure(name: str, measure: type[Measure], summary: str) -> Iterator[tuple[str, str]]:
+    """What it is and where it is from, then its options, then its caveat, where it has them."""
+    card = measure.card
+    yield name, summary.replace("``", "") + (f" ({card.source})" if card.source else "")
+    yield from (("", text) for text in (measure.options(), card.caveat) if text)
+
+
+def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
+    """Names of the user's own parts, each by the form that it has."""
+    from sgdscope.data.named import KINDS, PATHS
+    from sgdscope.models.libraries import LIBRARIES
+
+    if kind is Kind.data:
+        for name, source in KINDS.items():
+            yield f"{name}:{PATHS[name]}", (source.__doc__ or "").split("\n")[0]
+    if kind is Kind.models:
+        for name in LIBRARIES:
+            yield f"{name}:NAME", f"A network of {name}, untrained, if that is installed."
+    if kind in (Kind.data, Kind.models):
+        yield "FILE.py:NAME", "A function or class of your own; of a module, PACKAGE.MODULE:NAME."
