@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sgdscope.claims import judging, statistics
-from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import Finding
 from sgdscope.results.axis import BATCH, Axis
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sgdscope.claims import paper, paper_extended, related, stated
-from sgdscope.claims.evidence import CLAIMS, Claim, Evidence, Sample
+from sgdscope.claims.evidence import CLAIMS, Claim, Evidence
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import MOMENTS, Finding, Verdict
 from sgdscope.results.axis import BATCH
 from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 __all__ = [
     "CLAIMS",
@@ -40,7 +42,8 @@ def moments(results: Results, *, lost_too: bool = False, axis: str = BATCH) -> l
     """
     if results.table.empty:
         return []
-    return [Evidence(results, when, lost_too=lost_too, axis=axis) for when in MOMENTS]
+    view = View(results, axis=axis)
+    return [Evidence(results, when, lost_too=lost_too, axis=axis, view=view) for when in MOMENTS]
 
 
 def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:

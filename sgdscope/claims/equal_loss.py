@@ -7,11 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
-
-
-def at_end(taken: pd.DataFrame) -> pd.DataFrame:
-    """The last row of each run."""
-    return taken[taken["epoch"] == taken.groupby("run")["epoch"].transform("max")]
+IntArray = npt.NDArray[np.intp]
 
 
 def at_equal_loss(taken: pd.DataFrame) -> pd.DataFrame:
@@ -27,33 +23,44 @@ def at_equal_loss(taken: pd.DataFrame) -> pd.DataFrame:
         The runs that pass it, with interpolated ``value`` and the later epoch's ``rate``; none
         where no two share a loss.
     """
-    windows = taken.groupby("run")["loss"].agg(["min", "max", "count"])
-    windows = windows[windows["count"] > 1]
-    if len(windows) < 2:
+    by_epoch = np.argsort(taken["epoch"].to_numpy())
+    runs, _ = pd.factorize(taken["run"].to_numpy()[by_epoch])
+    by_run = np.argsort(runs, kind="stable")
+    order, runs = by_epoch[by_run], runs[by_run]
+    losses = taken["loss"].to_numpy(float)[order]
+    common = _common(losses, np.flatnonzero(np.diff(runs, prepend=-1)))
+    if common is None:
         return taken.iloc[:0]
-    held = [
-        int(((windows["min"] <= loss) & (loss <= windows["max"])).sum()) for loss in windows["min"]
-    ]
-    common = float(windows["min"][np.array(held) == max(held)].min())
-    if max(held) < 2:
-        return taken.iloc[:0]
-    taken = taken.sort_values("epoch")
-    all_losses, all_values = taken["loss"].to_numpy(float), taken["along"].to_numpy(float)
-    passing: dict[int, float] = {}  # by the row's place in ``taken``
-    for run, places in taken.groupby("run", sort=False).indices.items():
-        if run in windows.index:
-            found = _passing(all_losses[places], all_values[places], common)
-            if found is not None:
-                passing[int(places[found[0]])] = found[1]
-    return taken.iloc[list(passing)].assign(value=list(passing.values()))
+    after = 1 + np.flatnonzero(
+        (runs[:-1] == runs[1:]) & (losses[:-1] >= common) & (losses[1:] <= common)
+    )
+    after = after[np.unique(runs[after], return_index=True)[1]]  # the first of each run
+    values = taken["along"].to_numpy(float)[order]
+    return taken.iloc[order[after]].assign(value=_between(losses, values, after, common))
 
 
-def _passing(losses: FloatArray, values: FloatArray, common: float) -> tuple[int, float] | None:
-    """Which of a run's measurements is the first with its loss below one, and the value at it."""
-    below = np.flatnonzero((losses[:-1] >= common) & (losses[1:] <= common))
-    if not below.size:
+def _common(losses: FloatArray, starts: IntArray) -> float | None:
+    """The loss that most runs pass, at least two.
+
+    Args:
+        losses: (N,) of one run after the other.
+        starts: (runs,) where each begins.
+    """
+    if not len(starts):
         return None
-    before, after = below[0], below[0] + 1
+    low, high = (extreme.reduceat(losses, starts) for extreme in (np.fmin, np.fmax))
+    several = np.add.reduceat((~np.isnan(losses)).astype(int), starts) > 1
+    low, high = low[several], high[several]
+    held = ((low <= low[:, None]) & (low[:, None] <= high)).sum(1)
+    if held.max(initial=0) < 2:
+        return None
+    return float(low[held == held.max()].min())
+
+
+def _between(losses: FloatArray, values: FloatArray, after: IntArray, common: float) -> FloatArray:
+    """Values where the loss is a common one: linear in its logarithm since the row before."""
+    before = after - 1
     gap = np.log(losses[before] / losses[after])
-    share = np.log(losses[before] / common) / gap if gap > 0 else 1.0
-    return int(after), float(values[before] + share * (values[after] - values[before]))
+    passed = np.log(losses[before] / common)
+    share = np.divide(passed, gap, out=np.ones(len(after)), where=gap > 0)
+    return np.asarray(values[before] + share * (values[after] - values[before]))

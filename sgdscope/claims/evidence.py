@@ -10,142 +10,41 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sgdscope.claims import equal_loss, quantities, statistics
+from sgdscope.claims import equal_loss, quantities
+from sgdscope.claims.equal_loss import IntArray
 from sgdscope.claims.quantities import Quantity
-from sgdscope.claims.statistics import Estimate, FloatArray, IntArray
-from sgdscope.claims.verdicts import END, EQUAL, Finding, Verdict, lacking
+from sgdscope.claims.sample import Sample
+from sgdscope.claims.verdicts import END, EQUAL, Verdict
 from sgdscope.registry import Registry
-from sgdscope.results import style
-from sgdscope.results.axis import BATCH, Axis
+from sgdscope.results.axis import BATCH
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, doubtful
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One quantity of comparable runs: one line of a panel, or one schedule at several momenta."""
-
-    quantity: Quantity
-    panel: tuple[str, str]  # model, data
-    line: str
-    when: str
-    rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), limit
-    lost: int  # runs that diverged, collapsed or failed
-    unmatched: int  # runs that do not pass the common training loss
-    gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
-    flagged: int  # rows whose value carries a flag or did not converge
-    missing: str  # why there are no rows
-    floor: str  # why the rows carry no information
-    axis: Axis  # that its trend is along
-    knob: str = "momentum"  # that the lines of a family differ in
-
-    @cached_property
-    def slope(self) -> Estimate:
-        """Its trend along the axis, per doubling of the batch size; several claims ask for it."""
-        return statistics.slope(*self._points)
-
-    @property
-    def margin(self) -> float:
-        """Trends smaller than this count as none: per doubling, or over the whole axis."""
-        return self.quantity.margin if self.axis.log else self.quantity.difference_margin
-
-    @cached_property
-    def span(self) -> Estimate:
-        """How far its means at two places of the axis lie apart at most."""
-        return statistics.span(*self._points)
-
-    @property
-    def span_margin(self) -> float:
-        """What a trend as steep as the margin comes to over the whole axis."""
-        place, _, _ = self._points
-        return self.margin * float(place.max() - place.min())
-
-    @property
-    def _points(self) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Places along the axis, values and seeds."""
-        place = self.axis.position(self.rows["x"])
-        return place, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy()
-
-    @property
-    def where(self) -> str:
-        """In print."""
-        model, data = self.panel
-        return f"{model} on {data} under {self.line}"
-
-    def enough(self, *, sizes: int = 3, runs: int = 5) -> Finding | None:
-        """What to say instead of a trend, where there is too little for one."""
-        if self.missing:
-            return lacking(self.missing)
-        if self.floor:
-            return lacking(f"carries no information: {self.floor}", informative=False)
-        found, plural = self.rows["x"].nunique(), self.axis.plural
-        if found >= sizes and len(self.rows) >= runs:
-            return None
-        return lacking(
-            f"{len(self.rows)} comparable runs at {found} {plural}; "
-            f"needs at least {runs} runs at {sizes} {plural}"
-        )
-
-    @property
-    def _aside(self) -> str:
-        notes = [f"{self.lost} more diverged, collapsed or failed"] if self.lost else []
-        if self.unmatched:
-            notes.append(f"{self.unmatched} more do not pass that loss")
-        if self.flagged:
-            notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
-        return f" ({'; '.join(notes)})" if notes else ""
-
-    def verdict(self, statement: str, finding: Finding, *, figure: str | None = None) -> Verdict:
-        """The finding, with what it is about."""
-        estimate = finding.estimate
-        model, data = self.panel
-        return Verdict(
-            claim="",
-            statement=statement,
-            model=model,
-            data=data,
-            line=self.line,
-            measure=self.quantity.measure,
-            eps=self.quantity.eps,
-            when=self.when,
-            statistic=finding.statistic,
-            unit=finding.unit,
-            value=None if estimate is None else estimate.value,
-            low=None if estimate is None else estimate.low,
-            high=None if estimate is None else estimate.high,
-            margin=finding.margin,
-            verdict=finding.answer,
-            detail=finding.detail,
-            reason=finding.reason + self._aside,
-            informative=finding.informative,
-            runs=len(self.rows),
-            seeds=self.rows["seed"].nunique(),
-            left_out=self.lost + self.unmatched,
-            flagged=self.flagged,
-            figure=self._curves if self.when == EQUAL else figure or self.quantity.figure,
-        )
-
-    @property
-    def _curves(self) -> str | None:
-        """The figure of all runs against their training loss, where there is one."""
-        if self.missing:
-            return None
-        return style.progress_figure("loss", " on ".join(self.panel))
 
 
 class Evidence:
     """A study's results at one moment, as claims ask for them."""
 
     def __init__(
-        self, results: Results, when: str, *, lost_too: bool = False, axis: str = BATCH
+        self,
+        results: Results,
+        when: str,
+        *,
+        lost_too: bool = False,
+        axis: str = BATCH,
+        view: View | None = None,  # of the results along the axis, where there is one already
     ) -> None:
         self.results = results
-        self.view = View(results, axis=axis)
+        self.view = view or View(results, axis=axis)
         self.when = when  # END or EQUAL of ``verdicts``
         self.lost_too = lost_too  # whether collapsed runs count in trends
-        self._curves: dict[Quantity, pd.DataFrame] = {}
+        self._curves: dict[Quantity, _ByLine] = {}
+        self._kinds: dict[tuple[str, tuple[str, ...]], _Kind] = {}
         self._samples: dict[tuple[Quantity, str, tuple[str, ...]], Sample | None] = {}
+
+    @cached_property
+    def _runs(self) -> _ByLine:
+        return _ByLine(self.view.runs)
 
     @cached_property
     def robustness(self) -> list[Quantity]:
@@ -204,8 +103,7 @@ class Evidence:
     def _lines(
         self, panel: str, settings: Mapping[str, Any], under: Mapping[str, Any] | None
     ) -> list[DrawnLine]:
-        runs = self.view.runs
-        there = set(runs.loc[runs["panel"] == panel, "line"])
+        there = self._runs.lines(panel)
         matching = [one for one in self.view.lines if one.line.matches(settings)]
         return [
             one
@@ -232,59 +130,78 @@ class Evidence:
     def _made(
         self, quantity: Quantity, panel: str, lines: list[DrawnLine], name: str, *, knob: str | None
     ) -> Sample | None:
-        taken = _of(self._taken(quantity), panel, lines)
+        taken = self._taken(quantity).of(panel, lines)
         if taken.empty:
             return None
-        runs = _of(self.view.runs, panel, lines)
-        if knob is not None:
-            values = {one.key: float(one.line.knobs[knob]) for one in lines}
-            taken, runs = (
-                rows.assign(**{knob: rows["line"].map(values)}) for rows in (taken, runs)
-            )
-        kept = {"done", "collapsed"} if self.lost_too else {"done"}
-        good = taken[taken["status"].isin(kept)]
+        kind = self._kind(panel, lines, knob)
+        good = taken[taken["counts"]]
         chosen, missing = self._chosen(quantity, good, by_batch=knob is not None)
         floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
+        lost = kind.lost + int(chosen["value"].isna().sum())
+        unmatched = 0
+        if self.when == EQUAL and not missing:
+            unmatched = good["run"].nunique() - chosen["run"].nunique()
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
+        if knob is not None:
+            scaled = scaled.assign(**{knob: _values(scaled, lines, knob)})
         sound = scaled[np.isfinite(scaled["value"])]
-        lost = ~runs["status"].isin(kept)
-        places = lost.groupby([runs["batch_size"], runs[knob or "momentum"]]).all()
-        symbol = _symbol(lines[0], knob or "momentum")
-        several = len(lines) > 1
-        gone = [
-            f"{size} at {symbol} = {value:g}" if several else f"{size}"
-            for size, value in places.index[places]
-        ]
         return Sample(
             quantity=quantity,
-            panel=(str(runs["model"].iloc[0]), str(runs["data"].iloc[0])),
+            panel=kind.panel,
             line=name,
             when=self.when,
             rows=sound,
-            lost=int(lost.sum() + chosen["value"].isna().sum()),
-            unmatched=0 if missing else good["run"].nunique() - chosen["run"].nunique(),
-            gone=tuple(gone),
-            flagged=int(doubtful(sound).sum()),
+            lost=lost,
+            unmatched=unmatched,
+            gone=kind.gone,
+            flagged=int(sound["flagged"].sum()),
             missing=missing,
             floor=floor,
             axis=self.view.axis,
             knob=knob or "momentum",
         )
 
-    def _taken(self, quantity: Quantity) -> pd.DataFrame:
+    def _taken(self, quantity: Quantity) -> _ByLine:
         """Every measurement of a quantity, with the training loss beside it."""
         if quantity not in self._curves:
-            self._curves[quantity] = self.view.along(quantity.measure, eps=quantity.eps)
+            rows = self.view.along(quantity.measure, eps=quantity.eps)
+            slim = rows[COLUMNS].assign(
+                counts=rows["status"].isin(self._kept),
+                ends=rows["epoch"] == rows.groupby("run")["epoch"].transform("max"),
+                flagged=doubtful(rows),
+            )
+            self._curves[quantity] = _ByLine(slim)
         return self._curves[quantity]
+
+    @property
+    def _kept(self) -> set[str]:
+        """The status of runs that count."""
+        return {"done", "collapsed"} if self.lost_too else {"done"}
+
+    def _kind(self, panel: str, lines: list[DrawnLine], knob: str | None) -> _Kind:
+        key = panel, (knob or "", *(line.key for line in lines))
+        if key not in self._kinds:
+            runs = self._runs.of(panel, lines)
+            along = runs["momentum"] if knob is None else _values(runs, lines, knob)
+            lost = ~runs["status"].isin(self._kept)
+            places = lost.groupby([runs["batch_size"], along]).all()
+            symbol = _symbol(lines[0], knob or "momentum")
+            several = len(lines) > 1
+            gone = [
+                f"{size} at {symbol} = {value:g}" if several else f"{size}"
+                for size, value in places.index[places]
+            ]
+            names = str(runs["model"].iloc[0]), str(runs["data"].iloc[0])
+            self._kinds[key] = _Kind(names, int(lost.sum()), tuple(gone))
+        return self._kinds[key]
 
     def _chosen(
         self, quantity: Quantity, taken: pd.DataFrame, *, by_batch: bool
     ) -> tuple[pd.DataFrame, str]:
         """The rows of this moment, one a run; or none, and why."""
-        ends = equal_loss.at_end(taken)
         if self.when == END:
-            return ends, ""
-        if len(ends) == len(taken):
+            return taken[taken["ends"]], ""
+        if taken["ends"].all():
             return taken.iloc[:0], (
                 "was measured at the end of training only; for measurements along the way, "
                 f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
@@ -295,6 +212,38 @@ class Evidence:
         if chosen.empty:
             return chosen, "no two runs share a training loss at which both were measured"
         return chosen, ""
+
+
+COLUMNS = ["run", "line", "batch_size", "x", "momentum", "seed", "status", "epoch", "value"]
+COLUMNS += ["panel", "along", "loss", "limit"]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Runs of some lines of a panel, whatever is measured of them."""
+
+    panel: tuple[str, str]  # model, data
+    lost: int  # how many do not count
+    gone: tuple[str, ...]  # batch sizes, and values of a knob, of which none counts
+
+
+class _ByLine:
+    """Rows that are asked for by panel and lines, in the order in which they stand."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._rows = rows
+        places: dict[Any, Any] = rows.groupby(["panel", "line"]).indices
+        self._places: dict[tuple[str, str], IntArray] = places
+
+    def lines(self, panel: str) -> set[str]:
+        """The keys of a panel's lines."""
+        return {line for where, line in self._places if where == panel}
+
+    def of(self, panel: str, lines: Iterable[DrawnLine]) -> pd.DataFrame:
+        """Those of these lines."""
+        keys = [(panel, line.key) for line in lines]
+        there = [self._places[key] for key in keys if key in self._places]
+        return self._rows.iloc[np.sort(np.concatenate(there)) if there else []]
 
 
 Claim = Callable[[Evidence], Iterable[Verdict]]
@@ -308,8 +257,9 @@ def heading(verdict: Verdict) -> str:
     return verdict.statement.split(":", maxsplit=1)[0]
 
 
-def _of(rows: pd.DataFrame, panel: str, lines: list[DrawnLine]) -> pd.DataFrame:
-    return rows[(rows["panel"] == panel) & rows["line"].isin([line.key for line in lines])]
+def _values(rows: pd.DataFrame, lines: list[DrawnLine], knob: str) -> pd.Series:
+    """The value of a knob that each row's line has."""
+    return rows["line"].map({one.key: float(one.line.knobs[knob]) for one in lines})
 
 
 def _symbol(drawn: DrawnLine, knob: str) -> str:

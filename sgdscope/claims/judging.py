@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from sgdscope.claims import statistics
-from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
-from sgdscope.results.axis import geometric
 
 Direction = Literal["falls", "rises"]
 MANY = 100  # seeds that nobody will train
@@ -105,31 +104,11 @@ def _trend(sample: Sample, answer: Answer, detail: Detail, *, distance: float) -
     )
 
 
-def momentum_effects(sample: Sample) -> pd.DataFrame:
-    """Change of a family's value from its smallest to its largest momentum, or other knob.
-
-    With more than two values it follows from the least-squares line through them, over logarithms
-    where the values are geometric. One row for each batch size and seed that has both ends:
-    ``batch_size``, ``seed``, ``effect``.
-    """
-    found = []
-    knob = sample.rows[sample.knob]
-    log = sample.knob != "momentum" and geometric(knob)
-    rows = sample.rows.assign(x=np.log2(knob) if log else knob)
-    ends = {rows["x"].min(), rows["x"].max()}
-    span = max(ends) - min(ends)
-    for (size, seed), group in rows.groupby(["batch_size", "seed"]):
-        if span and ends <= set(group["x"]):
-            steepness = np.polyfit(group["x"], group["value"], 1)[0]
-            found.append((size, seed, steepness * span))
-    return pd.DataFrame(found, columns=["batch_size", "seed", "effect"])
-
-
 def mostly(sample: Sample, expected: Direction) -> Finding:
     """Whether larger momentum lowers (or raises) a quantity at most batch sizes of these."""
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
-    return majority([momentum_effects(sample)], expected, quantity=sample.quantity)
+    return majority([sample.effects], expected, quantity=sample.quantity)
 
 
 def majority(
@@ -140,7 +119,7 @@ def majority(
     A case is a batch size of a panel and schedule; its seeds say how sure it is.
 
     Args:
-        effects: of each panel and schedule, as :func:`momentum_effects` gives them.
+        effects: of each panel and schedule, as :attr:`Sample.effects` has them.
         expected: sign.
         quantity: what is changed; an effect within its margin does not count.
     """
@@ -203,9 +182,7 @@ def contrast(sample: Sample, other: Sample, expected: Direction) -> Finding:
         return lacking(
             f"momentum is {ends[0]} under {sample.line} and {ends[1]} under {other.line}"
         )
-    both = momentum_effects(sample).merge(
-        momentum_effects(other), on=["batch_size", "seed"], suffixes=("", "_other")
-    )
+    both = sample.effects.merge(other.effects, on=["batch_size", "seed"], suffixes=("", "_other"))
     effects = both.assign(effect=both["effect"] - both["effect_other"])
     finding = _mean_of(
         effects, sample.quantity, expected, knob="momentum", what="difference of change"
@@ -216,7 +193,7 @@ def contrast(sample: Sample, other: Sample, expected: Direction) -> Finding:
 def _mean_effect(sample: Sample, expected: Direction | None) -> Finding:
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
-    effects = momentum_effects(sample)
+    effects = sample.effects
     return _mean_of(effects, sample.quantity, expected, knob=sample.knob, what="change")
 
 

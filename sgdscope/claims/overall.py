@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from sgdscope.claims import judging
-from sgdscope.claims.evidence import Sample
 from sgdscope.claims.judging import Direction
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import SIGNS, Answer, Verdict, any_of, every_of
 
 ALL = "all"
@@ -95,7 +95,7 @@ def in_most_cases(
 ) -> Iterator[Verdict]:
     """Whether larger momentum moves a quantity so in most cases over all panels and schedules."""
     enough = [sample for sample in samples if sample.enough(sizes=2, runs=4) is None]
-    moved = [(sample, judging.momentum_effects(sample)) for sample in enough]
+    moved = [(sample, sample.effects) for sample in enough]
     usable = [sample for sample, effects in moved if len(effects)]
     if len(usable) < 2:
         return

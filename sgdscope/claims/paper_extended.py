@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sgdscope.claims import judging
-from sgdscope.claims.evidence import CLAIMS, Evidence, Sample
+from sgdscope.claims.evidence import CLAIMS, Evidence
 from sgdscope.claims.overall import everywhere
 from sgdscope.claims.quantities import TEST_ACCURACY
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import Verdict
 
 RATIOS = (("constant-ratio", "ratio"), ("fixed", "learning_rate"))

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from sgdscope.claims import judging, statistics
-from sgdscope.claims.evidence import CLAIMS, Evidence, Sample
+from sgdscope.claims.evidence import CLAIMS, Evidence
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import Finding, Verdict, all_of, lacking
 
 NEAR = 1.1  # λ₁ over its limit: it hovers a little above (Cohen et al. 2021)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sgdscope.claims import judging
-from sgdscope.claims.evidence import Evidence, Sample
+from sgdscope.claims.evidence import Evidence
 from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import Finding, Verdict
 from sgdscope.study.hypotheses import PLACES, Hypothesis
 

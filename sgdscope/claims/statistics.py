@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 from scipy.special import stdtr, stdtrit
 
 from sgdscope import streams
@@ -150,28 +150,50 @@ def narrower(seeds: int) -> float:
 
 def rank_correlation(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     """Spearman's ρ across runs: the wider of resampling runs and resampling seeds."""
-    count = len(x)
-    generator = _generator()
-    drawn = [generator.integers(count, size=(DRAWS, count))]
     names, place = np.unique(seeds, return_inverse=True)
+    runs, whole = _resampled(len(x), len(names))
+    drawn = [runs]
     if len(names) > 2 and len(set(np.bincount(place))) == 1:
-        members = np.argsort(place, kind="stable").reshape(len(names), -1)  # (seeds, runs of each)
-        chosen = generator.integers(len(names), size=(DRAWS, len(names)))
-        drawn.append(members[chosen].reshape(DRAWS, count))
-    value = float(_spearman(x[None], y[None])[0])
+        drawn.append(whole[:, place])
+    value = float(_spearman(x, y, np.ones((1, len(x)), dtype=np.int64))[0])
     tails = TAIL, 1 - TAIL
-    intervals = [np.quantile(_spearman(x[index], y[index]), tails) for index in drawn]
+    intervals = [np.quantile(_spearman(x, y, times), tails) for times in drawn]
     low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
     return Estimate(value, float(low), float(high))
 
 
-def _spearman(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Rank correlation along the last axis; 0 where one of the two does not vary."""
-    first, second = (stats.rankdata(values, axis=1) for values in (x, y))
-    first, second = (ranks - ranks.mean(1, keepdims=True) for ranks in (first, second))
-    norm = np.sqrt((first**2).sum(1) * (second**2).sum(1))
-    product = (first * second).sum(1)
+@lru_cache(maxsize=4)  # the quantities of a line have as many runs
+def _resampled(runs: int, seeds: int) -> tuple[IntArray, IntArray]:
+    """How often each run, and each seed, is among as many that are drawn: (draws, of each)."""
+    generator = np.random.default_rng(streams.key(0, "bootstrap"))  # the same for every estimate
+    return _counts(generator, runs), _counts(generator, seeds)
+
+
+def _counts(generator: np.random.Generator, among: int) -> IntArray:
+    drawn = generator.integers(among, size=(DRAWS, among)) + among * np.arange(DRAWS)[:, None]
+    return np.bincount(drawn.ravel(), minlength=DRAWS * among).reshape(DRAWS, among)
+
+
+def _spearman(x: FloatArray, y: FloatArray, times: IntArray) -> FloatArray:
+    """Rank correlation of runs, each counted (draws, N) times; 0 where x or y does not vary."""
+    first, second = _ranks(x, times), _ranks(y, times)
+    weighted = times * first
+    norm = np.sqrt((weighted * first).sum(1) * (times * second**2).sum(1).astype(np.float64))
+    product = (weighted * second).sum(1)
     return np.asarray(np.divide(product, norm, out=np.zeros_like(norm), where=norm > 0))
+
+
+def _ranks(values: FloatArray, times: IntArray) -> IntArray:
+    """(draws, N): twice the distance of each value's mean rank from the middle one.
+
+    No draw is sorted: the ranks of its values follow from how many of them are smaller.
+    """
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    last = np.flatnonzero(np.diff(group[order], append=-1))
+    up_to = np.cumsum(times[:, order], axis=1)[:, last]
+    below = np.pad(up_to[:, :-1], ((0, 0), (1, 0)))
+    return np.asarray((below + up_to - up_to[:, -1:])[:, group])
 
 
 def _slopes(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
@@ -214,8 +236,3 @@ def _jackknife(without: FloatArray, value: float) -> float:
 def _quantile(free: int, tail: float = TAIL) -> float:
     """Student's t that so large a share of draws lies above."""
     return float(stdtrit(free, 1 - tail))
-
-
-def _generator() -> np.random.Generator:
-    """The same draws for every estimate, so that a verdict does not depend on what came before."""
-    return np.random.default_rng(streams.key(0, "bootstrap"))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from sgdscope.claims.evidence import Sample
 from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.sample import Sample
 from sgdscope.claims.statistics import Estimate
 
 Course = Literal["falls", "rises", "flat", "unclear"]

@@ -58,16 +58,12 @@ class Results:
     def collect(cls, results: Iterable[Result], *, folder: StudyFolder | None = None) -> Self:
         """Make the tables, in the order of model, data, schedule, momentum, batch size and seed."""
         ordered = sorted(results, key=_order)
-        runs = [_settings(result) | _outcome(result) for result in ordered]
-        rows = [row for result in ordered for row in _measurements(result)]
-        epochs = [
-            _settings(result)
-            | epoch.model_dump()
-            | {"lr_steps": lr_steps, "stability_limit": rule.stability_limit(epoch.learning_rate)}
-            for result in ordered
-            for rule in [result.run.rule()]
-            for epoch, lr_steps in zip(result.history, result.lr_steps_by_epoch, strict=True)
-        ]
+        settings = [_settings(result) for result in ordered]
+        outcomes = [_outcome(result) for result in ordered]
+        each = list(zip(ordered, settings, outcomes, strict=True))
+        runs = [own | outcome for _, own, outcome in each]
+        rows = [row for one in each for row in _measurements(*one)]
+        epochs = [row for result, own, _ in each for row in _epochs(result, own)]
         columns = [*SETTINGS, "epoch", "measure", "eps", "value", "status", "steps", "lr_steps"]
         table = pd.DataFrame(
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
@@ -166,11 +162,22 @@ def _outcome(result: Result) -> dict[str, Any]:
     }
 
 
-def _measurements(result: Result) -> list[dict[str, Any]]:
-    outcome = _outcome(result)
+def _epochs(result: Result, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    rule = result.run.rule()
+    return [
+        settings
+        | dict(epoch)
+        | {"lr_steps": lr_steps, "stability_limit": rule.stability_limit(epoch.learning_rate)}
+        for epoch, lr_steps in zip(result.history, result.lr_steps_by_epoch, strict=True)
+    ]
+
+
+def _measurements(
+    result: Result, settings: dict[str, Any], outcome: dict[str, Any]
+) -> list[dict[str, Any]]:
     beside = {key: outcome[key] for key in OUTCOME}
     return [
-        _settings(result)
+        settings
         | {
             "epoch": reading.epoch,
             "measure": reading.measure,

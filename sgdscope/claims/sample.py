@@ -1,0 +1,161 @@
+"""What a statement is tested on: comparable runs with one quantity of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from sgdscope.claims import statistics
+from sgdscope.claims.quantities import Quantity
+from sgdscope.claims.statistics import Estimate, FloatArray, IntArray
+from sgdscope.claims.verdicts import EQUAL, Finding, Verdict, lacking
+from sgdscope.results import style
+from sgdscope.results.axis import Axis, geometric
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One quantity of comparable runs: one line of a panel, or one schedule at several momenta."""
+
+    quantity: Quantity
+    panel: tuple[str, str]  # model, data
+    line: str
+    when: str
+    rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), limit
+    lost: int  # runs that diverged, collapsed or failed
+    unmatched: int  # runs that do not pass the common training loss
+    gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
+    flagged: int  # rows whose value carries a flag or did not converge
+    missing: str  # why there are no rows
+    floor: str  # why the rows carry no information
+    axis: Axis  # that its trend is along
+    knob: str = "momentum"  # that the lines of a family differ in
+
+    @cached_property
+    def slope(self) -> Estimate:
+        """Its trend along the axis, per doubling of the batch size; several claims ask for it."""
+        return statistics.slope(*self._points)
+
+    @property
+    def margin(self) -> float:
+        """Trends smaller than this count as none: per doubling, or over the whole axis."""
+        return self.quantity.margin if self.axis.log else self.quantity.difference_margin
+
+    @cached_property
+    def span(self) -> Estimate:
+        """How far its means at two places of the axis lie apart at most."""
+        return statistics.span(*self._points)
+
+    @property
+    def span_margin(self) -> float:
+        """What a trend as steep as the margin comes to over the whole axis."""
+        place, _, _ = self._points
+        return self.margin * float(place.max() - place.min())
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """Change of a family's value from its smallest to its largest momentum, or other knob.
+
+        With more than two values it follows from the least-squares line through them, over
+        logarithms where the values are geometric. One row for each batch size and seed that has
+        both ends: ``batch_size``, ``seed``, ``effect``.
+        """
+        rows, knob = self.rows, self.rows[self.knob].to_numpy(float)
+        if self.knob != "momentum" and geometric(knob):
+            knob = np.log2(knob)
+        values = rows["value"].to_numpy(float)
+        span = np.ptp(knob) if len(knob) else 0.0
+        effects: dict[tuple[int, int], float] = {}
+        for at, places in _alike(rows, knob):
+            if span and np.ptp(at) == span:
+                steepness, _ = np.polyfit(at, values[places].T, 1)
+                first = rows.iloc[places[:, 0]]
+                cases = zip(first["batch_size"], first["seed"], strict=True)
+                effects |= dict(zip(cases, steepness * span, strict=True))
+        found = [(size, seed, effects[size, seed]) for size, seed in sorted(effects)]
+        return pd.DataFrame(found, columns=["batch_size", "seed", "effect"])
+
+    @property
+    def _points(self) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Places along the axis, values and seeds."""
+        place = self.axis.position(self.rows["x"])
+        return place, self.rows["value"].to_numpy(), self.rows["seed"].to_numpy()
+
+    @property
+    def where(self) -> str:
+        """In print."""
+        model, data = self.panel
+        return f"{model} on {data} under {self.line}"
+
+    def enough(self, *, sizes: int = 3, runs: int = 5) -> Finding | None:
+        """What to say instead of a trend, where there is too little for one."""
+        if self.missing:
+            return lacking(self.missing)
+        if self.floor:
+            return lacking(f"carries no information: {self.floor}", informative=False)
+        found, plural = self.rows["x"].nunique(), self.axis.plural
+        if found >= sizes and len(self.rows) >= runs:
+            return None
+        return lacking(
+            f"{len(self.rows)} comparable runs at {found} {plural}; "
+            f"needs at least {runs} runs at {sizes} {plural}"
+        )
+
+    @property
+    def _aside(self) -> str:
+        notes = [f"{self.lost} more diverged, collapsed or failed"] if self.lost else []
+        if self.unmatched:
+            notes.append(f"{self.unmatched} more do not pass that loss")
+        if self.flagged:
+            notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
+        return f" ({'; '.join(notes)})" if notes else ""
+
+    def verdict(self, statement: str, finding: Finding, *, figure: str | None = None) -> Verdict:
+        """The finding, with what it is about."""
+        estimate = finding.estimate
+        model, data = self.panel
+        return Verdict(
+            claim="",
+            statement=statement,
+            model=model,
+            data=data,
+            line=self.line,
+            measure=self.quantity.measure,
+            eps=self.quantity.eps,
+            when=self.when,
+            statistic=finding.statistic,
+            unit=finding.unit,
+            value=None if estimate is None else estimate.value,
+            low=None if estimate is None else estimate.low,
+            high=None if estimate is None else estimate.high,
+            margin=finding.margin,
+            verdict=finding.answer,
+            detail=finding.detail,
+            reason=finding.reason + self._aside,
+            informative=finding.informative,
+            runs=len(self.rows),
+            seeds=self.rows["seed"].nunique(),
+            left_out=self.lost + self.unmatched,
+            flagged=self.flagged,
+            figure=self._curves if self.when == EQUAL else figure or self.quantity.figure,
+        )
+
+    @property
+    def _curves(self) -> str | None:
+        """The figure of all runs against their training loss, where there is one."""
+        if self.missing:
+            return None
+        return style.progress_figure("loss", " on ".join(self.panel))
+
+
+def _alike(rows: pd.DataFrame, knob: FloatArray) -> Iterator[tuple[FloatArray, IntArray]]:
+    """Batch sizes and seeds that have the same values of a knob: these, and places (cases, N)."""
+    cases: dict[tuple[float, ...], list[IntArray]] = {}
+    for places in rows.groupby(["batch_size", "seed"]).indices.values():
+        cases.setdefault(tuple(knob[places]), []).append(np.asarray(places))
+    for at, own in cases.items():
+        yield np.array(at), np.array(own)
