@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sgdscope.results.trajectories import trajectories
+from sgdscope.results.trajectories import progress, trajectories
 
 HISTORY = pd.DataFrame(
     [
@@ -25,7 +25,7 @@ def test_the_loss_is_the_measured_one_where_a_run_has_it_at_every_epoch():
         + rows("train_loss", "a", {3: 0.25, 1: 0.75})
         + rows("train_loss", "b", {3: 0.125})
     )
-    found = trajectories(table[table["measure"] == "accuracy"], history=HISTORY, table=table)
+    found = trajectories(table[table["measure"] == "accuracy"], progress(HISTORY, table))
     found = found.set_index(["run", "epoch"])
     assert found["loss"].to_dict() == {
         ("a", 1): 0.75, ("a", 3): 0.25,  # measured
@@ -41,6 +41,6 @@ def test_the_loss_is_the_measured_one_where_a_run_has_it_at_every_epoch():
 
 def test_along_is_the_value_on_the_examples_measured_on_the_way():
     table = pd.DataFrame(rows("accuracy", "a", {1: 0.5, 3: 0.7})).assign(along_value=[None, 0.6])
-    found = trajectories(table, history=HISTORY, table=table)
+    found = trajectories(table, progress(HISTORY, table))
     assert found["along"].tolist() == [0.5, 0.6]
     assert found["value"].tolist() == [0.5, 0.7]

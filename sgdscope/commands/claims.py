@@ -25,11 +25,15 @@ def claims(
     from sgdscope.claims import record
     from sgdscope.claims.markdown import markdown
     from sgdscope.claims.verdicts import MARKS
+    from sgdscope.results.axis import BATCH
 
     with complaints():
         home, results = study_folder.opened(folder)
-        verdicts = judging.judge(results, lost_too=lost_too)
-        found = [f"{one.headline} {one.numbers}" for one in findings.of(results)]
+        moments = judging.moments(results, lost_too=lost_too)
+        verdicts = judging.verdicts(moments)
+        alike = results.axis == BATCH and not lost_too
+        told = findings.find(moments) if alike else findings.of(results)
+        found = [f"{one.headline} {one.numbers}" for one in told]
         text = record.as_json(verdicts)
         write_text(home.claims, text + "\n")
         title, note = str(home.settings().get("name", "study")), study_folder.first_line(home)

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 
-def trajectories(rows: pd.DataFrame, *, history: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def progress(history: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """How far training had got wherever something was measured.
+
+    Args:
+        history: one row per run and epoch.
+        table: one row per run and measurement, ``train_loss`` among them where it was measured.
+
+    Returns:
+        Of each ``run`` and ``epoch`` of both: ``loss``, that was ``measured``, ``gradient_time``
+        (learning rate summed over updates) and ``limit``.
+    """
+    names = {"train_loss": "loss", "lr_steps": "gradient_time", "stability_limit": "limit"}
+    asked = table[["run", "epoch"]].drop_duplicates()
+    passed = history[["run", "epoch", *names]].rename(columns=names).merge(asked)
+    measured = table.loc[table["measure"] == "train_loss", ["run", "epoch", "value"]]
+    return passed.merge(measured.rename(columns={"value": "measured"}), how="left")
+
+
+def trajectories(rows: pd.DataFrame, progress: pd.DataFrame) -> pd.DataFrame:
     """Rows taken along training, with the progress of their run at their epoch.
 
     The loss is that measured at the same epoch (evaluation mode, no augmentation) where a study
     measured ``train_loss`` along the way, and otherwise the epoch's mean from the history.
 
     Args:
-        rows: of ``table``: one measure, one eps, any epochs.
-        history: one row per run and epoch.
-        table: one row per run and measurement, ``train_loss`` among them where it was measured.
+        rows: of one measure, one eps, any epochs.
+        progress: of the same study.
 
     Returns:
-        The rows with ``loss``, ``gradient_time`` (learning rate summed over updates), ``limit`` and
-        ``along``: the value on the examples that were measured along the way, at the end too.
+        The rows with ``loss``, ``gradient_time``, ``limit`` and ``along``: the value on the
+        examples that were measured along the way, at the end too.
     """
-    names = {"train_loss": "loss", "lr_steps": "gradient_time", "stability_limit": "limit"}
-    passed = history[["run", "epoch", *names]].rename(columns=names)
-    known = [name for name in names.values() if name in rows]
-    found = rows.drop(columns=known).merge(passed, on=["run", "epoch"], how="inner")
-    losses = table[table["measure"] == "train_loss"].set_index(["run", "epoch"])["value"]
-    measured = losses.reindex(pd.MultiIndex.from_frame(found[["run", "epoch"]])).to_numpy(float)
-    everywhere = pd.Series(~np.isnan(measured)).groupby(found["run"]).transform("all")
-    found["loss"] = found["loss"].where(~everywhere, measured).clip(lower=1e-12)
+    known = [name for name in progress if name in rows and name not in ("run", "epoch")]
+    found = rows.drop(columns=known).merge(progress, on=["run", "epoch"], how="inner")
+    everywhere = found["measured"].notna().groupby(found["run"]).transform("all")
+    found["loss"] = found["loss"].where(~everywhere, found.pop("measured")).clip(lower=1e-12)
     subset = found["along_value"] if "along_value" in found else found["value"]
     found["along"] = subset.fillna(found["value"])
     return found

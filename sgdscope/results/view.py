@@ -16,7 +16,7 @@ from sgdscope.results import style
 from sgdscope.results.axis import BATCH, Axis, along
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
-from sgdscope.results.trajectories import trajectories
+from sgdscope.results.trajectories import progress, trajectories
 
 LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
 
@@ -144,6 +144,14 @@ class View:
         return {str(measure): _own(rows) for measure, rows in ends.groupby("measure")}
 
     @cached_property
+    def _by_measure(self) -> dict[str, pd.DataFrame]:
+        return {str(measure): _own(rows) for measure, rows in self.table.groupby("measure")}
+
+    @cached_property
+    def _progress(self) -> pd.DataFrame:
+        return progress(self.history, self.table)
+
+    @cached_property
     def _chances(self) -> dict[str, float]:
         if "chance" not in self.table:
             return {}
@@ -231,10 +239,9 @@ class View:
     def along(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """A measure at every epoch it was taken, with how far training had got by then."""
         if (measure, eps) not in self._along:
-            rows = self.table[self.table["measure"] == measure]
+            rows = self._by_measure.get(measure, self.table.iloc[:0])
             rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
-            found = trajectories(_own(rows), history=self.history, table=self.table)
-            self._along[measure, eps] = found
+            self._along[measure, eps] = trajectories(rows, self._progress)
         return self._along[measure, eps]
 
 
