@@ -44,7 +44,7 @@ class Evidence:
 
     @cached_property
     def _runs(self) -> _ByLine:
-        return _ByLine(self.view.runs)
+        return _ByLine(self.view.runs, self.view.runs)
 
     @cached_property
     def robustness(self) -> list[Quantity]:
@@ -169,8 +169,10 @@ class Evidence:
                 counts=rows["status"].isin(self._kept),
                 ends=rows["epoch"] == rows.groupby("run")["epoch"].transform("max"),
                 flagged=doubtful(rows),
+                run=rows["run"].astype(object),  # of which rows are quick to take
+                line=rows["line"].astype(object),
             )
-            self._curves[quantity] = _ByLine(slim)
+            self._curves[quantity] = _ByLine(slim.copy(), rows)  # one block of each type
         return self._curves[quantity]
 
     @property
@@ -214,8 +216,7 @@ class Evidence:
         return chosen, ""
 
 
-COLUMNS = ["run", "line", "batch_size", "x", "momentum", "seed", "status", "epoch", "value"]
-COLUMNS += ["panel", "along", "loss", "limit"]
+COLUMNS = ["batch_size", "x", "momentum", "seed", "epoch", "value", "along", "loss", "limit"]
 
 
 @dataclass(frozen=True)
@@ -230,9 +231,9 @@ class _Kind:
 class _ByLine:
     """Rows that are asked for by panel and lines, in the order in which they stand."""
 
-    def __init__(self, rows: pd.DataFrame) -> None:
+    def __init__(self, rows: pd.DataFrame, named: pd.DataFrame) -> None:
         self._rows = rows
-        places: dict[Any, Any] = rows.groupby(["panel", "line"]).indices
+        places: dict[Any, Any] = named.groupby(["panel", "line"]).indices
         self._places: dict[tuple[str, str], IntArray] = places
 
     def lines(self, panel: str) -> set[str]:

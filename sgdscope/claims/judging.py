@@ -234,11 +234,12 @@ def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding
     for one in (sample, other):
         if (short := one.enough()) is not None:
             return short
-    both = sample.rows.merge(other.rows[["run", "value"]], on="run", suffixes=("", "_other"))
+    beside = dict(zip(other.rows["run"], other.rows["value"], strict=True))
+    both = sample.rows[sample.rows["run"].isin(list(beside))]
     if len(both) < RANKED:
         return lacking(f"{len(both)} runs have both; needs at least {RANKED}")
-    columns = (both[name].to_numpy() for name in ("value", "value_other", "seed"))
-    found = statistics.rank_correlation(*columns)
+    others = np.array([beside[run] for run in both["run"]])
+    found = statistics.rank_correlation(both["value"].to_numpy(), others, both["seed"].to_numpy())
     return Finding(
         _direction(found, expected),
         f"{sample.quantity.label} and {other.quantity.label} have rank correlation "

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from sgdscope import streams
@@ -107,7 +107,7 @@ def _outside(
             continue
         samples = torch.tensor(probed, dtype=torch.float64)
         mean, standard_error = samples.mean().item(), samples.std().item() / math.sqrt(len(probed))
-        error = standard_error * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(probed) - 1))
+        error = standard_error * float(stdtrit(len(probed) - 1, (1 + CONFIDENCE) / 2))
         if len(probed) >= most or error <= tolerance * abs(caught + mean):
             return mean, standard_error, error
 
