@@ -1,5 +1,7 @@
 """Methods: as their papers write them, resumed with the same bits, and plain training untouched."""
 
+import itertools
+
 import pytest
 import torch
 from safetensors.torch import load
@@ -30,6 +32,7 @@ OPTIONS = {
     "sam": {},
     "adversarial-training": {"eps": 0.1, "steps": 2, "natural_epochs": 1},
     "augmentation": {"pad": 2},
+    "absa": {"patience": 1, "largest": 4, "examples": 16, "attacked_epochs": 2},
 }
 
 
@@ -259,6 +262,68 @@ def test_attacked_images_stay_in_the_ball_and_in_range():
     assert found.max() <= 1
 
 
+def one_image_twice(weight, *, epoch=1):
+    """A linear network of two classes on one image: λ₁ = 2 p(1 − p) ‖x‖², p = σ(2 w·x)."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 2, bias=False)).double()
+    image = torch.linspace(0.2, 0.8, 6, dtype=torch.float64).view(1, 1, 2, 3)
+    sides = torch.tensor([[weight], [-weight]], dtype=torch.float64)
+    network[1].weight = nn.Parameter(sides.repeat(1, 6))
+    p = torch.sigmoid(2 * weight * image.sum())
+    images, labels = image.repeat(10, 1, 1, 1), torch.zeros(10, dtype=torch.int64)
+    made = Batch(network, network, images, labels, 0, epoch, 0)
+    return made, (2 * p * (1 - p) * image.square().sum()).item()
+
+
+def test_the_batch_grows_where_the_curvature_has_halved_or_patience_ends():
+    method = METHODS["absa"](patience=3, largest=8, examples=4)
+    curvatures, growth = [], []
+    for weight in (0.0, 0.1, 0.25, 0.25, 0.25, 0.25, 0.6, 2.0):
+        made, curvature = one_image_twice(weight)
+        method.loss(made)
+        made.network.eval()
+        method.after_epoch(made.network, epoch=1, images=())
+        curvatures.append(curvature)
+        growth.append(method.growth)
+    assert [round(c / curvatures[0], 1) for c in curvatures] == [1, 0.9, *[0.6] * 4, 0.1, 0]
+    assert growth == [1, 1, 2, 2, 2, 4, 8, 8]  # by patience twice, then by curvature
+
+
+def test_the_curvature_that_absa_goes_by_is_the_closed_form():
+    method = METHODS["absa"](examples=4)
+    made, curvature = one_image_twice(0.3)
+    method.loss(made)
+    made.network.eval()
+    assert abs(method.top_eigenvalue(made.network) / curvature - 1) < 1e-9
+
+
+def test_absa_attacks_a_share_that_shrinks_as_the_batch_grows():
+    """The step is the sign of w₁ − w₀, which label 0's loss rises along."""
+    made, _ = one_image_twice(0.3)
+    method = METHODS["absa"](share=0.4, eps=0.05, attacked_epochs=3)
+    for growth, count in ((1, 4), (2, 2), (4, 1), (16, 0)):
+        method.restore({"growth": torch.tensor(growth)}, made.network)
+        moved = method.attacked(made) - made.images
+        assert (moved[:count] + 0.05).abs().max() < 1e-12 if count else True
+        assert not moved[count:].any()
+    late, _ = one_image_twice(0.3, epoch=4)
+    method.restore({}, late.network)
+    assert torch.equal(method.attacked(late), late.images)
+
+
+def test_a_batch_that_a_method_lets_grow_has_fewer_updates_at_higher_rates(make_run, small):
+    options = {"patience": 1, "largest": 4, "examples": 16}
+    half = {"learning_rate": 0.02, "warmup_epochs": 0.5}
+    run = make_run(
+        method="absa", method_options=options, batch_size=8, epochs=4, schedule_options=half
+    )
+    trained = train(run, small)
+    updates = len(small.train) // 8
+    counts = [epoch.steps for epoch in trained.history]
+    made = [after - before for before, after in itertools.pairwise([0, *counts])]
+    assert made == [updates, updates // 2, updates // 4, updates // 4]
+    assert [round(epoch.learning_rate, 9) for epoch in trained.history[1:]] == [0.04, 0.08, 0.08]
+
+
 def test_augmentation_takes_the_place_of_the_data_sets_own(make_run, colour):
     settings = {"model": "c1", "batch_size": 16, "epochs": 1}
     own = train(make_run(**settings), colour)
@@ -313,6 +378,7 @@ def test_runs_with_a_method_are_a_cohort_of_their_own_and_train_one_by_one(make_
         ({"samm": {}}, "unknown method 'samm'; did you mean 'sam'"),
         ({"sam": {"roh": 0.1}}, "method.sam: unknown key 'roh'; did you mean 'rho'"),
         ({"label-smoothing": {"smoothing": 1.0}}, "method.label-smoothing.smoothing"),
+        ({"absa": {}}, "batch size 32 can grow to 512; expected at most 320"),
     ],
 )
 def test_a_method_that_cannot_be_had_is_refused(method, message):

@@ -1,6 +1,7 @@
 """What is done beside plain training; importing this registers every method."""
 
 from sgdscope.methods import (
+    absa,
     adversarial,
     augmentation,
     averaging,
@@ -17,6 +18,7 @@ __all__ = [
     "Batch",
     "Method",
     "Pass",
+    "absa",
     "adversarial",
     "augmentation",
     "averaging",

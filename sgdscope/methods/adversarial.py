@@ -45,11 +45,16 @@ class AdversarialTraining(Method):
         moved = images + (2 * start.to(images) - 1) * self.eps
         low, high = (images - self.eps).clamp_min(0), (images + self.eps).clamp_max(1)
         moved = moved.clamp(low, high)
-        batch.network.eval()
         for _ in range(self.steps):
-            moved.requires_grad_()
-            loss = F.cross_entropy(batch.logits(moved), batch.labels, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, moved)
-            moved = (moved.detach() + size * gradient.sign()).clamp(low, high)
-        batch.network.train()
-        return moved.detach()
+            moved = signed_step(batch, moved, size=size).clamp(low, high)
+        return moved
+
+
+def signed_step(batch: Batch, images: Tensor, *, size: float) -> Tensor:
+    """Images + size · sign ∇ₓ loss, of the network in evaluation mode (Goodfellow et al. 2015)."""
+    images = images.detach().requires_grad_()
+    batch.network.eval()
+    loss = F.cross_entropy(batch.logits(images), batch.labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, images)
+    batch.network.train()
+    return images.detach() + size * gradient.sign()

@@ -53,6 +53,16 @@ class Method(Settings):
     helps: ClassVar[str] = ""  # when
     cost: ClassVar[str] = ""  # beside plain training
 
+    @property
+    def growth(self) -> int:
+        """What batch size and learning rate are multiplied by in the epoch to come."""
+        return 1
+
+    @property
+    def largest_growth(self) -> int:
+        """The most that it comes to."""
+        return 1
+
     def prepare(self, network: nn.Module) -> None:
         """Change a network's layers before its first update.
 

@@ -17,7 +17,7 @@ from sgdscope.measuring import MEASURES
 from sgdscope.models import MODELS
 from sgdscope.references import Source
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
-from sgdscope.study import budgets, grid, hypotheses, names, studyfile
+from sgdscope.study import budgets, grid, growth, hypotheses, names, studyfile
 from sgdscope.study.code import code_of_run, imported_files, parts
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin, adopt
@@ -106,8 +106,7 @@ class Study(Settings):
         for data in self.data:
             self._check_sizes(data)
         for run in self.runs:
-            if run.grows:
-                self._check_growth(run)
+            growth.check(run, images=self.train_size or self._available(run.data))
         _ = self.measures
         self._check_axis()
         return self
@@ -140,17 +139,6 @@ class Study(Settings):
     def every_source(self) -> dict[str, Source]:
         """Those of the study and of its parts."""
         return {name: one for part in [self, *self.part] for name, one in part.sources.items()}
-
-    def _check_growth(self, run: Run) -> None:
-        images = self.train_size or self._available(run.data)
-        epoch, made = 1, 0
-        while epoch <= (self.epochs or epoch) and made < (self.steps or made + 1):
-            if (size := run.size(epoch)) > images:
-                raise ValueError(
-                    f"schedule.{run.schedule}: batch size {size} in epoch {epoch}; expected at "
-                    f"most {images}, the training images of {run.data}"
-                )
-            epoch, made = epoch + 1, made + images // size
 
     @cached_property
     def runs(self) -> list[Run]:

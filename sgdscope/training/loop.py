@@ -80,6 +80,7 @@ class Training:
         self.method = run.procedure()  # None: plain training
         if self.method is not None:
             self.method.prepare(self.model)
+        self._growth = 1  # of batch size and learning rate, by the method
         self._layout = Network(self.model).layout
         self.history: list[Epoch] = []
         self.diverged = False  # a loss or a weight became NaN or infinite
@@ -112,12 +113,15 @@ class Training:
     @property
     def next_size(self) -> int:
         """The batch size of the epoch to come."""
-        return self.run.size(len(self.history) + 1)
+        return self.run.size(len(self.history) + 1) * self._growth
 
     def next_rates(self) -> list[float]:
         """Learning rate of each update of the epoch to come; a single one where all have it."""
         images = len(self.data.train)
-        return self.run.rates(self.run.stretch(len(self.history) + 1, images=images))
+        rates = self.run.rates(self.run.stretch(len(self.history) + 1, images=images))
+        if self._growth == 1:
+            return rates
+        return [self._growth * rate for rate in rates[:: self._growth][: self.next_steps]]
 
     def next_batches(self) -> Tensor:
         """(steps, batch size), which images make each batch of the epoch to come; on the CPU."""
@@ -177,6 +181,7 @@ class Training:
         )
         self._step.fill_(self.steps)
         self.diverged = not self._sound()
+        self._growth = 1 if self.method is None else self.method.growth
 
     def _train_epoch(self) -> tuple[float, int]:
         """Make the updates; the sum of the losses and the count of hits over their images."""
@@ -270,6 +275,7 @@ class Training:
         self.updates.restore(_under("optimizer.", state))
         if self.method is not None:
             self.method.restore(_under("method.", state), self.model)
+            self._growth = self.method.growth
 
     def _sound(self) -> bool:
         """Whether the last epoch's loss and every weight are finite."""

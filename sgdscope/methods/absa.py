@@ -1,0 +1,112 @@
+"""Adaptive batch size with adversarial training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Annotated
+
+import torch
+from pydantic import Field, PrivateAttr
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgdscope.curvature import Hessian, top_eigenvalues
+from sgdscope.methods.adversarial import signed_step
+from sgdscope.methods.base import METHODS, Batch, Method, Pass
+from sgdscope.network import logits_of
+from sgdscope.settings import Positive, Whole
+
+
+@METHODS.add("absa")
+class Absa(Method):
+    """A batch that grows as λ₁ falls, part of it attacked at first (Yao et al. 2018, ABSA).
+
+    After an epoch batch size and learning rate are multiplied by ``factor``, and the attacked share
+    is divided by it, where λ₁ has fallen to 1 / factor of what it was after the last growth, or
+    else ``patience`` epochs have passed. λ₁ is that of the epoch's first ``examples`` images.
+    """
+
+    source = "Yao, Gholami, Arfeen, Liaw, Gonzalez, Keutzer and Mahoney 2018, arXiv 1810.01021"
+    helps = "large batches in the end, at a small batch's accuracy"
+    cost = "λ₁ of some images an epoch; one more pass of the attacked ones"
+
+    factor: Annotated[int, Field(ge=2)] = 2
+    largest: Whole = 16  # batch size, in multiples of the first
+    patience: Whole = 10  # epochs
+    examples: Whole = 200
+    share: Annotated[float, Field(ge=0, le=1)] = 0.2  # of the first batches that is attacked
+    eps: Positive = 0.005  # of the attack, one signed step, in pixels of [0, 1]
+    attacked_epochs: Annotated[int, Field(ge=0)] = 10  # half of all in the paper
+
+    _growth: int = PrivateAttr(default=1)
+    _highest: float | None = PrivateAttr(default=None)  # λ₁ after the last growth, or at first
+    _waited: int = PrivateAttr(default=0)  # epochs since
+    _seen: list[tuple[Tensor, Tensor]] = PrivateAttr(default_factory=list)
+
+    @property
+    def growth(self) -> int:
+        """Of batch size and learning rate, for the epoch to come."""
+        return self._growth
+
+    @property
+    def largest_growth(self) -> int:
+        """As asked for."""
+        return self.largest
+
+    def loss(self, batch: Batch) -> Pass:
+        """Cross-entropy on the batch, its first images attacked."""
+        if sum(len(labels) for _, labels in self._seen) < self.examples:
+            self._seen.append((batch.images, batch.labels))
+        scores = batch.logits(self.attacked(batch))
+        loss = F.cross_entropy(scores, batch.labels)
+        return Pass(loss, loss, scores)
+
+    def attacked(self, batch: Batch) -> Tensor:
+        """The batch's images; at the largest batch size none is attacked any more."""
+        over = batch.epoch > self.attacked_epochs or self._growth >= self.largest
+        count = 0 if over else int(len(batch.images) * self.share / self._growth)
+        if not count:
+            return batch.images
+        part = replace(batch, images=batch.images[:count], labels=batch.labels[:count])
+        moved = signed_step(part, part.images, size=self.eps).clamp(0, 1)
+        return torch.cat([moved, batch.images[count:]])
+
+    def after_epoch(self, network: nn.Module, *, epoch: int, images: Iterable[Tensor]) -> None:
+        """Measure λ₁ and decide on the epoch to come."""
+        curvature = self.top_eigenvalue(network)
+        self._waited += 1
+        if self._highest is None and not math.isnan(curvature):
+            self._highest = curvature
+        fallen = self._highest is not None and curvature <= self._highest / self.factor
+        if fallen:
+            self._highest = curvature
+        if fallen or self._waited >= self.patience:
+            self._growth = min(self._growth * self.factor, self.largest)
+            self._waited = 0
+
+    def top_eigenvalue(self, network: nn.Module) -> float:
+        """λ₁ of the loss on images that the epoch began with, which are then let go."""
+        images, labels = (torch.cat(own)[: self.examples] for own in zip(*self._seen, strict=True))
+        self._seen.clear()
+        if not logits_of(network(images)).isfinite().all():
+            return math.nan  # training has diverged; nothing grows
+        found = top_eigenvalues(Hessian(network, images, labels), tolerance=0.01)
+        return found.values[0].item()
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next growth depends on."""
+        highest = math.nan if self._highest is None else self._highest
+        return {
+            "growth": torch.tensor(self._growth),
+            "highest": torch.tensor(highest, dtype=torch.float64),
+            "waited": torch.tensor(self._waited),
+        }
+
+    def restore(self, state: Mapping[str, Tensor], network: nn.Module) -> None:
+        """Go on from it."""
+        self._seen.clear()
+        self._growth, self._waited = int(state.get("growth", 1)), int(state.get("waited", 0))
+        highest = float(state.get("highest", math.nan))
+        self._highest = None if math.isnan(highest) else highest
