@@ -22,7 +22,8 @@ TOLD = 4  # findings; the page has more
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
 WIDE = 100  # characters that the table takes at most with bands; without them about 80
 
-Column = tuple[float | None, pd.DataFrame]  # of an attack its eps, and the rows
+Cells = dict[tuple[str, float], str]  # by line and value along the axis
+Column = tuple[float | None, Cells]  # of an attack its eps, and what stands there
 
 
 def table(results: Results, *, width: int = WIDE) -> Table:
@@ -33,7 +34,8 @@ def table(results: Results, *, width: int = WIDE) -> Table:
         width: characters there are; the bands are left out where ``WIDE`` would not fit.
     """
     view = View(results)
-    panels = {panel: _columns(view, panel) for panel in view.panels}
+    bands = width >= WIDE
+    panels = {panel: _columns(view, panel, bands=bands) for panel in view.panels}
     names = dict.fromkeys(name for columns in panels.values() for name in columns if name != LOSS)
     names |= {LOSS: None} if panels else {}
     alone = next(iter(panels.values())) if len(panels) == 1 else {}
@@ -49,9 +51,12 @@ def table(results: Results, *, width: int = WIDE) -> Table:
             grid.add_row(f"[bold]{escape(panel.replace(' on ', ' '))}[/]", "", *said)
         lines = dict(view.by_line(view.runs[view.runs["panel"] == panel]))
         short = labels([drawn.line for drawn in lines])
-        for label, own in zip(short, lines.values(), strict=True):
+        for label, (line, own) in zip(short, lines.items(), strict=True):
             for i, (x, runs) in enumerate(own.groupby("x", dropna=False)):
-                cells = [_cell(columns, name, runs, bands=width >= WIDE) for name in names]
+                place = line.key, _numeric(float(str(x)))
+                cells = [
+                    columns[name][1].get(place, "–") if name in columns else "–" for name in names
+                ]
                 grid.add_row(
                     "" if i else escape(label), _place(view, float(str(x))), *cells, _statuses(runs)
                 )
@@ -86,14 +91,30 @@ def reasons(results: Results) -> list[str]:
     return lines
 
 
-def _columns(view: View, panel: str) -> dict[str, Column]:
+def _columns(view: View, panel: str, *, bands: bool) -> dict[str, Column]:
     """By header: the measures of a panel that are worth a column."""
     columns: dict[str, Column] = {
-        style.short(measure): (eps, rows)
+        style.short(measure): (eps, _cells(rows, measure, bands=bands))
         for measure, eps, rows in view.headline(panel)
         if measure not in view.main_attacks[ATTACKS:]
     }
-    return columns | {LOSS: (None, view.runs.assign(value=view.runs["final_train_loss"]))}
+    runs = view.runs[view.runs["panel"] == panel]
+    losses = runs.assign(value=runs["final_train_loss"])
+    return columns | {LOSS: (None, _cells(losses, LOSS, bands=False))}
+
+
+def _cells(rows: pd.DataFrame, name: str, *, bands: bool) -> Cells:
+    """Mean ± half the band over seeds, by line and value along the axis."""
+    places = rows[["line", "status", "value"]].assign(x=[_numeric(x) for x in rows["x"]])
+    spread = intervals.over_seeds(places, ["line", "x"])
+    half = (spread["high"] - spread["low"]) / 2 * bands
+    each = zip(*(spread[name].tolist() for name in ("line", "x", "middle")), half, strict=True)
+    return {(line, x): _cell(name, middle, beyond) for line, x, middle, beyond in each}
+
+
+def _numeric(x: float) -> float:
+    """A value along the axis, also of a run that has none, as something equal to itself."""
+    return -math.inf if math.isnan(x) else float(x)
 
 
 def _eps(columns: dict[str, Column], name: str) -> str:
@@ -101,21 +122,11 @@ def _eps(columns: dict[str, Column], name: str) -> str:
     return "" if eps is None else f"{eps:g}"
 
 
-def _cell(columns: dict[str, Column], name: str, runs: pd.DataFrame, *, bands: bool) -> str:
-    rows = columns[name][1] if name in columns else runs.iloc[:0]
-    own = rows[rows["run"].isin(runs["run"])]
-    if own.empty:
-        return "–"
-    spread = intervals.over_seeds(own, ["line"])
-    if spread.empty:
-        return "–"
-    middle, low, high = (float(spread[column].iloc[0]) for column in ("middle", "low", "high"))
+def _cell(name: str, middle: float, half: float) -> str:
     if name == LOSS:
         return f"{middle:.2g}"
-    digits = 3 if card_of(str(own["measure"].iloc[0])).in_points else max(0, 1 - _magnitude(middle))
-    return f"{middle:.{digits}f}" + (
-        f"±{(high - low) / 2:.{digits}f}" if high > low and bands else ""
-    )
+    digits = 3 if card_of(name).in_points else max(0, 1 - _magnitude(middle))
+    return f"{middle:.{digits}f}" + (f"±{half:.{digits}f}" if half > 0 else "")
 
 
 def _magnitude(value: float) -> int:
