@@ -12,7 +12,7 @@ import tomli_w
 from sgdscope.errors import RequestError
 from sgdscope.files import write_text
 from sgdscope.results.files import ARRAYS, DIGEST_SIZE, RESULT, WEIGHTS, KeptFiles, digest
-from sgdscope.results.record import Result
+from sgdscope.results.record import Result, at_once
 from sgdscope.study import hypotheses, studyfile
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin
@@ -244,10 +244,12 @@ class StudyFolder(KeptFiles):
         """A finished run's result; none where there is none, or where it cannot be read."""
         return self._read(run_id, Result)
 
+    @at_once()
     def results(self) -> list[Result]:
         """Every finished run that can be read, in the order of their ids."""
         return [result for run_id in self._ids() if (result := self.result(run_id)) is not None]
 
+    @at_once()
     def every_result(self) -> list[Result]:
         """Every finished run, before something is made of them.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from sgdscope.files import write_atomically
@@ -14,7 +15,7 @@ from sgdscope.results.axis import BATCH
 from sgdscope.results.axis import default as default_axis
 from sgdscope.results.files import Array
 from sgdscope.results.folder import StudyFolder
-from sgdscope.results.record import Result, array_prefix
+from sgdscope.results.record import Epoch, Result, array_prefix, at_once
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.line import Line
 from sgdscope.study.run import Run
@@ -55,6 +56,7 @@ class Results:
         return cls.collect(study.results(), folder=study)
 
     @classmethod
+    @at_once()
     def collect(cls, results: Iterable[Result], *, folder: StudyFolder | None = None) -> Self:
         """Make the tables, in the order of model, data, schedule, momentum, batch size and seed."""
         ordered = sorted(results, key=_order)
@@ -63,7 +65,6 @@ class Results:
         each = list(zip(ordered, settings, outcomes, strict=True))
         runs = [own | outcome for _, own, outcome in each]
         rows = [row for one in each for row in _measurements(*one)]
-        epochs = [row for result, own, _ in each for row in _epochs(result, own)]
         columns = [*SETTINGS, "epoch", "measure", "eps", "value", "status", "steps", "lr_steps"]
         table = pd.DataFrame(
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
@@ -72,7 +73,7 @@ class Results:
         stated = () if folder is None else folder.hypotheses()
         axis = None if folder is None else folder.axis()
         axis = axis or default_axis(lines, [result.run.batch_size for result in ordered])
-        tables = _with_gaps(table), pd.DataFrame(runs), pd.DataFrame(epochs)
+        tables = _with_gaps(table), pd.DataFrame(runs), _history(ordered, settings)
         return cls(*tables, lines, axis, stated, folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
@@ -111,7 +112,8 @@ class Results:
 
 def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     """Yes-or-no evidence that some measures lack: a gap is unknown, not false."""
-    answers = [name for name in table if set(table[name].dropna().map(type)) == {bool}]
+    may_be = table.select_dtypes(["bool", "object"])
+    answers = [name for name in may_be if set(table[name].dropna().map(type)) == {bool}]
     return table.astype(dict.fromkeys(answers, "boolean"))
 
 
@@ -162,14 +164,24 @@ def _outcome(result: Result) -> dict[str, Any]:
     }
 
 
-def _epochs(result: Result, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    rule = result.run.rule()
-    return [
-        settings
-        | dict(epoch)
-        | {"lr_steps": lr_steps, "stability_limit": rule.stability_limit(epoch.learning_rate)}
-        for epoch, lr_steps in zip(result.history, result.lr_steps_by_epoch, strict=True)
+def _history(results: Sequence[Result], settings: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """One row per run and epoch."""
+    of_run = pd.DataFrame(settings)
+    counts = [len(result.history) for result in results]
+    epochs = [epoch for result in results for epoch in result.history]
+    if not epochs:
+        return pd.DataFrame()
+    limits = [
+        rule.stability_limit(epoch.learning_rate)
+        for result in results
+        for rule in [result.run.rule()]
+        for epoch in result.history
     ]
+    return of_run.loc[np.repeat(of_run.index, counts)].assign(
+        **{name: [getattr(epoch, name) for epoch in epochs] for name in Epoch.model_fields},
+        lr_steps=[done for result in results for done in result.lr_steps_by_epoch],
+        stability_limit=limits,
+    ).reset_index(drop=True)  # fmt: skip
 
 
 def _measurements(
