@@ -112,7 +112,7 @@ class Results:
 
 def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     """Yes-or-no evidence that some measures lack: a gap is unknown, not false."""
-    may_be = table.select_dtypes(["bool", "object"])
+    may_be = [name for name, kind in table.dtypes.items() if kind in (bool, object)]
     answers = [name for name in may_be if set(table[name].dropna().map(type)) == {bool}]
     return table.astype(dict.fromkeys(answers, "boolean"))
 
