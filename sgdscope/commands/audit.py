@@ -63,7 +63,7 @@ def audit(
     with complaints():
         from sgdscope import auditing
         from sgdscope.auditing.requirement import Requirement, exit_code
-        from sgdscope.report import audit_terminal, loggers
+        from sgdscope.report import loggers
 
         loggers.check(log)
         required = [Requirement.parse(text) for text in require or []]
@@ -78,17 +78,20 @@ def audit(
         judged = [
             one.judge(network, found.folder) for network in found.networks for one in required
         ]
-        if as_json:
-            told = found.record() | {"requirements": audit_terminal.requirements(judged)}
-            typer.echo(json.dumps(told, indent=1))
-        else:
-            show(found, log)
-            _show_requirements(judged)
+        _tell(found, judged, as_json=as_json, log=log)
         if code := exit_code(judged) or int(any(one.error for one in found.networks)):
             raise typer.Exit(code)
 
 
-def _show_requirements(judged: list[Judgement]) -> None:
+def _tell(found: Audit, judged: list[Judgement], *, as_json: bool, log: str | None) -> None:
+    """Print what was found and whether it is what was required."""
+    from sgdscope.report import audit_terminal
+
+    if as_json:
+        told = found.record() | {"requirements": audit_terminal.requirements(judged)}
+        typer.echo(json.dumps(told, indent=1))
+        return
+    show(found, log)
     for one in judged:
         colour = {"met": "green", "failed": "red"}.get(one.answer, "yellow")
         console.print(one.sentence, style=colour, markup=False, highlight=False)

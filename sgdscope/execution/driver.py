@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
+import pandas as pd
+
 from sgdscope import data, models, references
 from sgdscope.errors import RequestError, RunsFailedError, unknown
 from sgdscope.execution.engine import Engine, Job
@@ -65,23 +67,16 @@ def run(
             its own call belongs under ``if __name__ == "__main__"``.
         RunsFailedError: every run failed; their results are kept all the same.
     """
-    if reading_plugin():
-        raise RequestError(
-            "a study was started by a file that was being read for its parts; put what starts it "
-            'under: if __name__ == "__main__":'
-        )
+    _refuse_while_reading_plugins()
     chosen = choose_engine(engine, workers=workers)
     device = choose_device(device, chosen)
-    plugins = _plugins(study)
-    check_parts(study)
-    _check_methods(study)
+    job = Job(_checked(study), device, checkpoint_every, study.every_source)
     folder = StudyFolder(out)
     with folder.locked():
         folder.prepare(study)
         tasks = missing(study, folder)
         if watcher is not None:
             watcher.begin(tasks)
-        job = Job(plugins, device, checkpoint_every, study.every_source)
         with closing(chosen.execute(job, tasks)) as messages:
             for message in messages:
                 _keep(message, folder)
@@ -89,10 +84,35 @@ def run(
                     watcher.tell(message)
         results = Results.load(out)
         results.save(folder)
-    runs = results.runs
-    if not allow_failures and len(runs) and (runs["status"] == "failed").all():
-        raise RunsFailedError(f"{out}: all {len(runs)} runs failed: {runs['reason'].iloc[0]}")
+    if not allow_failures:
+        _check_that_one_succeeded(results.runs, out)
     return results
+
+
+def _refuse_while_reading_plugins() -> None:
+    if reading_plugin():
+        raise RequestError(
+            "a study was started by a file that was being read for its parts; put what starts it "
+            'under: if __name__ == "__main__":'
+        )
+
+
+def _checked(study: Study) -> tuple[Plugin, ...]:
+    """A study's plugins, once everything that can be wrong with its parts has been looked at.
+
+    Raises:
+        RequestError: something is.
+    """
+    plugins = _plugins(study)
+    check_parts(study)
+    _check_methods(study)
+    return plugins
+
+
+def _check_that_one_succeeded(runs: pd.DataFrame, out: str | Path) -> None:
+    """Raise RunsFailedError where all runs failed."""
+    if len(runs) and (runs["status"] == "failed").all():
+        raise RunsFailedError(f"{out}: all {len(runs)} runs failed: {runs['reason'].iloc[0]}")
 
 
 def _check_methods(study: Study) -> None:

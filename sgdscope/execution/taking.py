@@ -88,6 +88,14 @@ class Taken:
         for key, array in reading.arrays.items():
             self.arrays[prefix + key] = array.contiguous().cpu()
 
+    def values(self, epoch: int) -> dict[str, float]:
+        """What was read at an epoch, by measure and, of attacks, eps: ``pgd_accuracy@0.1``."""
+        return {
+            m.measure if m.eps is None else f"{m.measure}@{m.eps:g}": m.value
+            for m in self.measurements
+            if m.epoch == epoch
+        }
+
     def forget(self, epoch: int) -> None:
         """Drop what was read at an epoch or later."""
         self.measurements = [m for m in self.measurements if m.epoch < epoch]

@@ -10,23 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load
 from torch import nn
 
 from sgdscope import data as datasets
 from sgdscope.data import DATA, Dataset
 from sgdscope.errors import RequestError
-from sgdscope.execution.taking import Taken, collapsed
+from sgdscope.execution.taking import collapsed
 from sgdscope.measuring import MEASURES, Measure, Subject
 from sgdscope.network.state import untouched
 from sgdscope.optimizers import find
-from sgdscope.results.files import ARRAYS
 from sgdscope.results.folder import StudyFolder
-from sgdscope.results.record import Epoch, Result, Status
-from sgdscope.results.tables import Results
+from sgdscope.results.record import Epoch, Status
 from sgdscope.settings import checked
 from sgdscope.study.run import Run
 from sgdscope.watching.budget import Budget
+from sgdscope.watching.training import WatchedTraining
 
 _log = logging.getLogger(__name__)
 SETTINGS = (
@@ -76,9 +74,7 @@ class Watch:
         whole = datasets.load(data) if isinstance(data, str) else data
         self.settings = _known(settings, data, len(whole.train))
         self._data = whole.subset(self.settings.get("train_size"))
-        self._run: Run | None = None
-        self._taken = Taken(0)
-        self._history: list[Epoch] = []
+        self._training: WatchedTraining | None = None
         self._check_folder()
         self.budget = Budget(budget)
 
@@ -115,8 +111,9 @@ class Watch:
         """
         seconds = self.budget.arrive()
         try:
-            data, run = self._prepare(model, epoch)
-            self._history.append(
+            training, data = self._prepare(model, epoch)
+            run = training.run
+            training.history.append(
                 Epoch(
                     epoch=epoch,
                     steps=epoch * (len(data.train) // run.batch_size) if steps is None else steps,
@@ -128,20 +125,19 @@ class Watch:
                 )
             )
             with _undisturbed(model):
-                status = self._measure(Subject(model, data, run.seed, run.batch_size), epoch)
-            self._keep(run, data, status)
-            return {
-                m.measure if m.eps is None else f"{m.measure}@{m.eps:g}": m.value
-                for m in self._taken.measurements
-                if m.epoch == epoch
-            }
+                status = self._measure(
+                    training, Subject(model, data, run.seed, run.batch_size), epoch
+                )
+            training.keep(status, data=data, method=str(self.budget))
+            return training.taken.values(epoch)
         finally:
             self.budget.depart()
 
-    def _measure(self, subject: Subject, epoch: int) -> Status:
+    def _measure(self, training: WatchedTraining, subject: Subject, epoch: int) -> Status:
         """Take what is due and can be afforded; how the network stands."""
-        if not math.isfinite(self._history[-1].train_loss):
+        if training.diverged:
             return "diverged"
+        taken = training.taken
         for name, measure in self.measures.items():
             if (measure.along and not measure.due(epoch)) or not self.budget.allows(
                 name, epoch=epoch
@@ -149,48 +145,26 @@ class Watch:
                 continue
             with self.budget.paying(name):
                 try:
-                    self._taken.take(name, measure.during_training(), subject, epoch=epoch)
+                    taken.take(name, measure.during_training(), subject, epoch=epoch)
                 except Exception as error:
                     _log.warning("%s at epoch %d: %s", name, epoch, error)
-                    self._taken.leave_gap(name, error, epoch=epoch)
-            self._taken.measured[name] = measure.record(name)
+                    taken.leave_gap(name, error, epoch=epoch)
+            taken.measured[name] = measure.record(name)
         with self.budget.paying("status"):
             return "collapsed" if collapsed(subject) else "done"
 
-    def _prepare(self, model: nn.Module, epoch: int) -> tuple[Dataset, Run]:
-        """The data where the network is, and the run; at the first call what was kept earlier."""
+    def _prepare(self, model: nn.Module, epoch: int) -> tuple[WatchedTraining, Dataset]:
+        """The training up to this epoch, and the data where the network is."""
         if not isinstance(epoch, int) or epoch < 1:
             raise RequestError(f"epoch = {epoch!r}: expected a whole number from 1")
         place = next((p.device for p in model.parameters()), torch.device("cpu"))
         if self._data.train.pixels.device != place:
             self._data = self._data.to(place)
-        if self._run is None:
-            self._run = _run({"model": type(model).__name__} | self.settings)
-            self._go_on(self._run)
-        self._history = [one for one in self._history if one.epoch < epoch]
-        self._taken.forget(epoch)
-        return self._data, self._run
-
-    def _go_on(self, run: Run) -> None:
-        """Take up what an earlier process kept of the same training."""
-        self._taken = Taken(run.seed)
-        if (kept := self.folder.result(run.id)) is not None:
-            file = self.folder.run_file(run.id, ARRAYS)
-            arrays = load(file.read_bytes()) if file.is_file() else {}
-            self._taken = Taken(run.seed, kept, arrays)
-            self._history = list(kept.history)
-
-    def _keep(self, run: Run, data: Dataset, status: Status) -> None:
-        trained = sum(one.seconds for one in self._history)
-        result = Result(
-            run=run,
-            status=status,
-            history=self._history,
-            method=str(self.budget),
-            **self._taken.fields(data, before={"train": trained}),
-        )
-        self.folder.save_watched(result, self._taken.saved_arrays())
-        Results.collect(self.folder.results(), folder=self.folder).save(self.folder)
+        if self._training is None:
+            run = _run({"model": type(model).__name__} | self.settings)
+            self._training = WatchedTraining(run, self.folder)
+        self._training.rewind(epoch)
+        return self._training, self._data
 
     def _check_folder(self) -> None:
         folder = self.folder
