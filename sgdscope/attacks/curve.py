@@ -117,9 +117,7 @@ def smallest_eps(
         )
         nearest.distance[points.fooled(victim.logits(inputs))] = 0
         hunt = _Hunt(nearest, Adaptive(steps, loss, norm), median_only)
-        for number in range(rounds):
-            hunt.run(number, last=number == rounds - 1)
-        hunt.try_largest()
+        hunt.narrow(rounds)
     return SmallestEps(nearest.distance, hunt.holds, request.findings)
 
 
@@ -135,7 +133,14 @@ class _Hunt:
         self.holds = torch.zeros_like(nearest.distance)
         self._before = self._target()  # of the last round
 
-    def run(self, number: int, *, last: bool) -> None:
+    def narrow(self, rounds: int) -> None:
+        """All rounds, and an attack at the largest eps on the points that nothing has fooled."""
+        for number in range(rounds):
+            self._round(number, last=number == rounds - 1)
+        largest = torch.full_like(self.holds, self.nearest.largest)
+        self._attack(self.nearest.distance.isinf() & (self.holds < largest), largest)
+
+    def _round(self, number: int, *, last: bool) -> None:
         """Round ``number``, from 0: a search, or an attack where the last round was of no use."""
         target, distance = self._target(), self.nearest.distance
         steady = (target >= (1 - WIDTH) * self._before) | last
@@ -149,11 +154,6 @@ class _Hunt:
             moving = open_ & ~steady & distance.isfinite() & self._contends(1 - WIDTH)
             self._search(moving, self.nearest.place, share=SHARE)
             self._attack(open_ & steady & (distance > target) & (self.holds < target), target)
-
-    def try_largest(self) -> None:
-        """Attack the points that nothing has fooled at the largest eps of all."""
-        largest = torch.full_like(self.holds, self.nearest.largest)
-        self._attack(self.nearest.distance.isinf() & (self.holds < largest), largest)
 
     def _target(self) -> Tensor:
         """The eps to attack next, (N,): a little less than what is known to fool."""

@@ -81,20 +81,18 @@ def spectral_density(
     spaces = [
         _space(operator, steps, streams.key(seed, "density", probe)) for probe in range(probes)
     ]
-    nodes, weights = _quadrature(spaces)
-    low, high = nodes.min().item(), nodes.max().item()
-    if width is None:
-        width = 0.01 * (high - low) or 0.01 * abs(high) or 1.0
-    grid = torch.linspace(low - 5 * width, high + 5 * width, points, dtype=torch.float64)
-    each = _smoothed(nodes, weights, grid, width)
+    quadrature = _Quadrature.of(spaces)
+    width = quadrature.hundredth if width is None else width
+    grid = quadrature.grid(points, margin=5 * width)
+    each = quadrature.smoothed(grid, width)
     density, resolution = each.mean(1), 0.0
     if 1 < steps < operator.size:
-        fewer = _quadrature([space[:-1, :-1] for space in spaces])
-        change = _smoothed(*fewer, grid, width).mean(1) - density
+        fewer = _Quadrature.of([space[:-1, :-1] for space in spaces])
+        change = fewer.smoothed(grid, width).mean(1) - density
         resolution = (change.abs().sum() / density.sum()).item()
     return SpectralDensity(
         grid, density, each.std(1) / math.sqrt(probes), resolution, tolerance, width,
-        nodes, weights, operator.products - before, operator.examples,
+        quadrature.nodes, quadrature.weights, operator.products - before, operator.examples,
         noise_of(operator), tuple(getattr(operator, "flags", ())),
     )  # fmt: skip
 
@@ -107,14 +105,37 @@ def _space(operator: Operator, steps: int, seed: int) -> Tensor:
     return krylov.projected
 
 
-def _quadrature(spaces: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Nodes and weights, (probes, steps) each."""
-    nodes, coefficients = torch.linalg.eigh(torch.stack(spaces))
-    return nodes, coefficients[:, 0].square()
+@dataclass(frozen=True)
+class _Quadrature:
+    """Each probe's Gauss quadrature of the spectrum."""
 
+    nodes: Tensor  # (probes, steps)
+    weights: Tensor  # (probes, steps)
 
-def _smoothed(nodes: Tensor, weights: Tensor, grid: Tensor, width: float) -> Tensor:
-    """Each probe's density on the grid, (points, probes)."""
-    distance = (grid[:, None, None] - nodes) / width
-    kernel = torch.exp(-distance.square() / 2) / (width * math.sqrt(2 * math.pi))
-    return (kernel * weights).sum(2)
+    @classmethod
+    def of(cls, spaces: list[Tensor]) -> _Quadrature:
+        """That of the operator projected on each probe's Krylov space."""
+        nodes, coefficients = torch.linalg.eigh(torch.stack(spaces))
+        return cls(nodes, coefficients[:, 0].square())
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest node and the largest."""
+        return self.nodes.min().item(), self.nodes.max().item()
+
+    @property
+    def hundredth(self) -> float:
+        """Of the range between them; of the one value, or 1, where they are alike."""
+        low, high = self.ends
+        return 0.01 * (high - low) or 0.01 * abs(high) or 1.0
+
+    def grid(self, points: int, *, margin: float) -> Tensor:
+        """(points,) float64, evenly spaced, as far beyond the ends as the margin."""
+        low, high = self.ends
+        return torch.linspace(low - margin, high + margin, points, dtype=torch.float64)
+
+    def smoothed(self, grid: Tensor, width: float) -> Tensor:
+        """Each probe's density on the grid, (points, probes)."""
+        distance = (grid[:, None, None] - self.nodes) / width
+        kernel = torch.exp(-distance.square() / 2) / (width * math.sqrt(2 * math.pi))
+        return (kernel * self.weights).sum(2)

@@ -59,22 +59,20 @@ def trace(
     require_one_matrix(operator, "trace")
     sketch = min(sketch, operator.size)
     part = operator.part()
-    caught_by = sketch if part is not None else 2 * sketch
-    left = max_products - caught_by
+    passes = 2 if part is not None else 1
+    left = max_products - (sketch if part is not None else 2 * sketch)
     if left < FEWEST_PROBES and sketch < operator.size:
         raise RequestError(
             f"max_products={max_products} with sketch={sketch}; "
-            f"expected at least {caught_by + FEWEST_PROBES}"
+            f"expected at least {max_products - left + FEWEST_PROBES}"
         )
     before = operator.products
     generator = streams.generator(seed, "trace")
-    basis = _sketch(part or operator, sketch, generator, passes=1 if part is None else 2)
-    image = operator @ basis if sketch else basis
-    caught = (basis.double() * image.double()).sum().item()
+    basis = _sketch(part or operator, sketch, generator, passes=passes)
+    caught = _inside(operator, basis)
     rest, standard_error, error = 0.0, 0.0, 0.0
     if sketch < operator.size:
-        found = _outside(operator, basis, caught, tolerance, left, generator)
-        rest, standard_error, error = found
+        rest, standard_error, error = _outside(operator, basis, caught, tolerance, left, generator)
     value = caught + rest
     if not math.isfinite(value):
         raise RequestError("a product with the matrix is not finite; expected finite numbers")
@@ -83,6 +81,12 @@ def trace(
         value, standard_error, error, converged, operator.products - before, operator.examples
     )
     return trusted(answer, operator, tolerance)
+
+
+def _inside(operator: Operator, basis: Tensor) -> float:
+    """The trace on the basis's span, exactly."""
+    image = operator @ basis if basis.shape[1] else basis
+    return (basis.double() * image.double()).sum().item()
 
 
 def _outside(
