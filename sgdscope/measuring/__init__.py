@@ -1,6 +1,6 @@
 """What can be read off a trained network; importing this registers every measure."""
 
-from sgdscope.measuring import fit, robustness, sharpness
+from sgdscope.measuring import fit, robustness, sharpness, spectrum
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject, card_of
 from sgdscope.measuring.card import Card
 
@@ -14,4 +14,5 @@ __all__ = [
     "fit",
     "robustness",
     "sharpness",
+    "spectrum",
 ]

@@ -1,0 +1,30 @@
+"""What measures of the training loss share: the images that it is taken over."""
+
+from typing import Self
+
+from torch import Tensor
+
+from sgdscope.data import Dataset
+from sgdscope.measuring.base import Measure, Subject
+from sgdscope.settings import Whole
+
+RESCALING = "Rescaling weights can change it and keep every answer (Dinh et al. 2017)."
+
+
+class OnTrainingImages(Measure):
+    """A measure on the first ``examples`` training images; None: all."""
+
+    examples: Whole | None = 2_000
+
+    def points(self, subject: Subject) -> tuple[Tensor, Tensor]:
+        """Inputs and labels."""
+        images = subject.data.train[: self.examples]
+        return images.inputs(), images.labels
+
+    def work(self, data: Dataset) -> int:
+        """Those of the training images."""
+        return len(data.train[: self.examples])
+
+    def brief(self, examples: int) -> Self:
+        """The same on fewer images."""
+        return self.model_copy(update={"examples": examples})
