@@ -624,7 +624,7 @@ def test_eps_is_a_number_or_several_however_they_are_written(eps, expected):
 
 def test_an_eps_beyond_every_pixel_is_a_mistake_but_not_in_l2():
     for attack in ATTACKS.values():
-        with pytest.raises(RequestError, match=r"8 are 8/255 = 0.0314"):
+        with pytest.raises(RequestError, match=r"8 of 256 levels are 8/255 = 0.0314"):
             attack(linear(), images(2), torch.tensor([0, 0]), eps=[0.1, 8])
     fgsm(linear(), images(2), torch.tensor([0, 0]), eps=8, norm="l2")
 

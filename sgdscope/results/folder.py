@@ -11,12 +11,12 @@ import tomli_w
 
 from sgdscope.errors import RequestError
 from sgdscope.files import write_text
+from sgdscope.results import belonging
 from sgdscope.results.files import ARRAYS, DIGEST_SIZE, RESULT, WEIGHTS, KeptFiles, digest
 from sgdscope.results.record import Result, at_once
 from sgdscope.study import hypotheses, studyfile
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin
-from sgdscope.study.run import Run
 from sgdscope.study.study import Study
 
 if TYPE_CHECKING:
@@ -135,37 +135,9 @@ class StudyFolder(KeptFiles):
                 f"--out {self.path}: belongs to study {other!r}; expected an empty folder "
                 f"or one of study {study.name!r}"
             )
-        wanted = {run.id for run in study.runs}
-        others = [result for result in self.results() if result.run.id not in wanted]
-        alike = {_but_code(run) for run in study.runs} if others else set()
-        # Runs that code which was mended since had left without a network.
-        void = [
-            result.run.id
-            for result in others
-            if result.status == "failed"
-            and WEIGHTS not in result.digests
-            and _but_code(result.run) in alike
-        ]
-        strange = [result.run for result in others if result.run.id not in void]
-        if not strange:
-            for run_id in void:
-                self._forget(run_id, RESULT, CHECKPOINT)
-            return
-        if changed := _changed_data(strange, study):
-            raise RequestError(
-                f"data set {changed!r}: its images or labels have changed since the runs in "
-                f"{self.path} were made with them; choose another folder for --out"
-            )
-        if any(_but_code(run) in alike for run in strange):
-            raise RequestError(
-                f"{', '.join(study.plugins) or 'plugins'}: the code has changed since the runs in "
-                f"{self.path} were made with it; choose another folder for --out, or go back to "
-                f"the code kept in {self.path / 'plugins'}"
-            )
-        raise RequestError(
-            f"--out {self.path}: holds {len(strange)} runs of {study.name!r} with other "
-            f"settings (run {strange[0].id}); choose another folder"
-        )
+        void = belonging.check(self.results(), study, folder=self.path)
+        for run_id in void:
+            self._forget(run_id, RESULT, CHECKPOINT)
 
     def save(self, outcome: Outcome) -> None:
         """Write a run's files, the result last: a run is finished once that file is there.
@@ -289,17 +261,6 @@ def _watched(name: str, results: Sequence[Result]) -> dict[str, Any]:
 _AXES = ("model", "data", "batch_size", "seed")
 
 
-def _changed_data(runs: Sequence[Run], study: Study) -> str | None:
-    """The data set of runs that a study would have too, were its content the same."""
-    beside = {"code", "content", "train_size"}
-    alike = {run.model_dump_json(exclude=beside): run for run in study.runs if run.content}
-    for run in runs:
-        now = alike.get(run.model_dump_json(exclude=beside))
-        if now is not None and run.content and now.content != run.content:
-            return run.data
-    return None
-
-
 def _parts(
     settings: dict[str, Any], others: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -308,11 +269,6 @@ def _parts(
     named = {part["name"]: part for part in others.get("part", [])}
     for part in settings.get("part", []):
         yield part, named.get(part["name"], {})
-
-
-def _but_code(run: Run) -> str:
-    """What a run is, whatever state its plugins are in."""
-    return run.model_dump_json(exclude={"code"})
 
 
 def _set_aside(file: Path, why: str) -> None:

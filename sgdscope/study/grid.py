@@ -1,4 +1,4 @@
-"""The lines of a study: every combination of its schedules, optimizers and methods."""
+"""The grid of a study: every combination of its networks, data, lines, batch sizes and seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sgdscope.methods import METHODS
 from sgdscope.optimizers import find
 from sgdscope.settings import Options, checked, several
+from sgdscope.study.code import code_of_run
 from sgdscope.study.imported_schedules import find as find_schedule
+from sgdscope.study.run import Run
 from sgdscope.study.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -21,6 +23,33 @@ def axis(value: Any) -> list[Any]:
     if values := several(value):
         return values
     raise ValueError("expected at least one value")
+
+
+def runs(study: Study) -> Iterator[Run]:
+    """Every run of a study without parts, in the order declared."""
+    shared = study.model_dump(
+        include={"train_size", "normalise", "precision", "epochs", "steps", "until_train_loss"}
+    )
+    every = itertools.product(study.model, study.data, lines(study), study.batch_size, study.seed)
+    for model, data, line, batch_size, seed in every:
+        yield Run(
+            model=model,
+            data=data,
+            batch_size=batch_size,
+            seed=seed,
+            code=code_of_run(model, data, line["schedule"], line["optimizer"], line["method"]),
+            **line,
+            **shared | _found(study, model, data),
+        )
+
+
+def _found(study: Study, model: str, data: str) -> Options:
+    """What a run's names of network and data stand for, where they are not sgdscope's own."""
+    digests = [study.sources[name].digest for name in (model, data) if name in study.sources]
+    if not any(digests):
+        return {}
+    size = study.train_size or (study.images(data) if data in study.sources else None)
+    return {"content": " ".join(filter(None, digests)), "train_size": size}
 
 
 def lines(study: Study) -> Iterator[Options]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
@@ -14,11 +13,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
-from sgdscope.models import MODELS
 from sgdscope.references import Source
 from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
-from sgdscope.study import budgets, grid, growth, hypotheses, names, studyfile
-from sgdscope.study.code import code_of_run, imported_files, parts
+from sgdscope.study import budgets, consistency, grid, hypotheses, names, studyfile
+from sgdscope.study.code import imported_files, parts
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin, adopt
 from sgdscope.study.run import Precision, Run
@@ -83,54 +81,10 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        axes = [
-            name
-            for name in ("model", "data", "batch_size", "schedule", "measure")
-            if name in self.model_fields_set
-        ]
-        if self.part:
-            if axes:
-                raise ValueError(f"{axes[0]}: a study that includes others has none of its own")
-            if len({run.id for run in self.runs}) < len(self.runs):
-                raise ValueError("include: two of the studies have a run in common")
-            self._check_axis()
-            return self
-        for name in ("model", "data", "batch_size", "schedule", "measure"):
-            if name not in axes:
-                raise ValueError(f"{name}: required, but not there")
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("expected either epochs or steps, one of the two")
-        for name in self.model:
-            if ":" not in name:
-                MODELS[name]
-        for data in self.data:
-            self._check_sizes(data)
-        for run in self.runs:
-            growth.check(run, images=self.train_size or self._available(run.data))
-        _ = self.measures
-        self._check_axis()
+        consistency.check(self)
         return self
 
-    def _check_axis(self) -> None:
-        _ = self.hypotheses
-        if self.axis is not None:
-            hypotheses.check_knob(self.axis, hypotheses.knobs_of(self.runs), where="axis")
-
-    def _check_sizes(self, data: str) -> None:
-        available = self._available(data)
-        if self.train_size is not None and self.train_size > available:
-            raise ValueError(
-                f"train_size = {self.train_size}: expected at most {available}, "
-                f"the training images of {data}"
-            )
-        size = self.train_size or available
-        if max(self.batch_size) > size:
-            raise ValueError(
-                f"batch_size = {max(self.batch_size)}: expected at most {size}, "
-                f"the training images of {data}"
-            )
-
-    def _available(self, data: str) -> int:
+    def images(self, data: str) -> int:
         """Training images of a data set."""
         own = self.sources.get(data)
         return DATA[data].train_size if own is None or own.train_size is None else own.train_size
@@ -145,39 +99,7 @@ class Study(Settings):
         """Every run of the grid, in the order declared."""
         if self.part:
             return [run for part in self.part for run in part.runs]
-        shared = self.model_dump(
-            include={
-                "train_size",
-                "normalise",
-                "precision",
-                "epochs",
-                "steps",
-                "until_train_loss",
-            }
-        )
-        every = itertools.product(
-            self.model, self.data, grid.lines(self), self.batch_size, self.seed
-        )
-        return [
-            Run(
-                model=model,
-                data=data,
-                batch_size=batch_size,
-                seed=seed,
-                code=code_of_run(model, data, line["schedule"], line["optimizer"], line["method"]),
-                **line,
-                **shared | self._found(model, data),
-            )
-            for model, data, line, batch_size, seed in every
-        ]
-
-    def _found(self, model: str, data: str) -> Options:
-        """What a run's names of network and data stand for, where they are not sgdscope's own."""
-        digests = [self.sources[name].digest for name in (model, data) if name in self.sources]
-        if not any(digests):
-            return {}
-        size = self.train_size or (self._available(data) if data in self.sources else None)
-        return {"content": " ".join(filter(None, digests)), "train_size": size}
+        return list(grid.runs(self))
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
