@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from counting import Counting
 from honest import HONEST, PLAIN, Images
 from masks import HELD_OUT, MASKS, Masked
 from rich.console import Console
@@ -41,19 +42,6 @@ ATTACKS: dict[str, tuple[Callable[..., list[Attacked]], Any]] = {
     "strong": (lambda *a, **k: attacks.strong(*a, steps=30, queries=200, **k), "margin"),
 }
 HARM = 0.02
-
-
-class Counted(nn.Module):
-    """A network that counts images, once for each pass and direction."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.images = network, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 10)."""
-        self.images += len(x) * (2 if torch.is_grad_enabled() else 1)
-        return self.network(x)
 
 
 @dataclass(frozen=True)
@@ -108,13 +96,13 @@ class Bench:
         torch.manual_seed(0)
         x, y = self.images.test, self.images.test_labels
         (result,) = self.attack(network, x, y, eps=[self.eps], norm=self.norm)
-        counted = Counted(network).eval()
-        (seen,) = attacks.gather(counted, x, y, [result], loss=self.loss, norm=self.norm)
+        counting = Counting(network).eval()
+        (seen,) = attacks.gather(counting, x, y, [result], loss=self.loss, norm=self.norm)
         right = ~result.fooled
         if known is not None:
             with torch.no_grad():
                 right &= network(known).argmax(1) == y
-        cost = counted.images / (len(x) + 2 * 40 * seen.right)
+        cost = counting.passes / (len(x) + 2 * 40 * seen.right)
         return Row(name, held_out, result.accuracy, right.double().mean().item(), seen, cost)
 
 

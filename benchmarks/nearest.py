@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from counting import Counting
 from networks import Case
 from rich.console import Console
 from rich.table import Table
@@ -34,19 +35,6 @@ from sgdscope.data import Dataset
 
 console = Console(width=150)
 PEER = importlib.util.find_spec("foolbox") is not None
-
-
-class Counting(nn.Module):
-    """Counts the points whose gradient is asked for."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.gradients = network, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, classes)."""
-        self.gradients += len(x) * x.requires_grad
-        return self.network(x)
 
 
 def harden(network: nn.Module, data: Dataset, norm: Norm, eps: float, images: int) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from benchmarks.counting import Counting
 from sgdscope.attacks import (
     Attacked,
     apgd,
@@ -61,18 +62,6 @@ def curved(classes: int = 5, dtype: torch.dtype = torch.float64) -> nn.Module:
     for parameter in network.parameters():
         parameter.data.mul_(2.5)
     return network
-
-
-class Counting(nn.Module):
-    """A network that counts the inputs it is asked about."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.seen = network, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen += len(x)
-        return self.network(x)
 
 
 def images(count: int = 24, dtype: torch.dtype = torch.float64, low: float = 0.0) -> Tensor:
@@ -144,9 +133,9 @@ def test_the_median_alone_comes_out_within_its_bracket_for_fewer_passes(errors):
     labels[:errors] = 1 - labels[:errors].clamp(max=1)
     found, seen = [], []
     for median_only in (False, True):
-        network.seen = 0
+        network.points = 0
         found.append(smallest_eps(network, inputs, labels, median_only=median_only))
-        seen.append(network.seen)
+        seen.append(network.points)
     whole, alone = found
     assert alone.median == pytest.approx(whole.median, rel=0.02)
     assert alone.median_holds <= alone.median
@@ -362,7 +351,7 @@ def test_a_fooled_point_is_not_asked_about_again():
     counting = Counting(network).eval()
     (result,) = pgd(counting, inputs, labels, eps=[0.5], give_up=False)
     assert result.accuracy == 0
-    assert counting.seen < 50 * 12
+    assert counting.points < 50 * 12
 
 
 def test_chunks_shrink_when_memory_runs_out():
@@ -600,11 +589,11 @@ def test_evidence_is_taken_on_a_bounded_number_of_points():
     eps = [0.01, 0.02, 0.04, 0.08]
     counting = Counting(network).eval()
     results = fgsm(counting, inputs, labels, eps=eps)
-    assert counting.seen <= (1 + len(eps)) * 1000 + 70  # one gradient for all eps
+    assert counting.points <= (1 + len(eps)) * 1000 + 70  # one gradient for all eps
     counting = Counting(network).eval()
     evidence = gather(counting, inputs, labels, results, loss="cross_entropy")
     compared, gradients_tried = 300 * (1 + 2 * len(eps)), 180 + 280 * len(eps)
-    assert counting.seen <= compared + gradients_tried + 100
+    assert counting.points <= compared + gradients_tried + 100
     for found, result in zip(evidence, results, strict=True):
         assert found.compared == 300
         assert found.attack_fooled == pytest.approx(result.fooled[:300].double().mean().item())

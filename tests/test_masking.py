@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.counting import Counting
 from sgdscope.attacks import fgsm, gather, pgd, strong
 from sgdscope.attacks.masking import Masking
 from sgdscope.attacks.probes import error
@@ -26,18 +27,6 @@ class Masked(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.mask(self.network, x)
-
-
-class Counting(nn.Module):
-    """Counts images, once for each pass and direction."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.images = network, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.images += len(x) * (2 if torch.is_grad_enabled() else 1)
-        return self.network(x)
 
 
 class Backward(torch.autograd.Function):
@@ -184,4 +173,4 @@ def test_the_price_is_a_tenth_of_pgd_40(network, digits):
     gather(counting, inputs, labels, results, loss="cross_entropy")
     right = int(results[0].clean.sum())
     assert right > 280
-    assert counting.images < 0.1 * (2 * 40 * right)
+    assert counting.passes < 0.1 * (2 * 40 * right)
