@@ -31,7 +31,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from sgdscope import attacks
-from sgdscope.attacks.descent import Walk
+from sgdscope.attacks.descent import FixedSteps
 from sgdscope.attacks.points import Points
 from sgdscope.attacks.victim import Victim, frozen
 
@@ -84,7 +84,7 @@ class Unfooled(Points):
 
 def ours_last_iterate(eps: float, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """PGD as the peers start and count it."""
-    walk = Walk(STEPS, STEP_SIZE, start=0, give_up=False)
+    walk = FixedSteps(STEPS, STEP_SIZE, start=0, give_up=False)
     with frozen(network):
         points = Unfooled(x, y, torch.arange(len(y)), x)
         return walk(Victim(network, x.device), points, torch.full((len(y),), eps)).inputs

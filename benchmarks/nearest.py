@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from sgdscope import attacks
 from sgdscope.attacks import ball
-from sgdscope.attacks.descent import Walk
+from sgdscope.attacks.descent import FixedSteps
 from sgdscope.attacks.points import Norm, Points
 from sgdscope.attacks.victim import Victim, frozen
 from sgdscope.data import Dataset
@@ -105,7 +105,7 @@ def giving_up(
 
 def by_bisection(network: nn.Module, x: Tensor, y: Tensor, norm: Norm) -> Tensor:
     """(N,): the smallest eps that fools, by ten attacks with BIM-20 of eps/8."""
-    walk, count = Walk(20, 1 / 8, "margin", norm), len(y)
+    walk, count = FixedSteps(20, 1 / 8, "margin", norm), len(y)
     points, victim = Points(x, y, torch.arange(count), x), Victim(network, x.device)
     with frozen(network):
         low, high = torch.zeros(count), torch.full((count,), torch.inf)

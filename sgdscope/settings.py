@@ -84,7 +84,7 @@ class Settings(BaseModel):
         }
 
 
-def several(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """One value or a list of different ones, as a list.
 
     Raises:
@@ -96,7 +96,7 @@ def several(value: Any) -> list[Any]:
     return values
 
 
-Several = BeforeValidator(several)
+AsList = BeforeValidator(as_list)
 
 
 def checked(
@@ -104,7 +104,7 @@ def checked(
     settings: Mapping[str, Any],
     *,
     where: str,
-    beside: Sequence[str] = (),
+    also_allowed: Sequence[str] = (),
     elsewhere: Mapping[str, str] | None = None,
 ) -> Model:
     """Build a model; its first complaint becomes one clear message.
@@ -113,7 +113,7 @@ def checked(
         model: the class.
         settings: its fields.
         where: the table they stand in.
-        beside: keys that may stand there too.
+        also_allowed: keys that may stand there too.
         elsewhere: keys that belong to another table, each with what to say of it.
 
     Raises:
@@ -126,7 +126,7 @@ def checked(
         key = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
         if first["type"] == "extra_forbidden":
             key = str(first["loc"][0])
-            unknown_key = unknown("key", key, [*model.model_fields, *beside], where=where)
+            unknown_key = unknown("key", key, [*model.model_fields, *also_allowed], where=where)
             hint = (elsewhere or {}).get(key)
             raise RequestError(f"{unknown_key}; {hint}" if hint else str(unknown_key)) from None
         message = first["msg"].removeprefix("Value error, ")

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.active import ActivePoints
 from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Tries, spread
 from sgdscope.attacks.reach import Reach, promised
-from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
 MOMENTUM = 0.75  # α of Algorithm 1
@@ -42,7 +42,7 @@ class _State:
 
 
 @dataclass(frozen=True)
-class Adaptive:
+class Apgd:
     """One run of APGD from a random start."""
 
     steps: int = 100
@@ -59,7 +59,7 @@ class Adaptive:
         """Attack (Algorithm 1 of the paper, all points at once)."""
         start = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
         reach = Reach(self.steps, self.norm) if self.give_up else None
-        standing, lost = Standing(points, reach), None
+        active, lost = ActivePoints(points, reach), None
         state, checks = self._begin(start, eps), checkpoints(self.steps)
         for taken in range(self.steps + 1):
             logits, state.slope = victim.gradients(state.now, points, LOSSES[self.loss])
@@ -71,7 +71,7 @@ class Adaptive:
                     points, state.now, state.eps, logits, state.slope, self.loss, self.norm
                 )
                 lost = reach.lost(points.margins(logits), gains)
-            left = standing.settle(state.now, points.fooled(logits), lost)
+            left = active.settle(state.now, points.fooled(logits), lost)
             if left is not None:
                 points, state = points[left], state[left]
             if not len(points) or taken == self.steps:
@@ -80,7 +80,7 @@ class Adaptive:
             if taken in checks:
                 _check(state, since=taken - max((c for c in checks if c < taken), default=0))
             self._move(state, points, first=taken == 0)
-        return standing.tries(state.now)
+        return active.tries(state.now)
 
     def _begin(self, inputs: Tensor, eps: Tensor) -> _State:
         zero, low = torch.zeros_like(eps), torch.full_like(eps, -torch.inf)
@@ -168,7 +168,7 @@ class Targeted:
             together = min(max(victim.chunk // len(left), 1), ranks - rank)
             copies = left.repeat(together)
             aims = others[left][:, rank : rank + together].t().reshape(-1)
-            run = Adaptive(self.steps, loss, self.norm, self.seed, give_up=self.give_up)
+            run = Apgd(self.steps, loss, self.norm, self.seed, give_up=self.give_up)
             tries = run(victim, replace(points[copies], targets=aims), eps[copies])
             fell, first = tries.fooled.view(together, -1).max(0)  # of the targets that fooled it
             keep = fell if rank else torch.ones_like(fell)  # no target: the likeliest one's try
@@ -200,8 +200,7 @@ def apgd(
     """
     check_tactic(restarts=restarts)
     tactics: dict[str, Tactic] = {
-        f"apgd {start}": Adaptive(steps, loss, norm, seed, start, give_up)
-        for start in range(restarts)
+        f"apgd {start}": Apgd(steps, loss, norm, seed, start, give_up) for start in range(restarts)
     }
     return evaluate(
         model, inputs, labels, eps=eps, tactics=tactics, loss=loss, norm=norm, targets=targets

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sgdscope.attacks.apgd import Adaptive
+from sgdscope.attacks.apgd import Apgd
 from sgdscope.attacks.checks import check_tactic, checked
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.minimum_norm import MinimumNorm
@@ -116,7 +116,7 @@ def smallest_eps(
             victim, points, norm=norm, loss=loss, largest=largest, step_size=step_size
         )
         nearest.distance[points.fooled(victim.logits(inputs))] = 0
-        hunt = _Hunt(nearest, Adaptive(steps, loss, norm), median_only)
+        hunt = _Hunt(nearest, Apgd(steps, loss, norm), median_only)
         hunt.narrow(rounds)
     return SmallestEps(nearest.distance, hunt.holds, request.findings)
 
@@ -128,7 +128,7 @@ class _Hunt:
     none. Both are 0 where the network is wrong unperturbed.
     """
 
-    def __init__(self, nearest: MinimumNorm, attack: Adaptive, median_only: bool) -> None:
+    def __init__(self, nearest: MinimumNorm, attack: Apgd, median_only: bool) -> None:
         self.nearest, self.attack, self.median_only = nearest, attack, median_only
         self.holds = torch.zeros_like(nearest.distance)
         self._before = self._target()  # of the last round

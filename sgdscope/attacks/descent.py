@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
+from sgdscope.attacks.active import ActivePoints
 from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Tries
 from sgdscope.attacks.reach import Reach, promised
-from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 
 
 @dataclass(frozen=True)
-class Leap:
+class SingleStep:
     """One step of the whole eps from the point itself, whose gradient is known already."""
 
     norm: Norm = "linf"
@@ -34,7 +34,7 @@ class Leap:
 
 
 @dataclass(frozen=True)
-class Walk:
+class FixedSteps:
     """Steps of one size from the point, or from a place drawn in the ball."""
 
     steps: int
@@ -54,20 +54,20 @@ class Walk:
         if self.start is not None:
             now = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
         reach = Reach(self.steps, self.norm) if self.give_up else None
-        standing, lost = Standing(points, reach), None
+        active, lost = ActivePoints(points, reach), None
         for _ in range(self.steps):
             logits, slope = victim.gradients(now, points, LOSSES[self.loss])
             if reach is not None:
                 gains = promised(points, now, eps, logits, slope, self.loss, self.norm)
                 lost = reach.lost(points.margins(logits), gains)
-            left = standing.settle(now, points.fooled(logits), lost)
+            left = active.settle(now, points.fooled(logits), lost)
             if left is not None:
                 points, eps, now, slope = points[left], eps[left], now[left], slope[left]
             if not len(points):
-                return standing.tries(now)
+                return active.tries(now)
             now = ball.step(now, slope, self.step_size * eps, points.inputs, eps, self.norm)
-        left = standing.settle(now, points.fooled(victim.logits(now, points.inputs)))
-        return standing.tries(now if left is None else now[left])
+        left = active.settle(now, points.fooled(victim.logits(now, points.inputs)))
+        return active.tries(now if left is None else now[left])
 
 
 def fgsm(
@@ -85,7 +85,7 @@ def fgsm(
     Each eps stands alone: a step that is too long may miss what a shorter one finds.
     """
     return evaluate(
-        model, inputs, labels, eps=eps, tactics={"fgsm": Leap(norm)}, loss=loss, norm=norm,
+        model, inputs, labels, eps=eps, tactics={"fgsm": SingleStep(norm)}, loss=loss, norm=norm,
         targets=targets, nested=False,
     )  # fmt: skip
 
@@ -137,9 +137,9 @@ def pgd(
     """
     check_tactic(restarts=restarts)
     starts = range(restarts) if random_start else (None,)
-    tactics: dict[str, Tactic] = {"fgsm": Leap(norm)}
+    tactics: dict[str, Tactic] = {"fgsm": SingleStep(norm)}
     for start in starts:
-        walk = Walk(steps, step_size, loss, norm, seed, start, give_up)
+        walk = FixedSteps(steps, step_size, loss, norm, seed, start, give_up)
         tactics[f"pgd {start or 0}"] = walk
     return evaluate(
         model, inputs, labels, eps=eps, tactics=tactics, loss=loss, norm=norm, targets=targets

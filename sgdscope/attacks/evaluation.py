@@ -1,4 +1,4 @@
-"""Tactics in order, from the smallest eps to the largest, each on what is still standing."""
+"""Tactics in order, from the smallest eps to the largest, each on what is still active."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sgdscope.attacks import ball
 from sgdscope.attacks.checks import checked
-from sgdscope.attacks.descent import Leap
+from sgdscope.attacks.descent import SingleStep
 from sgdscope.attacks.evaluation import look
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.masking import Masking
@@ -195,7 +195,7 @@ class _Rivals:
         shift = anywhere - points.inputs
         noisy = ball.step(points.inputs, shift, eps, points.inputs, eps, norm)
         noise = points.fooled(self.victim.logits(noisy, points.inputs))
-        return noise, Leap(norm)(self.victim, points, eps).fooled
+        return noise, SingleStep(norm)(self.victim, points, eps).fooled
 
 
 def _share(chosen: Tensor) -> float:

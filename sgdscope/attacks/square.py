@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from sgdscope import streams
 from sgdscope.attacks import ball
+from sgdscope.attacks.active import ActivePoints
 from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.points import Attacked, Points, Radii, Tries, spread
 from sgdscope.attacks.reach import Reach
-from sgdscope.attacks.standing import Standing
 from sgdscope.attacks.victim import Victim
 from sgdscope.errors import RequestError
 
@@ -24,7 +24,7 @@ LOOKS = 40  # how often in all it is asked which points are out of reach
 
 
 @dataclass(frozen=True)
-class Search:
+class SquareSearch:
     """Squares of ±eps, kept where they bring the boundary nearer; ℓ∞ only."""
 
     queries: int = 1000
@@ -46,7 +46,7 @@ class Search:
         pace = max(self.queries // LOOKS, 1)
         looks = self.queries // pace
         reach = Reach(looks, readings=max(looks // 4, 1) + 1) if self.give_up else None
-        standing = Standing(points, reach)
+        active = ActivePoints(points, reach)
         for query in range(self.queries):
             if query:
                 trial = self._square(now, points, eps, query)
@@ -56,12 +56,12 @@ class Search:
             now = torch.where(spread(better, now).bool(), trial, now)
             margins = torch.where(better, found, margins)
             lost = reach.lost(margins) if reach is not None and query % pace == 0 else None
-            left = standing.settle(now, hit, lost)
+            left = active.settle(now, hit, lost)
             if left is not None:
                 points, eps, now, margins = points[left], eps[left], now[left], margins[left]
             if not len(points):
                 break
-        return standing.tries(now)
+        return active.tries(now)
 
     def _stripes(self, points: Points, eps: Tensor) -> Tensor:
         """Vertical stripes of ±eps, one sign a column and channel."""
@@ -106,7 +106,7 @@ def square(
 
     Inputs are images: (N, channels, height, width).
     """
-    tactics: dict[str, Tactic] = {"square": Search(queries, seed, give_up)}
+    tactics: dict[str, Tactic] = {"square": SquareSearch(queries, seed, give_up)}
     return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin", targets=targets)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sgdscope.attacks.apgd import Adaptive, Targeted
-from sgdscope.attacks.descent import Leap, Walk
+from sgdscope.attacks.apgd import Apgd, Targeted
+from sgdscope.attacks.descent import FixedSteps, SingleStep
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.points import Attacked, Norm, Radii
-from sgdscope.attacks.square import Search
+from sgdscope.attacks.square import SquareSearch
 
 
 def strong(
@@ -30,11 +30,11 @@ def strong(
     ``steps`` in each run of APGD and ``queries`` of Square.
     """
     tactics: dict[str, Tactic] = {
-        "fgsm": Leap(norm),
-        "pgd": Walk(10, 1 / 4, "margin", norm, seed, None, give_up),
-        "apgd-ce": Adaptive(steps, "cross_entropy", norm, seed, 0, give_up),
+        "fgsm": SingleStep(norm),
+        "pgd": FixedSteps(10, 1 / 4, "margin", norm, seed, None, give_up),
+        "apgd-ce": Apgd(steps, "cross_entropy", norm, seed, 0, give_up),
         "apgd-t": Targeted(steps, norm, seed, give_up=give_up),
     }
     if norm == "linf" and inputs.dim() == 4:
-        tactics["square"] = Search(queries, seed, give_up)
+        tactics["square"] = SquareSearch(queries, seed, give_up)
     return evaluate(model, inputs, labels, eps=eps, tactics=tactics, loss="margin", norm=norm)

@@ -41,7 +41,7 @@ def _moments(end: Verdict, equal: Verdict | None) -> Moments:
 
 
 def _table(statements: Sequence[Moments]) -> str:
-    told = [moments for moments in statements if any(one.tells for one in moments)]
+    told = [moments for moments in statements if any(one.tested for one in moments)]
     untold = len(statements) - len(told)
     counted = f"{untold} statement{'s' * (untold != 1)} could not be tested." if untold else ""
     if not told:

@@ -38,7 +38,7 @@ def table(verdicts: Sequence[Verdict]) -> Table:
         grid.add_row(f"[bold]{claim}[/] {escape(heading(group[0][0]))}")
         untested = []
         for end, equal in group:
-            if not (end.tells or (equal is not None and equal.tells)):
+            if not (end.tested or (equal is not None and equal.tested)):
                 untested.append(end)
                 continue
             statement = f"  {escape(end.statement)}"

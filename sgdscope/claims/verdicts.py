@@ -103,10 +103,9 @@ class Verdict:
         return "!" * self.doubtful + "*" * bool(self.left_out) + bent + "¹" * (self.seeds == 1)
 
     @property
-    def tells(self) -> bool:
-        """Whether there is more to it than that nothing could be tested."""
-        tested = self.value is not None or self.verdict != "inconclusive"
-        return self.informative and tested
+    def tested(self) -> bool:
+        """Whether there was enough to test it on, and that carries information."""
+        return self.informative and (self.value is not None or self.verdict != "inconclusive")
 
 
 def lacking(reason: str, *, informative: bool = True) -> Finding:

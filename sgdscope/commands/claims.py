@@ -42,7 +42,7 @@ def claims(
             typer.echo(text)
             return
         study_folder.introduce(home)
-        if not any(verdict.tells for verdict in verdicts):
+        if not any(verdict.tested for verdict in verdicts):
             why = "no finished run measured what one is about"
             if verdicts:
                 why = "what each lacks stands beside it"

@@ -182,7 +182,7 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
     wanted = lacking(result, measures)
     if not wanted and result.status != "failed":
         return None
-    if WEIGHTS not in files or any(measures[name].along for name in wanted):
+    if WEIGHTS not in files or any(measures[name].tracked for name in wanted):
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
     prior = result.without(wanted)
     return Task(run, options, prior=prior, weights=files[WEIGHTS], arrays=files.get(ARRAYS))

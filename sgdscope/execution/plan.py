@@ -186,11 +186,11 @@ def _reading_seconds(measure: Measure, training: Training, part: Dataset, whole:
     """Of one reading."""
     run = training.run
     subject = Subject(training.network, part, run.seed, run.batch_size)
-    brief = measure.brief(EXAMPLES)
+    fewer = measure.on_fewer(EXAMPLES)
     start = time.perf_counter()
-    brief.read(subject)
+    fewer.read(subject)
     spent = time.perf_counter() - start
-    return spent * measure.work(whole) / brief.work(part)
+    return spent * measure.cost_in_images(whole) / fewer.cost_in_images(part)
 
 
 def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:

@@ -148,7 +148,7 @@ class _Execution:
             for name, measure in self.measures.items()
             if not measure.taken_with(then.get(name), name)
         }
-        if any(self.measures[name].along for name in changed):
+        if any(self.measures[name].tracked for name in changed):
             _log.info("run %s starts anew: its measures along training changed", self.run.id)
             return
         result = Result.model_validate_json(metadata["result"])

@@ -16,7 +16,7 @@ from sgdscope.data import Dataset
 from sgdscope.measuring.card import Card, Kind
 from sgdscope.network import Preflight, preflight
 from sgdscope.registry import Registry
-from sgdscope.settings import Settings, Several, Whole
+from sgdscope.settings import AsList, Settings, Whole
 
 FEW = 10  # images that the network is looked at with
 
@@ -62,7 +62,7 @@ class Measure(Settings, ABC):
             cls.read = _flagged(cls.read)  # type: ignore[method-assign,assignment]
 
     every: Whole | None = None  # taken after every so many epochs too, not only at the end
-    at: Annotated[list[Whole], Several] = []  # taken after these epochs too
+    at: Annotated[list[Whole], AsList] = []  # taken after these epochs too
 
     @classmethod
     def options(cls) -> str:
@@ -74,7 +74,7 @@ class Measure(Settings, ABC):
         return ", ".join([*required, *preset, *(key for key in stated if stated[key] is None)])
 
     @property
-    def along(self) -> bool:
+    def tracked(self) -> bool:
         """Whether it is taken along training."""
         return self.every is not None or bool(self.at)
 
@@ -105,11 +105,11 @@ class Measure(Settings, ABC):
         """The measure to take before the end; a cheaper one where that is asked for."""
         return self
 
-    def work(self, data: Dataset) -> int:
+    def cost_in_images(self, data: Dataset) -> int:
         """How many images it looks at; its time goes with them. By default it may be any."""
         return len(data.train) + len(data.test)
 
-    def brief(self, examples: int) -> Self:
+    def on_fewer(self, examples: int) -> Self:
         """The measure on so few examples, to see how long it takes."""
         return self
 

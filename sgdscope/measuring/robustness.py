@@ -18,7 +18,7 @@ from sgdscope.data import Dataset, Images
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.measuring.card import Card
 from sgdscope.network import Network
-from sgdscope.settings import Positive, Radius, Several, Whole
+from sgdscope.settings import AsList, Positive, Radius, Whole
 
 SHOWN = 8  # adversarial examples kept to look at, for each eps
 ONE_STEP = "One step only: attacks of more steps fool more points."
@@ -29,11 +29,11 @@ class _OnTest(Measure):
 
     examples: Whole | None = None
 
-    def work(self, data: Dataset) -> int:
+    def cost_in_images(self, data: Dataset) -> int:
         """Those of the test images."""
         return len(data.test[: self.examples])
 
-    def brief(self, examples: int) -> Self:
+    def on_fewer(self, examples: int) -> Self:
         """The same on fewer images."""
         return self.model_copy(update={"examples": examples})
 
@@ -47,7 +47,7 @@ class AttackAccuracy(_OnTest):
     card = Card(kind="accuracy", trust=0)
 
     name: ClassVar[str]
-    eps: Annotated[list[Radius], Field(min_length=1), Several]
+    eps: Annotated[list[Radius], Field(min_length=1), AsList]
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
     along_examples: Whole | None = None  # at most so many of them on the way
@@ -207,7 +207,7 @@ class RobustnessArea(PgdAccuracy):
 
     name = "robustness_area"
 
-    eps: Annotated[list[Annotated[Radius, Field(gt=0)]], Field(min_length=1), Several]
+    eps: Annotated[list[Annotated[Radius, Field(gt=0)]], Field(min_length=1), AsList]
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with the accuracy at every eps as evidence."""

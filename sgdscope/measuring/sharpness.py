@@ -70,11 +70,11 @@ class BatchSharpness(OnTrainingImages):
     batch_size: Whole | None = None  # None: the run's, to be set against 2/lr
     batches: int = Field(20, ge=2)
 
-    def work(self, data: Dataset) -> int:
+    def cost_in_images(self, data: Dataset) -> int:
         """In batches."""
         return self.batches
 
-    def brief(self, examples: int) -> Self:
+    def on_fewer(self, examples: int) -> Self:
         """With two batches, which are to be whole."""
         return self.model_copy(update={"examples": None, "batches": 2})
 

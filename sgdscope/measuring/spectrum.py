@@ -25,9 +25,9 @@ class _Eigenvalue(OnTrainingImages):
     tolerance: Positive = 1e-3  # largest error accepted, relative to the value
     max_products: Whole = 100
 
-    def brief(self, examples: int) -> Self:
+    def on_fewer(self, examples: int) -> Self:
         """With the products that a trained network takes; one hardly trained takes more."""
-        return super().brief(examples).model_copy(update={"max_products": ENOUGH})
+        return super().on_fewer(examples).model_copy(update={"max_products": ENOUGH})
 
 
 @MEASURES.add("top_eigenvalue")

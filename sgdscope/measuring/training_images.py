@@ -21,10 +21,10 @@ class OnTrainingImages(Measure):
         images = subject.data.train[: self.examples]
         return images.inputs(), images.labels
 
-    def work(self, data: Dataset) -> int:
+    def cost_in_images(self, data: Dataset) -> int:
         """Those of the training images."""
         return len(data.train[: self.examples])
 
-    def brief(self, examples: int) -> Self:
+    def on_fewer(self, examples: int) -> Self:
         """The same on fewer images."""
         return self.model_copy(update={"examples": examples})

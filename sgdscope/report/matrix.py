@@ -50,7 +50,7 @@ def _chip(verdict: Verdict, places: Collection[str]) -> str:
     if verdict.value is not None and verdict.informative:
         text += f" {verdict.value:+.2g} {verdict.marks}".replace("-", "−").rstrip()
     title = escape(f"{verdict.when}: {verdict.word}; {verdict.reason}")
-    kind = verdict.verdict if verdict.tells else "untold"
+    kind = verdict.verdict if verdict.tested else "untold"
     tag, link = "span", ""
     if place := markup.place(verdict.figure, places):
         tag, link = "a", f' href="#{escape(place)}"'

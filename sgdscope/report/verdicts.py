@@ -35,7 +35,7 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
         first = {
             said: some
             for said, some in own.items()
-            if said in shown and any(one.tells for one in some)
+            if said in shown and any(one.tested for one in some)
         }
         rest = {said: some for said, some in own.items() if said not in first}
         named = heading(next(iter(own.values()))[0])
@@ -87,7 +87,7 @@ def _moment(verdict: Verdict, places: Collection[str]) -> str:
     place = markup.place(verdict.figure, places)
     link = f' <a href="#{escape(place)}">figure</a>' if place else ""
     word = verdict.word
-    kind = verdict.verdict if verdict.tells else "untold"
+    kind = verdict.verdict if verdict.tested else "untold"
     counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"
     if verdict.runs:
         counted += f", {verdict.seeds} seed{'s' * (verdict.seeds != 1)}"

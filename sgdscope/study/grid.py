@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgdscope.methods import METHODS
 from sgdscope.optimizers import find
-from sgdscope.settings import Options, checked, several
+from sgdscope.settings import Options, as_list, checked
 from sgdscope.study.code import code_of_run
 from sgdscope.study.imported_schedules import find as find_schedule
 from sgdscope.study.run import Run
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def axis(value: Any) -> list[Any]:
-    """As ``several``, at least one."""
-    if values := several(value):
+    """As ``as_list``, at least one."""
+    if values := as_list(value):
         return values
     raise ValueError("expected at least one value")
 
@@ -60,7 +60,7 @@ def lines(study: Study) -> Iterator[Options]:
         momenta = _combinations({"momentum": table.get("momentum", study.momentum)}, where=where)
         for optimizer in _optimizers(study, name, [one["momentum"] for one in momenta]):
             for options in _combinations(axes, where=where):
-                schedule = checked(kind, options, where=where, beside=["momentum"])
+                schedule = checked(kind, options, where=where, also_allowed=["momentum"])
                 _check_to_the_end(study, schedule, where)
                 chosen = {"schedule": name, "schedule_options": schedule.options()}
                 for method in _methods(study):

@@ -36,7 +36,7 @@ def schema() -> dict[str, Any]:
         named = {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": ":"}]}
         keys[key] = _one_or_more(named if key in keys else {})
     for key in studyfile.TABLES:
-        keys[key] = _parts(_TABLES[key], axes=key != "measure", beside=key == "schedule")
+        keys[key] = _parts(_TABLES[key], axes=key != "measure", with_momentum=key == "schedule")
     keys["claim"] = {"type": "object", "additionalProperties": _claim()}
     keys["include"] = {"type": "array", "items": {"type": "string"}}
     keys["budget"] = {"type": "object", "additionalProperties": {"type": "object"}}
@@ -51,7 +51,7 @@ def schema() -> dict[str, Any]:
 
 def _claim() -> dict[str, Any]:
     """A hypothesis, but for what sgdscope adds."""
-    given = _options(Hypothesis, axes=False, beside=False)
+    given = _options(Hypothesis, axes=False, with_momentum=False)
     for ours in ("name", "stated_first"):
         del given["properties"][ours]
     return given
@@ -62,9 +62,11 @@ def _one_or_more(one: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
-def _parts(registry: Registry[Any], *, axes: bool, beside: bool) -> dict[str, Any]:
+def _parts(registry: Registry[Any], *, axes: bool, with_momentum: bool) -> dict[str, Any]:
     """Names of parts, or a table of options for each."""
-    tables = {name: _options(registry[name], axes=axes, beside=beside) for name in registry}
+    tables = {
+        name: _options(registry[name], axes=axes, with_momentum=with_momentum) for name in registry
+    }
     return {
         "anyOf": [
             _one_or_more({"type": "string"}),
@@ -73,12 +75,12 @@ def _parts(registry: Registry[Any], *, axes: bool, beside: bool) -> dict[str, An
     }
 
 
-def _options(part: type[BaseModel], *, axes: bool, beside: bool) -> dict[str, Any]:
+def _options(part: type[BaseModel], *, axes: bool, with_momentum: bool) -> dict[str, Any]:
     found = part.model_json_schema()
     options = found.get("properties", {})
     if axes:
         options = {name: _one_or_more(option) for name, option in options.items()}
-    if beside:
+    if with_momentum:
         momentum = OPTIMIZERS["sgd"].model_json_schema()["properties"]["momentum"]
         options["momentum"] = _one_or_more(momentum)
     return {

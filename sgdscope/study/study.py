@@ -14,7 +14,7 @@ from sgdscope.data import DATA
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.references import Source
-from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, checked, several
+from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, as_list, checked
 from sgdscope.study import budgets, consistency, grid, hypotheses, names, studyfile
 from sgdscope.study.code import imported_files, parts
 from sgdscope.study.hypotheses import Hypothesis
@@ -281,5 +281,5 @@ def _find_plugins(settings: dict[str, Any], home: Path) -> None:
     """Plugins by paths from the root, which are given by paths from ``home``."""
     if "plugins" in settings:
         settings["plugins"] = [
-            str((home / file).resolve()) for file in several(settings["plugins"])
+            str((home / file).resolve()) for file in as_list(settings["plugins"])
         ]

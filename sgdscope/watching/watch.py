@@ -139,7 +139,7 @@ class Watch:
             return "diverged"
         taken = training.taken
         for name, measure in self.measures.items():
-            if (measure.along and not measure.due(epoch)) or not self.budget.allows(
+            if (measure.tracked and not measure.due(epoch)) or not self.budget.allows(
                 name, epoch=epoch
             ):
                 continue

@@ -9,7 +9,7 @@ from sgdscope.attacks.points import Points, Tries
 from sgdscope.attacks.reach import Reach
 
 
-class Standing:
+class ActivePoints:
     """The points that an attack has still to fool; the others are never asked about again."""
 
     def __init__(self, points: Points, reach: Reach | None) -> None:
