@@ -88,11 +88,11 @@ def as_list(value: Any) -> list[Any]:
     """One value or a list of different ones, as a list.
 
     Raises:
-        ValueError: one of them stands there twice.
+        ValueError: one of them is listed twice.
     """
     values = value if isinstance(value, list) else [value]
     if repeated := [v for i, v in enumerate(values) if v in values[:i]]:
-        raise ValueError(f"{repeated[0]!r} stands there twice")
+        raise ValueError(f"{repeated[0]!r} is listed twice")
     return values
 
 
@@ -132,7 +132,7 @@ def checked(
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
         if first["type"] == "missing":
-            raise RequestError(f"{key}: required, but not there") from None
+            raise RequestError(f"{key}: required but missing") from None
         if not first["loc"]:
             raise RequestError(f"{where}: {message}" if where else message) from None
         raise RequestError(f"{key} = {first['input']!r}: {message}") from None

@@ -204,7 +204,7 @@ def test_weights_that_are_anothers_or_wrapped_are_told_apart(home, tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("{home}/long.pt", "weights alone are no network"),
+        ("{home}/long.pt", "weights alone do not make a network"),
         ("{home}/other.py:build@x.pt", "no file"),
         ("{home}/net.py:other@x.pt", "unknown model 'other'"),
         ("{home}/net.py:build@x.pt", "no such file"),

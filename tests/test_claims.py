@@ -583,4 +583,4 @@ def test_claims_from_the_command_line_with_one_of_the_users_own(tmp_path):
 def test_claims_of_a_folder_without_a_study_is_a_wrong_request(tmp_path):
     done = CliRunner().invoke(app, ["claims", str(tmp_path / "nowhere")])
     assert done.exit_code == 2
-    assert "no study there" in done.output
+    assert "holds no study" in done.output

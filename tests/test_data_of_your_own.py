@@ -206,8 +206,8 @@ WRONG = {
     other_classes: r"woods: class 'elm' is in test, not in train; expected the same",
     damaged: r"oak/3\.png cannot be read as an image: ",
     text: r"oak/notes\.txt cannot be read as an image: the file is empty or of no format",
-    empty: r"test/oak: no images in it; expected some of class 'oak'",
-    loose: r"train/1\.png: lies in no class's folder",
+    empty: r"test/oak: no images in it; expected images of class 'oak'",
+    loose: r"train/1\.png: is not in a class folder",
     clear: r"oak/c\.png is partly transparent",
 }
 

@@ -68,7 +68,7 @@ def test_the_question_chooses_the_knob_and_the_measures(question, tmp_path):
 
 
 CANNOT_BE = {
-    "--model stdcnn": "--data: required where nobody can be asked",
+    "--model stdcnn": "--data: required, since nobody can be asked here",
     "--model stdcnn --data digits --question width --out a.toml": "names no knob",
     "--model m2 --data digits --question momentum --out a.toml": "did you mean 'm1'?",
     "--model m1 --data folder:no --question momentum --out a.toml": "no folder no; expected",

@@ -155,7 +155,7 @@ WRONG = {
     r"\(2, 10\)",
     "nets.py:Tni": r"nets.py:Tni: unknown model 'Tni'; did you mean 'Tiny'\?",
     "net.py:Tiny": r"model 'net.py:Tiny': no file net.py in .*; there are blocks.py, nets.py",
-    "nets.py:wide": "'nets.py:wide': needs 'width', which a study does not give",
+    "nets.py:wide": "'nets.py:wide': needs 'width', which a study does not provide",
     "nets.py:words": "'nets.py:words': makes a str; expected a torch.nn.Module",
     "nets.py:still": "'nets.py:still': has no parameters to train",
     "nets.py:Words": "'nets.py:Words': the network's output is str .*; expected logits of shape",
@@ -177,7 +177,7 @@ def test_what_is_wrong_with_a_network_is_one_sentence_before_any_training(home, 
 def test_two_files_of_one_name_are_refused(home):
     (home / "other").mkdir()
     (home / "other" / "nets.py").write_text("from torch.nn import Flatten\n")
-    with pytest.raises(RequestError, match="two files of one name"):
+    with pytest.raises(RequestError, match="two files with the same name"):
         loaded(home, ["nets.py:Tiny", "other/nets.py:Flatten"])
 
 

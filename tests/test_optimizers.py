@@ -161,7 +161,7 @@ def test_clipped_gradients_have_no_stacked_rule():
         ("sdg", "unknown optimizer 'sdg'; did you mean 'sgd'"),
         ("torch.optim.Adamm", "unknown optimizer 'Adamm'; did you mean 'Adam"),
         ("nowhere.Rule", "No module named 'nowhere'"),
-        ("torch.optim.LBFGS", "by a closure"),
+        ("torch.optim.LBFGS", "through a closure"),
     ],
 )
 def test_an_optimizer_that_cannot_be_had_is_refused(name, message):

@@ -77,7 +77,7 @@ def test_runs_that_lack_measures_alone_are_said_to(tmp_path, monkeypatch):
     words += ["--set", "schedule=fixed", "--set", "train_size=64"]
     assert invoke(app, [*words, "--set", "measure=test_accuracy"]).exit_code == 0
     more = [*words, "--set", "measure=test_accuracy,train_loss", "--plan"]
-    assert "3 of them lack measures alone" in invoke(app, more).output
+    assert "3 of them lack only measurements" in invoke(app, more).output
 
 
 def test_finished_runs_are_not_counted_and_durations_are_kept_apart(tmp_path):

@@ -246,7 +246,7 @@ def test_only_failures(tmp_path: Path) -> None:
 
 
 def test_no_study(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no study there"):
+    with pytest.raises(RequestError, match="holds no study"):
         report.write(StudyFolder(tmp_path))
 
 

@@ -211,7 +211,7 @@ def test_warm_up_counts_in_a_run_only_where_there_is_one():
     [
         ({"cosin": {}}, "unknown schedule 'cosin'; did you mean 'cosine'"),
         ({"cosine": {"warmup_epoch": 1}}, "unknown key 'warmup_epoch'; did you mean 'warmup_epoch"),
-        ({"fixed": {"warmup_steps": 3, "warmup_epochs": 1.0}}, "one of the two"),
+        ({"fixed": {"warmup_steps": 3, "warmup_epochs": 1.0}}, "exactly one of"),
         (
             {"torch.optim.lr_scheduler.OneCycleLR": {"max_lr": 0.1, "total_steps": 2}},
             "in epoch 4: Tried to step 3 times",

@@ -240,7 +240,7 @@ def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
         ('include = ["nothing"]', "unknown study 'nothing'"),
         ('include = ["both.toml"]', "includes itself"),
         ('include = "quick"', "include = 'quick': expected a list"),
-        ('model = "m1"', "data: required, but not there"),
+        ('model = "m1"', "data: required but missing"),
     ],
 )
 def test_what_cannot_be_included_is_named(tmp_path, text, message):
@@ -295,7 +295,7 @@ def test_the_papers_stdcnn_on_mnist_has_seven_lines_of_six_batch_sizes():
         ({"batch_size": 1298}, "batch_size = 1298: expected at most 1297"),
         ({"batch_size": [200], "train_size": 100}, "batch_size = 200: expected at most 100"),
         ({"batch_size": []}, r"batch_size = \[\]: expected at least one value"),
-        ({"seed": [1, 1]}, r"seed = \[1, 1\]: 1 stands there twice"),
+        ({"seed": [1, 1]}, r"seed = \[1, 1\]: 1 is listed twice"),
         ({"seed": -1}, "seed.* = -1: .*greater than or equal to 0"),
         ({"epochs": "ten"}, "epochs = 'ten': .*valid integer"),
         ({"epochs": 1.5}, "epochs = 1.5: .*valid integer"),
@@ -317,7 +317,7 @@ def test_a_bad_value_is_named_with_what_was_expected(file, overrides, message):
 
 def test_exactly_one_duration_is_asked_for(file):
     file.write_text(GRID.replace("epochs = 2", ""))
-    with pytest.raises(RequestError, match="either epochs or steps"):
+    with pytest.raises(RequestError, match="exactly one of epochs and steps"):
         Study.load(file)
 
 
@@ -406,7 +406,7 @@ def test_a_quotient_is_a_number_in_study_files_and_in_every_part(file, tmp_path)
     [
         ("eps = 8/255", 'a quotient stands in quotes: "8/255"'),
         ('eps = "8/0"', "eps.0 = '8/0': input should be a valid number"),
-        ('eps = ["8/255", "16/510"]', "stands there twice"),
+        ('eps = ["8/255", "16/510"]', "is listed twice"),
     ],
 )
 def test_a_wrong_quotient_is_told(file, text, message):

@@ -81,8 +81,8 @@ def radii(eps: Radii, norm: Norm = "linf") -> list[float]:
     numbers = [_radius(one) for one in several]
     if norm == "linf" and max(numbers) > 1:
         raise RequestError(
-            f"eps = {max(numbers):g}; expected at most 1, for pixels lie in [0, 1]; "
-            "of 256 levels, 8 are 8/255 = 0.0314"
+            f"eps = {max(numbers):g}; expected at most 1, since pixels lie in [0, 1]; "
+            "8 of 256 levels are 8/255 = 0.0314"
         )
     return numbers
 

@@ -182,7 +182,7 @@ def save_tables(result: Audit) -> None:
 def _check(opened: Sequence[Opened]) -> None:
     """Networks of one audit are different, have different names, and see the same images."""
     if not opened:
-        raise RequestError("no network; expected one at least")
+        raise RequestError("no network; expected at least one")
     first = opened[0].network
     seen: dict[str, str] = {}
     for one in opened:
@@ -190,13 +190,17 @@ def _check(opened: Sequence[Opened]) -> None:
         if network.data != first.data:
             raise RequestError(
                 f"{network.source}: its data are {network.data}, those of {first.source} "
-                f"{first.data}; expected --data, for networks are compared on the same points"
+                f"{first.data}; expected one data set for all (--data), since networks are "
+                "compared on the same points"
             )
-        for what, key in (("name", network.name), ("network", network.id)):
+        for what, key in (
+            ("have the same name", network.name),
+            ("are the same network", network.id),
+        ):
             if key in seen:
                 raise RequestError(
-                    f"{seen[key]} and {network.source} are one {what}, {key}; expected different "
-                    "ones, such as NAME=NETWORK"
+                    f"{seen[key]} and {network.source} {what}, {key}; expected different ones, "
+                    "such as NAME=NETWORK"
                 )
             seen[key] = network.source
 

@@ -33,7 +33,7 @@ class AuditFolder(KeptFiles):
             RequestError: the folder holds no audit.
         """
         if not self.audit_file.is_file():
-            raise RequestError(f"{self.path}: no audit there; expected a folder with an audit.toml")
+            raise RequestError(f"{self.path}: holds no audit; expected a folder with an audit.toml")
         return studyfile.read(self.audit_file)
 
     def prepare(self, settings: dict[str, Any]) -> None:

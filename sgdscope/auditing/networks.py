@@ -130,7 +130,9 @@ def _built(source: str, data: str) -> Opened:
     if not at:
         builder, weights = weights, ""
         if Path(source).is_file():
-            raise RequestError(f"{source}: weights alone are no network; expected {EXPECTED}")
+            raise RequestError(
+                f"{source}: weights alone do not make a network; expected {EXPECTED}"
+            )
     located = _located(model=builder, data=data)
     loaded = datasets.load(located["data"])
     # Normalisation stands in the network where its weights have it.
@@ -145,7 +147,7 @@ def _built(source: str, data: str) -> Opened:
     except Exception as error:  # whatever a user's own function says
         raise RequestError(f"{source}: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
-        raise RequestError(f"{source}: gives a {type(model).__name__}; expected an nn.Module")
+        raise RequestError(f"{source}: returns a {type(model).__name__}; expected an nn.Module")
     if weights:
         load_weights(model, Path(weights))
     name = Path(weights).stem if weights else builder.rpartition(":")[2]

@@ -122,5 +122,5 @@ def _number(text: str, where: str) -> float:
         percent = text.endswith("%")
         value = float(plain(text.removesuffix("%")))
     except ValueError:
-        raise RequestError(f"--require {where!r}: {text!r} is no number; {EXPECTED}") from None
+        raise RequestError(f"--require {where!r}: {text!r} is not a number; {EXPECTED}") from None
     return value / 100 if percent else value

@@ -97,8 +97,8 @@ def _tensors(file: Path, found: Any) -> dict[str, Tensor]:
         raise RequestError(f"{file}: holds a {type(found).__name__}; expected a state dict")
     if others := [str(key) for key, value in found.items() if not isinstance(value, Tensor)]:
         raise RequestError(
-            f"{file}: {others[0]!r} is no tensor; expected a state dict, by itself or under one of "
-            f"{', '.join(NESTED)}"
+            f"{file}: {others[0]!r} is not a tensor; expected a state dict, by itself or under "
+            f"one of {', '.join(NESTED)}"
         )
     return {str(name): value for name, value in found.items()}
 

@@ -43,13 +43,13 @@ def claims(
             return
         study_folder.introduce(home)
         if not any(verdict.tested for verdict in verdicts):
-            why = "no finished run measured what one is about"
+            why = "no finished run has the measurements that one needs"
             if verdicts:
-                why = "what each lacks stands beside it"
+                why = "the table says what each one lacks"
             console.print(f"no claim can be tested: {why}", highlight=False)
         if verdicts:
             console.print(record.table(verdicts))
             console.print(MARKS, style="dim")
         console.print(
-            f"every verdict, with its reason: {home.claims}", markup=False, soft_wrap=True
+            f"all verdicts, with their reasons: {home.claims}", markup=False, soft_wrap=True
         )

@@ -35,7 +35,7 @@ def new(
         question = question or _asked("Question (--question)", draft.QUESTION)
         out = out or Path(_asked("Study file (--out)", "study.toml"))
         if out.exists():
-            raise RequestError(f"--out {out}: there is such a file already; expected a new name")
+            raise RequestError(f"--out {out}: the file exists already; expected a new name")
         content = draft.text(model=model, data=data, asked=question, home=out.parent)
         made = plan(Study.parse(tomllib.loads(content) | {"name": out.stem}, where="new"))
         write_text(out, content)
@@ -53,7 +53,9 @@ def _asked(what: str, default: str) -> str:
     """
     if not _at_terminal():
         option = what.partition("(")[2].rstrip(")")
-        raise RequestError(f"{option}: required where nobody can be asked, such as {default!r}")
+        raise RequestError(
+            f"{option}: required, since nobody can be asked here; for example {default!r}"
+        )
     return str(typer.prompt(what, default=default))
 
 

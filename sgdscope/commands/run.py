@@ -59,7 +59,9 @@ def run(
             console.print(line, style="dim", highlight=False, markup=False)
         if plan:
             if engine is EngineName.ray:
-                raise RequestError("--plan --engine ray: only this machine can be probed")
+                raise RequestError(
+                    "--plan --engine ray: the plan times this machine only; expected --plan alone"
+                )
             _plan(loaded, out, device=device, workers=workers)
             return
         study_folder.check_logger(log)
@@ -82,7 +84,9 @@ def _plan(study: Study, out: Path, **how: Any) -> None:
     for line in planning.summary(made):
         console.print(line, highlight=False)
     if unmeasured := len(trained) - len(finished):
-        console.print(f"{unmeasured} of them lack measures alone and are counted as if untrained")
+        console.print(
+            f"{unmeasured} of them lack only measurements, but are counted as if untrained"
+        )
 
 
 def _run(study: Study, out: Path, **how: Any) -> Results:

@@ -49,5 +49,5 @@ def stoppable(kept: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        errors.print(f"stopped; {kept}. The same command goes on from there.", markup=False)
+        errors.print(f"stopped; {kept}. Run the same command to continue.", markup=False)
         raise typer.Exit(130) from None

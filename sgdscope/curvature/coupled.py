@@ -47,8 +47,8 @@ class Coupled:
         for column in columns:
             if sum(len(leaf) if leaf.dim() else 0 for leaf in column) != len(labels):
                 raise RequestError(
-                    f"the loss is no mean over examples, and the network's outputs have shape "
-                    f"{tuple(column[0].shape)}; expected one row an example"
+                    f"the loss is not a mean over examples, and the network's outputs have shape "
+                    f"{tuple(column[0].shape)}; expected one row per example"
                 )
         loss.refuse_direct(
             rebuilt(each[0], iter([torch.cat(c) for c in columns])), labels, parameters

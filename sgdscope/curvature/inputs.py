@@ -109,7 +109,7 @@ class InputSlopes:
         require_examples(inputs, labels)
         if not inputs.is_floating_point():
             raise RequestError(
-                f"inputs are {inputs.dtype}; expected floating point, to differentiate by"
+                f"inputs are {inputs.dtype}; expected floating point, which can be differentiated"
             )
         self._loss, self._chunk = ExampleLoss(loss), chunk
         self._examples = Examples(model, inputs, labels, classes=self._loss.of_classes)

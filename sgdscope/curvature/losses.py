@@ -68,11 +68,11 @@ class ExampleLoss:
         if not leaves(outputs):
             raise RequestError(
                 f"the network's output is {type(outputs).__name__} without a floating-point "
-                "tensor; expected one, for a loss to be of"
+                "tensor; expected one to take the loss of"
             )
         rows = len(leaves(outputs)[0]) if leaves(outputs)[0].dim() else 0
         if rows == 0:
-            raise RequestError("the network's output is one number; expected one row an example")
+            raise RequestError("the network's output is one number; expected one row per example")
         width = sum(leaf.numel() for leaf in leaves(outputs)) // rows + 1
         labels = labels[: max(2, MOST // width)]
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
@@ -92,7 +92,7 @@ class ExampleLoss:
             )
         ):
             raise RequestError(
-                "the loss depends on the network's parameters otherwise than through its outputs; "
+                "the loss depends on the network's parameters other than through its outputs; "
                 "expected a loss of outputs and labels alone (a Hessian also takes a mean over "
                 "examples that has such a term)"
             )
@@ -173,7 +173,7 @@ def _repeated(outputs: Any, rows: int, index: Tensor) -> Any:
         if not leaf.dim() or len(leaf) != rows:
             raise RequestError(
                 f"the network's outputs for {rows} examples have shape {tuple(leaf.shape)}; "
-                f"expected one row an example, for a loss that is no mean over examples"
+                f"expected one row per example, since the loss is not a mean over examples"
             )
         picked.append(leaf[index % rows])
     return rebuilt(outputs, iter(picked))

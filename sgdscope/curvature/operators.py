@@ -175,7 +175,8 @@ def require_examples(inputs: Tensor, labels: Tensor) -> None:
         )
     if len(inputs) == 0 or len(inputs) != len(labels):
         raise RequestError(
-            f"{len(inputs)} inputs and {len(labels)} labels; expected equally many, at least one"
+            f"{len(inputs)} inputs and {len(labels)} labels; expected as many labels as inputs, "
+            "at least one"
         )
 
 

@@ -62,14 +62,14 @@ def _classes(part: Path) -> dict[str, list[Path]]:
         if entry.name.startswith("."):
             continue
         if not entry.is_dir():
-            raise RequestError(f"{entry}: lies in no class's folder; expected {part}/CLASS/…")
+            raise RequestError(f"{entry}: is not in a class folder; expected {part}/CLASS/…")
         files = [
             file
             for file in sorted(entry.rglob("*"))
             if file.is_file() and not file.name.startswith(".") and file.name != "Thumbs.db"
         ]
         if not files:
-            raise RequestError(f"{entry}: no images in it; expected some of class {entry.name!r}")
+            raise RequestError(f"{entry}: no images in it; expected images of class {entry.name!r}")
         found[entry.name] = files
     return found
 

@@ -39,7 +39,7 @@ class Hub(Shaping):
         for part, name in parts.items():
             if name not in sets:
                 raise RequestError(
-                    f"{unknown('split', name, sets)}; another is chosen by ?{part}=SPLIT"
+                    f"{unknown('split', name, sets)}; choose another with ?{part}=SPLIT"
                 )
         image, label = self._columns(sets[self.train].features)
         encoded = {
@@ -84,8 +84,8 @@ def _loaded(path: str, config: str | None) -> Any:
     except Exception as error:  # whatever the hub, the network or the files say
         said = (str(error).splitlines() or ["no details"])[0]
         raise RequestError(
-            f"datasets cannot load {path}: {type(error).__name__}: {said}; expected a set of the "
-            "hub that can be reached, or a folder of such a set"
+            f"datasets cannot load {path}: {type(error).__name__}: {said}; expected a data set "
+            "on a hub that can be reached, or a folder that holds one"
         ) from error
     return sets
 

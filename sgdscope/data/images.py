@@ -89,7 +89,7 @@ class Dataset:
         for name in ("train", "validation", "test"):
             part: Images = getattr(self, name)
             if not len(part):
-                raise RequestError(f"data set: no {name} images; expected one at least")
+                raise RequestError(f"data set: no {name} images; expected at least one")
             if part.pixels.shape[1:] != self.train.pixels.shape[1:]:
                 raise RequestError(
                     f"data set: {name} images of shape {tuple(part.pixels.shape[1:])}; expected "

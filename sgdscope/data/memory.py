@@ -39,6 +39,6 @@ def must_hold(count: int, shape: tuple[int, int, int]) -> None:
         side = int(math.sqrt(there / 4 / count / channels))
         raise RequestError(
             f"{count:,} images × {channels}×{height}×{width} bytes = {needed / 1e9:,.3g} GB; this "
-            f"machine has {there / 1e9:,.3g} GB of memory free, where images are kept; expected "
-            "fewer or smaller ones" + (f", as with ?resize={side}" if side >= 8 else "")
+            f"machine has {there / 1e9:,.3g} GB of memory free, and images are kept in memory; "
+            "expected fewer or smaller ones" + (f", as with ?resize={side}" if side >= 8 else "")
         )

@@ -92,8 +92,8 @@ def run(
 def _refuse_while_reading_plugins() -> None:
     if reading_plugin():
         raise RequestError(
-            "a study was started by a file that was being read for its parts; put what starts it "
-            'under: if __name__ == "__main__":'
+            "a study was started by a plugin that was being imported; put the call under: "
+            'if __name__ == "__main__":'
         )
 
 

@@ -149,7 +149,7 @@ class _Execution:
             if not measure.taken_with(then.get(name), name)
         }
         if any(self.measures[name].tracked for name in changed):
-            _log.info("run %s starts anew: its measures along training changed", self.run.id)
+            _log.info("run %s starts over: its measures during training changed", self.run.id)
             return
         result = Result.model_validate_json(metadata["result"])
         others = changed | (then.keys() - self.measures.keys())

@@ -56,8 +56,8 @@ class AttackAccuracy(_OnTest):
     def _sound(self) -> Self:
         if self.norm == "linf" and max(self.eps) > 1:
             raise ValueError(
-                f"eps = {max(self.eps):g}: expected at most 1, for pixels lie in [0, 1]; "
-                "of 256 levels, 8 are 8/255 = 0.0314"
+                f"eps = {max(self.eps):g}: expected at most 1, since pixels lie in [0, 1]; "
+                "8 of 256 levels are 8/255 = 0.0314"
             )
         return self
 

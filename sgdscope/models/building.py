@@ -62,8 +62,8 @@ class _Called:
             optional = one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
             if name not in known and one.default is one.empty and not optional:
                 raise RequestError(
-                    f"model {self.name!r}: needs {name!r}, which a study does not give; expected "
-                    f"a default for it, or one of {', '.join(known)}"
+                    f"model {self.name!r}: needs {name!r}, which a study does not provide; "
+                    f"expected a default value, or one of {', '.join(known)}"
                 )
         return {name: value for name, value in known.items() if name in accepted}
 
@@ -117,7 +117,7 @@ def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
     ))  # fmt: skip
     if not isinstance(network, nn.Module):
         raise RequestError(
-            f"model {name!r}: makes a {type(network).__name__}; expected a torch.nn.Module"
+            f"model {name!r}: returns a {type(network).__name__}; expected a torch.nn.Module"
         )
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise RequestError(f"model {name!r}: has no parameters to train; expected some")
@@ -130,7 +130,7 @@ def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
     if answer.shape != (2, classes):
         raise RequestError(
             f"model {name!r}: answers two {images} with shape {tuple(answer.shape)}; expected "
-            f"(2, {classes}), one logit a class"
+            f"(2, {classes}), one logit per class"
         )
 
 

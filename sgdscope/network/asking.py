@@ -100,7 +100,9 @@ class Asked:
                 continue
             if any(not r.dim() or len(r) != len(inputs) for r in compress(rows, by_row)):
                 seen = f"the network's output for {len(inputs)} points is {tuple(rows[0].shape)}"
-                yield Finding("batch size", seen, "expected one row a point, of any number of them")
+                yield Finding(
+                    "batch size", seen, "expected one row per point, of any number of them"
+                )
                 continue
             theirs = [r[places] for r in compress(rows, by_row)]
             mine = [r[: len(places)] for r in compress(first, by_row)]

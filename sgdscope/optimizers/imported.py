@@ -59,7 +59,7 @@ def _class(path: str) -> type[torch.optim.Optimizer]:
     closure = inspect.signature(rule.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise RequestError(
-            f"optimizer.{path}: its updates evaluate the loss several times, by a closure; "
-            "expected an optimizer that steps by the gradients at hand"
+            f"optimizer.{path}: its updates evaluate the loss several times, through a closure; "
+            "expected an optimizer that steps along the gradients it is given"
         )
     return rule

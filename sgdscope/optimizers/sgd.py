@@ -28,9 +28,9 @@ class Sgd(Optimizer):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.nesterov and not self.momentum:
-            raise ValueError("nesterov = true: expected a momentum above 0 beside it")
+            raise ValueError("nesterov = true: expected a momentum above 0 as well")
         if self.decoupled and not self.weight_decay:
-            raise ValueError("decoupled = true: expected a weight_decay above 0 beside it")
+            raise ValueError("decoupled = true: expected a weight_decay above 0 as well")
         return self
 
     def bind(self, parameters: Sequence[nn.Parameter]) -> SgdUpdates:

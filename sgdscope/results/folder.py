@@ -44,7 +44,7 @@ class StudyFolder(KeptFiles):
             RequestError: the folder holds no study.
         """
         if not self.study_file.is_file():
-            raise RequestError(f"{self.path}: no study there; expected a folder with a study.toml")
+            raise RequestError(f"{self.path}: holds no study; expected a folder with a study.toml")
         return studyfile.read(self.study_file)
 
     def load_plugins(self) -> None:
@@ -232,7 +232,8 @@ class StudyFolder(KeptFiles):
         if unread := [run_id for run_id, result in found.items() if result is None]:
             raise RequestError(
                 f"{self.path}: {len(unread)} results cannot be read ({unread[0]}); expected files "
-                "of this version of sgdscope. Nothing was changed; move them away to go on without"
+                "of this version of sgdscope. Nothing was changed; move them away to continue "
+                "without them"
             )
         return [result for result in found.values() if result is not None]
 

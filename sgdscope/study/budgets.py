@@ -98,10 +98,14 @@ def _divided(size: Any, factor: int, where: str) -> int:
 def _train_size(settings: dict[str, Any]) -> int:
     if "train_size" in settings:
         if not isinstance(size := settings["train_size"], int):
-            raise RequestError(f"train_size = {size}: expected one whole number, to be divided")
+            raise RequestError(
+                f"train_size = {size}: expected one whole number, so that it can be divided"
+            )
         return size
     if own := [name for name in _listed(settings.get("data", [])) if name not in DATA]:
-        raise RequestError(f"train_size: required, to be divided, with data such as {own[0]}")
+        raise RequestError(
+            f"train_size: required with data such as {own[0]}, so that it can be divided"
+        )
     available = {DATA[name].train_size for name in _listed(settings.get("data", []))}
     if len(available) != 1:
         raise RequestError("train_size: required where data sets of different sizes are divided")

@@ -23,16 +23,16 @@ def check(study: Study) -> None:
     axes = [name for name in AXES if name in study.model_fields_set]
     if study.part:
         if axes:
-            raise ValueError(f"{axes[0]}: a study that includes others has none of its own")
+            raise ValueError(f"{axes[0]}: a study that includes others has no axes of its own")
         if len({run.id for run in study.runs}) < len(study.runs):
             raise ValueError("include: two of the studies have a run in common")
         _check_axis(study)
         return
     for name in AXES:
         if name not in axes:
-            raise ValueError(f"{name}: required, but not there")
+            raise ValueError(f"{name}: required but missing")
     if (study.epochs is None) == (study.steps is None):
-        raise ValueError("expected either epochs or steps, one of the two")
+        raise ValueError("expected exactly one of epochs and steps")
     for name in study.model:
         if ":" not in name:
             MODELS[name]

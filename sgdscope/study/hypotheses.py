@@ -64,7 +64,7 @@ class Hypothesis(Settings):
         radii = getattr(measures[self.measure], "eps", None)
         if self.eps is not None and self.eps not in (radii or []):
             raise RequestError(
-                f"{where}.eps = {self.eps:g}: expected one at which {self.measure} is measured"
+                f"{where}.eps = {self.eps:g}: expected an eps at which {self.measure} is measured"
                 + (f": {', '.join(f'{eps:g}' for eps in radii)}" if radii else "; it has none")
             )
         check_knob(self.knob, knobs, where=where)
@@ -98,7 +98,7 @@ def check_knob(name: str, knobs: Mapping[str, Any], *, where: str) -> None:
     if name not in knobs:
         raise unknown("knob", name, knobs, where=where)
     if not isinstance(knobs[name], int | float):
-        raise RequestError(f"{where}: {name} is no number; expected a knob that is one")
+        raise RequestError(f"{where}: {name} is not a number; expected a numeric knob")
 
 
 def mark(

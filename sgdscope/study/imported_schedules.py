@@ -62,7 +62,7 @@ def _imported(path: str, rule: type[LRScheduler]) -> type[Schedule]:
     where = f"schedule.{path}"
     if "metrics" in rule.step.__code__.co_varnames[: rule.step.__code__.co_argcount]:
         raise RequestError(
-            f"{where}: its rate follows from how training goes; expected a scheduler that is "
+            f"{where}: its rate depends on how training goes; expected a scheduler that is "
             "stepped once an epoch and asks for nothing"
         )
     for option, (annotation, default) in options.items():

@@ -58,7 +58,9 @@ def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, 
                 plugins.append(str(file))
             own = Plugin.read(file).name
             if (other := named.setdefault(own, file)) != file:
-                raise RequestError(f"{file} and {other}: two files of one name; expected two names")
+                raise RequestError(
+                    f"{file} and {other}: two files with the same name; expected different names"
+                )
             renamed[key][name] = f"{own}:{target}"
     changed = {
         key: _replaced(settings[key], names) for key, names in renamed.items() if key in settings

@@ -23,7 +23,9 @@ def read(settings: Iterable[str]) -> dict[str, Any]:
     for text in settings:
         key, value = _assignment(text)
         if key in found:
-            raise RequestError(f"--set {key}: given twice; several values are --set {key}=V,V")
+            raise RequestError(
+                f"--set {key}: given twice; for several values, write --set {key}=V,V"
+            )
         found[key] = value
     return found
 

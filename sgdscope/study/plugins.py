@@ -112,8 +112,8 @@ def adopt(parts: Iterable[tuple[Registry[Any], str]]) -> list[str]:
         file = Path(getattr(module, "__file__", None) or "")
         if not file.is_file():
             raise RequestError(
-                f"{registry.kind} {name!r}: registered in a notebook or on the standard input, "
-                "where workers do not find it; expected in a file that the study's plugins name"
+                f"{registry.kind} {name!r}: registered in a notebook or on standard input, "
+                "where workers cannot find it; expected it in a file that the study's plugins name"
             )
         if getattr(module, "__package__", None):
             continue  # of an installed package, which is found by those who import it

@@ -44,7 +44,7 @@ class Schedule(Settings, ABC):
     @model_validator(mode="after")
     def _one_warmup(self) -> Self:
         if self.warmup_epochs and self.warmup_steps:
-            raise ValueError("expected either warmup_epochs or warmup_steps, one of the two")
+            raise ValueError("expected exactly one of warmup_epochs and warmup_steps")
         return self
 
     @abstractmethod

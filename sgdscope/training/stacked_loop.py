@@ -179,11 +179,11 @@ def _stacked_updates(members: Sequence[Training]) -> StackedUpdates:
             stands beside it.
     """
     if any(member.run.grows for member in members):
-        raise RequestError("a batch size that grows cannot be that of several at once")
+        raise RequestError("runs whose batch size grows cannot be trained in step")
     if any(member.method is not None for member in members):
-        raise RequestError("a method beside plain training cannot be that of several at once")
+        raise RequestError("runs with a method other than plain cannot be trained in step")
     rule = type(members[0].run.rule())
     updates = rule.stack([member.updates for member in members])
     if updates is None:
-        raise RequestError(f"{rule.__name__} with these options cannot update several at once")
+        raise RequestError(f"{rule.__name__} with these options cannot update several runs in step")
     return updates

@@ -184,7 +184,7 @@ def _known(settings: Mapping[str, Any], data: str | Dataset, images: int) -> dic
         known.setdefault("train_size", images)  # a run knows only of registered data how many
     for key in ("batch_size", "learning_rate"):
         if key not in known and not (key == "learning_rate" and "schedule" in known):
-            raise RequestError(f"settings {key}: required, but not there")
+            raise RequestError(f"settings {key}: required but missing")
     rate = known.pop("learning_rate", None)
     if "schedule" not in known:
         known |= {"schedule": "fixed", "schedule_options": {"learning_rate": rate}}
