@@ -1,11 +1,12 @@
-"""Every benchmark, small, and one table of what they found, with machine and date.
+"""Every benchmark, small, and the tables of what they found, with machine and date.
 
     python benchmarks/all.py [attacks curvature …] [--out benchmarks/RESULTS.md]
 
 Each runs in a process of its own, with the arguments below, which take minutes in place of hours:
-the figures in the docs come from longer runs, by the commands that stand beside them. The table is
-written after each benchmark, so that one that was stopped has the first ones. One that fails has a
-row that says so, and the exit code is 1. Needs the peers and the data: `make bench`.
+the docs take their tables from here (`make tables`), and name the command beside every figure of a
+longer run. The file is written after each benchmark, so that a run that is stopped leaves the first
+ones. A failure is noted under its heading, and the exit code is 1. Needs the peers and the data:
+`make bench`.
 """
 
 from __future__ import annotations
@@ -55,21 +56,25 @@ PEERS = [
 
 @dataclass
 class Done:
-    """What one benchmark found: rows of its tables, and lines that it printed beside them."""
+    """What one benchmark found: its tables, and lines that it printed beside them."""
 
     command: str
     seconds: float
     code: int
-    rows: list[tuple[str, str]] = field(default_factory=list)  # of what, and its figures
+    tables: list[dict[str, Any]] = field(default_factory=list)  # title, columns, rows
+    lines: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """Rows of the table."""
-        ended = f"{self.seconds:.0f} s" if self.code == 0 else f"failed, exit code {self.code}"
-        rows = [("", ended), *self.rows]
-        return "".join(
-            f"| {cell(f'`{self.command}`') * (place == 0)} | {cell(what)} | {cell(figures)} |\n"
-            for place, (what, figures) in enumerate(rows)
-        )
+        """Its section."""
+        ended = f"{self.seconds:.0f} s." if self.code == 0 else f"Failed, exit code {self.code}."
+        parts = [f"## `{self.command}`", ended]
+        for table in self.tables:
+            parts += [f"**{table['title']}**"] if table["title"] else []
+            rows = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+            parts.append("\n".join(f"| {' | '.join(map(cell, row))} |" for row in rows))
+        if self.lines:
+            parts.append("\n".join(["```", *self.lines, "```"]))
+        return "\n\n".join(parts) + "\n\n"
 
 
 def main() -> int:
@@ -90,12 +95,13 @@ def main() -> int:
         print(f"{line} …", flush=True)
         done.append(carry_out(line))
         print(f"  {done[-1].seconds:.0f} s, exit code {done[-1].code}", flush=True)
-        options.out.write_text(head + "".join(one.markdown() for one in done))
+        options.out.write_text((head + "".join(one.markdown() for one in done)).rstrip() + "\n")
     return int(any(one.code for one in done))
 
 
 def carry_out(line: str) -> Done:
-    """Run one benchmark; its tables come as JSON lines, all else that it prints as it is."""
+    """Run one benchmark; its tables come as JSON, one a line, all else that it prints as it is."""
+    arguments_as_given = line.split()[1:]
     with tempfile.TemporaryDirectory() as scratch:
         words = shlex.split(line.format(scratch=scratch))
         kept = Path(scratch, "tables")
@@ -107,19 +113,20 @@ def carry_out(line: str) -> Done:
             stdout=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
         seconds = time.perf_counter() - start
-        rows = [tuple(json.loads(row)) for row in kept.read_text().splitlines()]
-    rows += [("", " ".join(said.split())) for said in ran.stdout.splitlines() if said.strip()]
-    return Done(shlex.join([f"{name}.py", *line.split()[1:]]), seconds, ran.returncode, rows)
+        tables = [json.loads(table) for table in kept.read_text().splitlines()]
+    lines = [line.rstrip() for line in ran.stdout.splitlines() if line.strip()]
+    command = shlex.join([f"{name}.py", *arguments_as_given])
+    return Done(command, seconds, ran.returncode, tables, lines)
 
 
 def record(name: str, arguments: list[str], kept: Path) -> None:
-    """Run a benchmark in this process, and keep the rows of every table that it prints."""
+    """Run a benchmark in this process, and keep every table that it prints."""
     printed = Console.print
 
     def keep(console: Console, *things: Any, **how: Any) -> None:
         for table in (thing for thing in things if isinstance(thing, Table)):
             with kept.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows_of(table))
+                file.write(json.dumps(content(table)) + "\n")
         others = [thing for thing in things if not isinstance(thing, Table)]
         if others:
             printed(console, *others, **how)
@@ -130,15 +137,14 @@ def record(name: str, arguments: list[str], kept: Path) -> None:
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
-def rows_of(table: Table) -> list[tuple[str, str]]:
-    """The title, and the cells of a row, each with its column's name."""
-    title = " ".join(str(table.title or "").split())
-    names = [str(column.header) for column in table.columns]
-    found = []
-    for row in zip(*(column.cells for column in table.columns), strict=True):
-        named = zip(names, map(str, row), strict=True)
-        found.append((title, "; ".join(f"{name} {text}".strip() for name, text in named if text)))
-    return found
+def content(table: Table) -> dict[str, Any]:
+    """A table's title, its columns' names, and its rows."""
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    return {
+        "title": " ".join(str(table.title or "").split()),
+        "columns": [str(column.header) for column in table.columns],
+        "rows": [[str(text) for text in row] for row in rows],
+    }
 
 
 def heading() -> str:
@@ -151,7 +157,6 @@ def heading() -> str:
         f"{os.getloadavg()[0]:.1f} processes at work in the minute before; "
         f"Python {platform.python_version()}, torch {importlib.metadata.version('torch')}. "
         f"Beside {versions}.\n\n"
-        "| benchmark | of | figures |\n|---|---|---|\n"
     )
 
 

@@ -23,17 +23,22 @@ def test_every_benchmark_is_in_the_table():
     assert {line.split()[0] for line in load("all")["SMALL"]} == scripts - {"all"}
 
 
-def test_rows_of_a_table_carry_the_names_of_their_columns():
+def test_a_table_of_a_benchmark_is_one_in_markdown():
     table = Table(title="λ₁ of a\nnetwork")
-    for column in ("", "seconds", "times ours"):
+    for column in ("", "seconds", "|z| > 2"):
         table.add_column(column)
-    table.add_row("peer", "2.0", "")
-    assert load("all")["rows_of"](table) == [("λ₁ of a network", "peer; seconds 2.0")]
+    table.add_row("peer", "2.0", "5%")
+    script = load("all")
+    done = script["Done"]("x.py", 1.0, 0, [script["content"](table)], ["2 cores"])
+    assert done.markdown() == (
+        "## `x.py`\n\n1 s.\n\n**λ₁ of a network**\n\n"
+        "|  | seconds | \\|z\\| > 2 |\n| --- | --- | --- |\n| peer | 2.0 | 5% |\n\n"
+        "```\n2 cores\n```\n\n"
+    )
 
 
-def test_a_benchmark_that_fails_says_so_and_its_cells_keep_the_table_whole():
-    done = load("all")["Done"]("x.py", 1.0, 3, [("|z| > 2", "5%")])
-    assert done.markdown() == "| `x.py` |  | failed, exit code 3 |\n|  | \\|z\\| > 2 | 5% |\n"
+def test_a_benchmark_that_fails_says_so():
+    assert "Failed, exit code 3." in load("all")["Done"]("x.py", 1.0, 3).markdown()
 
 
 def test_simulated_studies_have_the_slope_that_was_put_in():

@@ -141,6 +141,7 @@ def test_a_study_starts_from_pipes_scripts_threads_and_pools(tmp_path, source):
         [sys.executable, "-W", "ignore", *source],
         input=ANYWHERE,
         cwd=tmp_path,
+        env={**os.environ, "MKL_DISABLE_FAST_MM": "1"},  # which may hang in a fork of its user
         capture_output=True,
         text=True,
     )

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from docs.tables import benchmarks
 from docs.tables.__main__ import MARKER, PAGE, page
 from docs.tables.kept import kept
 from sgdscope import claims, registry
@@ -212,3 +213,10 @@ def test_the_kept_verdicts_on_all_full_runs_are_those_of_the_runs():
         again = found[one.claim, one.statement, one.when]
         assert (again.word, again.runs, again.seeds) == (one.word, one.runs, one.seeds)
         assert again.value == pytest.approx(one.value)
+
+
+@pytest.mark.parametrize("file", benchmarks.PAGES, ids=lambda file: file.name)
+def test_every_table_of_a_benchmark_is_what_it_found_last(file):
+    text = file.read_text()
+    assert benchmarks.MARKER.search(text)
+    assert benchmarks.page(text) == text

@@ -1,10 +1,11 @@
-"""Judge the full-size runs of all folders together, and write every table of docs/paper.md."""
+"""Judge the full-size runs of all folders together, and write every table that docs/ generates."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+from docs.tables import benchmarks
 from docs.tables.kept import KEPT, ROOT, Kept, Rows, judge_full, kept
 from docs.tables.means import TABLES
 from docs.tables.verdicts import agreement_rows, verdict_rows
@@ -57,6 +58,8 @@ def main() -> None:
     """Enter here."""
     judge_full(kept()["full"])
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in benchmarks.PAGES:
+        file.write_text(benchmarks.page(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
