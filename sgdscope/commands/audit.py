@@ -26,7 +26,7 @@ def audit(
         list[str],
         typer.Argument(
             help="file.py:function@weights.safetensors (or .pt), MODEL@weights, exported.pt2, or "
-            "the folder of a study's run; NAME=… before it names it."
+            "the folder of a study's run; NAME=… in front gives it a name."
         ),
     ],
     data: Annotated[
@@ -36,30 +36,33 @@ def audit(
         list[str] | None, typer.Option(help="A measure to take; default: a dozen.")
     ] = None,
     eps: Annotated[
-        str | None, typer.Option(metavar="EPS[,EPS…]", help="Of attacks; default: up to 8/255.")
+        str | None,
+        typer.Option(metavar="EPS[,EPS…]", help="Radii of attacks; default: 1/255 to 8/255."),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="MEASURE.KEY=V[,V…]", help="An option of a measure."),
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Images to attack and take curvature of.")
+        int | None, typer.Option(min=1, help="How many images to attack and to take curvature on.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Whose images: test, validation or train.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="Images to measure on: test, validation or train.")
+    ] = "test",
     out: Out = None,
     require: Annotated[
         list[str] | None,
         typer.Option(
             metavar="BOUND",
             help="Such as 'pgd_accuracy@8/255 >= 0.45'; exit 1 if it fails, 3 if the interval "
-            "holds the bound or the number is flagged.",
+            "contains the bound or the number is flagged.",
         ),
     ] = None,
     log: Log = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     device: Annotated[Device, typer.Option(help="Where to measure.")] = Device.auto,
 ) -> None:
-    """Measure networks that exist already: look at each first, and compare several."""
+    """Check, measure and compare networks that are already trained."""
     with complaints():
         from sgdscope import auditing
         from sgdscope.auditing.requirement import Requirement, exit_code

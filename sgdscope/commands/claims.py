@@ -16,10 +16,10 @@ def claims(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
     lost_too: Annotated[
-        bool, typer.Option("--all", help="Count collapsed runs in trends too.")
+        bool, typer.Option("--all", help="Include collapsed runs in trends.")
     ] = False,
 ) -> None:
-    """Test the claims on a study's results; the verdicts also go to its claims.json and .md."""
+    """Test the claims on a study's results; also writes claims.json and claims.md."""
     from sgdscope import claims as judging
     from sgdscope import findings
     from sgdscope.claims import record

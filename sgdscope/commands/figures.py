@@ -27,12 +27,14 @@ class FigureKind(StrEnum):
 def figures(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     names: Annotated[
-        list[str] | None, typer.Argument(help="Figures, as fig09 or 'pgd*'; default: all.")
+        list[str] | None, typer.Argument(help="Figures, such as fig09 or 'pgd*'; default: all.")
     ] = None,
     kinds: Annotated[list[FigureKind] | None, typer.Option("--as", help="Default: both.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: cores.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
+    ] = None,
 ) -> None:
-    """Draw figures for print, the paper's by number, as SVG and PDF."""
+    """Draw the figures for print as SVG and PDF; the paper's carry its numbers."""
     from sgdscope import figures as drawing
 
     with complaints():

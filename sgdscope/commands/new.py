@@ -20,11 +20,11 @@ def new(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Data: mnist, folder:woods, npz:FILE, …")] = None,
     question: Annotated[
-        str | None, typer.Option(help="A knob and what to see: batch size and robustness.")
+        str | None, typer.Option(help="A knob and what to look at: 'batch size and robustness'.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study file to write.")] = None,
 ) -> None:
-    """Write a study file with comments, and say how long it will take; asks for what is missing."""
+    """Write a commented study file and say how long it will take; asks for what is not given."""
     with complaints():
         from sgdscope.execution.plan import plan, summary
         from sgdscope.study import draft

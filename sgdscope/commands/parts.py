@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from sgdscope.measuring import Measure
     from sgdscope.registry import Registry
 
-OPTIONS = "Each also takes every and at: after which epochs. An option without a value is unset."
+OPTIONS = (
+    "Each also takes every and at: the epochs to take it after. Options without a value are unset."
+)
 
 
 class Kind(StrEnum):
@@ -34,7 +36,7 @@ class Kind(StrEnum):
 
 
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.")] = None) -> None:
-    """List the models, data sets, schedules, measures, attacks, claims and studies there are."""
+    """List the available models, data sets, schedules, measures, attacks, claims and more."""
     for wanted in [kind] if kind else list(Kind):
         table = Table(title=wanted.value, title_justify="left", box=None, show_header=False)
         for name, summary in _parts(wanted):
@@ -91,6 +93,6 @@ def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
             yield f"{name}:{PATHS[name]}", (source.__doc__ or "").split("\n")[0]
     if kind is Kind.models:
         for name in LIBRARIES:
-            yield f"{name}:NAME", f"A network of {name}, untrained, if that is installed."
+            yield f"{name}:NAME", f"An untrained network of {name}, if that is installed."
     if kind in (Kind.data, Kind.models):
-        yield "FILE.py:NAME", "A function or class of your own; of a module, PACKAGE.MODULE:NAME."
+        yield "FILE.py:NAME", "A function or class of your own; in a module, PACKAGE.MODULE:NAME."

@@ -16,7 +16,7 @@ def report(
     log: Log = None,
     look: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Redraw the tables and the page of a study or an audit from its results alone."""
+    """Rebuild the tables and the page of a study or an audit from its results."""
     with complaints():
         study_folder.check_logger(log)
         if (folder / "audit.toml").is_file():

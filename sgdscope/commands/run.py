@@ -34,21 +34,21 @@ def run(
         typer.Option("--set", metavar="KEY=V[,V…]", help="Replace a key of the study file."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; default: one a core, or a GPU.")
+        int | None, typer.Option(min=1, help="Worker processes; default: one per core or GPU.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train and measure.")] = Device.auto,
     engine: Annotated[
-        EngineName, typer.Option(help="Processes on this machine, this process, or a Ray cluster.")
+        EngineName, typer.Option(help="Worker processes, this process, or a Ray cluster.")
     ] = EngineName.local,
     budget: Annotated[
-        str | None, typer.Option(help="A smaller form of the study, such as small.")
+        str | None, typer.Option(help="A smaller version of the study, such as small.")
     ] = None,
     log: Log = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Print what there is to do and how long it takes.")
+        bool, typer.Option("--plan", help="Print what is left to do and how long it will take.")
     ] = False,
 ) -> None:
-    """Run a study: only what is missing, then the page."""
+    """Run a study, skipping what is already done, and write its page."""
     with complaints():
         replaced = overrides.read(settings or [])
         from sgdscope.study.study import Study
