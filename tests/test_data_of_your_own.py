@@ -227,7 +227,7 @@ NAMES = {
     "npz:none.npz": r"no file none\.npz",
     "sets.py:lod": r"sets\.py:lod: unknown data set 'lod'; did you mean 'load'\?",
     "sets.py:load?size=3": r"expected a function, sets\.py:NAME, without options",
-    "sets.py:number": "the function gives a int; expected x_train, y_train, x_test, y_test",
+    "sets.py:number": "the function returns int; expected x_train, y_train, x_test, y_test",
     "sets.py:fails": "KeyError: 'here'",
     "sets.py:drawn": "are not the same each time they are read",
     "mnits": r"unknown data set 'mnits'; did you mean 'mnist'\?",

@@ -45,7 +45,7 @@ def test_a_new_study_has_the_network_the_data_and_says_how_long_it_takes(invoke,
     assert list(study.measures) == ["train_loss", "test_accuracy", "pgd_accuracy"]
     again = invoke("new", *words, "--question", "momentum")
     assert again.exit_code == 2
-    assert "there is such a file already" in again.output
+    assert "the file exists already" in again.output
 
 
 KNOBS = {

@@ -127,10 +127,10 @@ CLAIM = {"says": "Decay helps", "measure": "test_accuracy", "rises_with": "weigh
     [
         ({"measure": "test_acuracy"}, "claim.mine.measure: unknown measure .*'test_accuracy'"),
         ({"rises_with": "weigth_decay"}, "claim.mine: unknown knob .*did you mean 'weight_decay'"),
-        ({"rises_with": "optimizer"}, "claim.mine: optimizer is no number"),
+        ({"rises_with": "optimizer"}, "claim.mine: optimizer is not a number"),
         ({"falls_with": "batch_size"}, "claim.mine: expected one of falls_with"),
         ({"rises_wiht": "batch_size"}, "unknown key 'rises_wiht'; did you mean 'rises_with'"),
-        ({"eps": 0.1}, "claim.mine.eps = 0.1: expected one .*it has none"),
+        ({"eps": 0.1}, "claim.mine.eps = 0.1: expected an eps .*it has none"),
         ({"measure": "pgd_accuracy", "eps": 0.2}, "pgd_accuracy is measured: 0.1"),
         ({"under": {"optimiser": "sgd"}}, "unknown knob 'optimiser'; did you mean 'optimizer'"),
         ({"says": ""}, "claim.mine.says"),

@@ -156,7 +156,7 @@ WRONG = {
     "nets.py:Tni": r"nets.py:Tni: unknown model 'Tni'; did you mean 'Tiny'\?",
     "net.py:Tiny": r"model 'net.py:Tiny': no file net.py in .*; there are blocks.py, nets.py",
     "nets.py:wide": "'nets.py:wide': needs 'width', which a study does not provide",
-    "nets.py:words": "'nets.py:words': makes a str; expected a torch.nn.Module",
+    "nets.py:words": "'nets.py:words': returns str; expected a torch.nn.Module",
     "nets.py:still": "'nets.py:still': has no parameters to train",
     "nets.py:Words": "'nets.py:Words': the network's output is str .*; expected logits of shape",
     "nets.py:made": "'nets.py:made': a Sequential; expected a function or a class",

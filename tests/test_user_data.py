@@ -82,7 +82,7 @@ WRONG = {
         lambda: replace(whole(), train=whole().train[:20]),
         "20 training images; expected 30",
     ),
-    "nothing": (lambda: None, r"load\(\) returns a NoneType; expected a Dataset"),
+    "nothing": (lambda: None, r"load\(\) returns NoneType; expected a Dataset"),
     "raises": (lambda: {}["images"], r"KeyError: 'images'"),
 }
 

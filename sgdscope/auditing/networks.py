@@ -147,7 +147,7 @@ def _built(source: str, data: str) -> Opened:
     except Exception as error:  # whatever a user's own function says
         raise RequestError(f"{source}: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
-        raise RequestError(f"{source}: returns a {type(model).__name__}; expected an nn.Module")
+        raise RequestError(f"{source}: returns {type(model).__name__}; expected an nn.Module")
     if weights:
         load_weights(model, Path(weights))
     name = Path(weights).stem if weights else builder.rpartition(":")[2]

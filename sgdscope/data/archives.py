@@ -57,7 +57,7 @@ def returned(value: Any) -> Dataset:
         value = dict(zip(("x_train", "y_train", "x_test", "y_test"), value, strict=True))
     if not isinstance(value, Mapping):
         raise RequestError(
-            f"the function returns a {type(value).__name__}; expected x_train, y_train, x_test, "
+            f"the function returns {type(value).__name__}; expected x_train, y_train, x_test, "
             "y_test, or these by name"
         )
     return of_arrays(value, place="the function")

@@ -58,7 +58,7 @@ def load(name: str) -> Dataset:
         raise RequestError(_named(name, f"{type(error).__name__}: {error}")) from error
     if not isinstance(found, Dataset):
         raise RequestError(
-            f"data set {name!r}: load() returns a {type(found).__name__}; expected a Dataset"
+            f"data set {name!r}: load() returns {type(found).__name__}; expected a Dataset"
         )
     if len(found.train) != source.train_size:
         raise RequestError(

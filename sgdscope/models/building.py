@@ -117,7 +117,7 @@ def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
     ))  # fmt: skip
     if not isinstance(network, nn.Module):
         raise RequestError(
-            f"model {name!r}: returns a {type(network).__name__}; expected a torch.nn.Module"
+            f"model {name!r}: returns {type(network).__name__}; expected a torch.nn.Module"
         )
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise RequestError(f"model {name!r}: has no parameters to train; expected some")
