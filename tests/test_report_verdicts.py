@@ -3,7 +3,7 @@ from dataclasses import replace
 from html import unescape
 
 from sgdscope.claims import Verdict
-from sgdscope.claims.judging import interval
+from sgdscope.claims.answers import interval
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import END, EQUAL
 from sgdscope.report.verdicts import verdicts

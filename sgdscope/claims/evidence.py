@@ -205,7 +205,7 @@ class Evidence:
             return taken[taken["ends"]], ""
         if taken["ends"].all():
             return taken.iloc[:0], (
-                "was measured at the end of training only; for measurements along the way, "
+                "was measured only at the end of training; to measure it during training, "
                 f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
             )
         groups = taken.groupby("batch_size") if by_batch else [(None, taken)]

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from sgdscope.claims import statistics
+from sgdscope.claims.answers import (
+    Direction,
+    course,
+    direction,
+    equivalence,
+    gap,
+    interval,
+    opposite,
+    seeds_wanted,
+    side,
+)
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.sample import Sample
-from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
 
-Direction = Literal["falls", "rises"]
-MANY = 100  # seeds that nobody will train
-ONE_SEED = "one seed does not say what another would do to all batch sizes at once; needs two"
+ONE_SEED = "one seed cannot show how another would shift all batch sizes at once; needs two"
 RANKED = 6  # runs; of five, chance alone decided in 13 of 100 simulated studies
 
 
@@ -29,7 +36,7 @@ def changes(sample: Sample, expected: Direction) -> Finding:
     """
     if (short := sample.enough()) is not None:
         return short
-    answer = _direction(sample.slope, expected)
+    answer = direction(sample.slope, expected)
     detail: Detail = ""
     if answer == "inconclusive":
         detail = SMALL if is_same(sample) else _sameness(sample)[1]
@@ -53,7 +60,7 @@ def varies(sample: Sample) -> Finding:
     if (short := sample.enough()) is not None:
         return short
     answer, detail = _sameness(sample)
-    return _trend(sample, _opposite(answer), detail, distance=_gap_of(sample))
+    return _trend(sample, opposite(answer), detail, distance=_gap_of(sample))
 
 
 def is_same(sample: Sample) -> bool:
@@ -63,8 +70,8 @@ def is_same(sample: Sample) -> bool:
 
 def _sameness(sample: Sample) -> tuple[Answer, Detail]:
     """Whether both the slope and the whole curve's range are surely within the margin."""
-    straight = _equivalence(sample.slope, sample.margin)
-    whole = _equivalence(sample.span, sample.span_margin)
+    straight = equivalence(sample.slope, sample.margin)
+    whole = equivalence(sample.span, sample.span_margin)
     if "contradicted" in (straight, whole):
         return "contradicted", "" if straight == "contradicted" else BENT
     if straight == whole:
@@ -76,23 +83,23 @@ def _unless_lost(made: Finding, sample: Sample) -> Finding:
     """Sameness is not shown where every run of some kind is lost."""
     if made.answer != "supported" or not sample.gone:
         return made
-    reason = f"{made.reason}, but every run of {', '.join(sample.gone)} is lost"
+    reason = f"{made.reason}, but every run of {', '.join(sample.gone)} was left out"
     return replace(made, answer="inconclusive", reason=reason)
 
 
 def _trend(sample: Sample, answer: Answer, detail: Detail, *, distance: float) -> Finding:
     quantity, found, span = sample.quantity, sample.slope, sample.span
     unit, margin = quantity.slope_unit, sample.margin
-    reason = f"{_course(found, margin)} with batch size: {interval(found, unit)}"
+    reason = f"{course(found, margin)} with batch size: {interval(found, unit)}"
     if detail == BENT:
         reason += (
             f", but its means span {span.value:.3g} {quantity.unit} ({span.low:.3g} to "
-            f"{span.high:.3g}), where {sample.span_margin:.3g} count"
+            f"{span.high:.3g}), against a margin of {sample.span_margin:.3g}"
         )
     if detail == SMALL:
         reason += f"; {SMALL}, up or down"
     elif answer == "inconclusive":
-        reason += _wanted(span if detail else found, distance, sample.rows["seed"].nunique())
+        reason += seeds_wanted(span if detail else found, distance, sample.rows["seed"].nunique())
     return Finding(
         answer,
         reason,
@@ -128,7 +135,7 @@ def majority(
         sign * case.to_numpy() for one in effects for _, case in one.groupby("batch_size")["effect"]
     ]
     if not cases:
-        return lacking("no two runs differ in momentum alone")
+        return lacking("no two runs differ only in momentum")
     margin, unit = quantity.difference_margin, quantity.unit
     found = statistics.share(cases, margin)
     word = "lower" if expected == "falls" else "higher"
@@ -202,22 +209,22 @@ def _mean_of(
 ) -> Finding:
     """Whether the mean of effects has the expected sign, or is within the margin."""
     if len(effects) < 3:
-        return lacking(f"{len(effects)} pairs of runs that differ in {knob} alone; needs 3")
+        return lacking(f"{len(effects)} pairs of runs that differ only in {knob}; needs 3")
     if effects["seed"].nunique() < 2:
         mean, unit = effects["effect"].mean(), quantity.unit
-        return lacking(f"{mean:+.3g} {unit} with {knob} in the mean; {ONE_SEED}")
+        return lacking(f"{mean:+.3g} {unit} with {knob} on average; {ONE_SEED}")
     found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
     margin, unit = quantity.difference_margin, quantity.unit
-    same = _equivalence(found, margin)
-    answer = same if expected is None else _direction(found, expected)
-    reason = f"{_course(found, margin)} with {knob}: {interval(found, unit)} in the mean"
+    same = equivalence(found, margin)
+    answer = same if expected is None else direction(found, expected)
+    reason = f"{course(found, margin)} with {knob}: {interval(found, unit)} on average"
     detail: Detail = ""
     if answer == "inconclusive" and same == "supported":
         detail = SMALL
         reason += f"; {SMALL}, up or down"
     elif answer == "inconclusive":
-        distance = _gap(found, margin) if expected is None else abs(found.value)
-        reason += _wanted(found, distance, effects["seed"].nunique())
+        distance = gap(found, margin) if expected is None else abs(found.value)
+        reason += seeds_wanted(found, distance, effects["seed"].nunique())
     return Finding(
         answer,
         reason,
@@ -241,7 +248,7 @@ def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding
     others = np.array([beside[run] for run in both["run"]])
     found = statistics.rank_correlation(both["value"].to_numpy(), others, both["seed"].to_numpy())
     return Finding(
-        _direction(found, expected),
+        direction(found, expected),
         f"{sample.quantity.label} and {other.quantity.label} have rank correlation "
         f"{interval(found, '')} across {len(both)} runs",
         statistic="Spearman's ρ across runs",
@@ -250,63 +257,8 @@ def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding
     )
 
 
-def interval(found: Estimate, unit: str) -> str:
-    """A number with its interval, in print."""
-    return f"{found.value:+.3g} {unit} ({found.low:+.3g} to {found.high:+.3g})".replace("  ", " ")
-
-
-def _course(found: Estimate, margin: float) -> str:
-    """What a quantity does, as far as its interval tells."""
-    within = max(abs(found.low), abs(found.high)) <= margin
-    if found.low <= 0 <= found.high:
-        return "barely varies" if within else "may rise or fall"
-    verb = "rises" if found.low > 0 else "falls"
-    if within:
-        return f"{verb}, though by less than the {margin:g} that counts,"
-    beyond = min(abs(found.low), abs(found.high)) > margin
-    return f"{verb} by more than the {margin:g} that counts" if beyond else verb
-
-
-def _wanted(found: Estimate, distance: float, seeds: int) -> str:
-    """About how many seeds would make an interval narrower than a distance."""
-    half = found.high - found.value
-    spread = half * statistics.narrower(seeds) if seeds > 1 else half / 2  # of one seed
-    for count in range(seeds + 1, MANY + 1):
-        if spread < distance * statistics.narrower(count):
-            return f"; about {count} seeds would tell"
-    return f"; not even {MANY} seeds would tell"
-
-
-def _gap(found: Estimate, margin: float) -> float:
-    """How far a value is from the nearer margin."""
-    return abs(abs(found.value) - margin)
-
-
 def _gap_of(sample: Sample) -> float:
     """How far what decides on sameness is from its margin."""
     if _sameness(sample)[1] == BENT:
-        return _gap(sample.span, sample.span_margin)
-    return _gap(sample.slope, sample.margin)
-
-
-def _direction(found: Estimate, expected: Direction) -> Answer:
-    rising = side(found, 0.0)
-    return rising if expected == "rises" else _opposite(rising)
-
-
-def side(found: Estimate, border: float) -> Answer:
-    """Supported where the interval lies above a border, contradicted where it lies below."""
-    if found.low > border:
-        return "supported"
-    return "contradicted" if found.high < border else "inconclusive"
-
-
-def _equivalence(found: Estimate, margin: float) -> Answer:
-    if -margin <= found.low and found.high <= margin:
-        return "supported"
-    return "contradicted" if found.low > margin or found.high < -margin else "inconclusive"
-
-
-def _opposite(answer: Answer) -> Answer:
-    swapped: dict[Answer, Answer] = {"supported": "contradicted", "contradicted": "supported"}
-    return swapped.get(answer, answer)
+        return gap(sample.span, sample.span_margin)
+    return gap(sample.slope, sample.margin)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sgdscope.claims import judging
-from sgdscope.claims.judging import Direction
+from sgdscope.claims.answers import Direction
 from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import SIGNS, Answer, Verdict, any_of, every_of
 

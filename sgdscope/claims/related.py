@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sgdscope.claims import judging, statistics
+from sgdscope.claims import answers, judging, statistics
 from sgdscope.claims.evidence import CLAIMS, Evidence
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY
 from sgdscope.claims.sample import Sample
@@ -90,12 +90,12 @@ def _capped(sample: Sample) -> Finding:
         f"the highest is {ratios.max():.2g} of it"
     )
     if ratios.max() < FAR:
-        return lacking(f"{reason}, too far from it to feel it")
+        return lacking(f"{reason}, too far from it to be affected")
     cases = [np.log2(one.to_numpy()) for _, one in ratios.groupby(rows["batch_size"])]
     found = statistics.share(cases, math.log2(FAR), math.log2(NEAR))
-    answer = judging.side(found, 0.5)
+    answer = answers.side(found, 0.5)
     if beyond:
-        most = judging.side(statistics.share(cases, math.log2(NEAR)), 0.5) == "supported"
+        most = answers.side(statistics.share(cases, math.log2(NEAR)), 0.5) == "supported"
         answer = "contradicted" if most else "inconclusive"
     elif answer == "contradicted":
         answer = "inconclusive"  # never exceeded, hardly ever reached

@@ -27,7 +27,7 @@ class Sample:
     when: str
     rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), limit
     lost: int  # runs that diverged, collapsed or failed
-    unmatched: int  # runs that do not pass the common training loss
+    unmatched: int  # runs that never reach the common training loss
     gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
     flagged: int  # rows whose value carries a flag or did not converge
     missing: str  # why there are no rows
@@ -109,7 +109,7 @@ class Sample:
     def _aside(self) -> str:
         notes = [f"{self.lost} more diverged, collapsed or failed"] if self.lost else []
         if self.unmatched:
-            notes.append(f"{self.unmatched} more do not pass that loss")
+            notes.append(f"{self.unmatched} more never reach that loss")
         if self.flagged:
             notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
         return f" ({'; '.join(notes)})" if notes else ""

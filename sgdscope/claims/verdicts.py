@@ -17,7 +17,7 @@ SIGNS: dict[Answer, str] = {"supported": "✓", "contradicted": "✗", "inconclu
 SMALL: Detail = "too small to count"
 BENT: Detail = "not along a line"
 MARKS = (
-    "! most of its readings are flagged; * runs are left out, for they are lost or do not pass "
+    "! most of its readings are flagged; * runs are left out, since they failed or never reach "
     "that loss; ~ the range of its means decides, not the slope; ¹ one seed."
 )
 LEGEND = (

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from html import escape
 
 from sgdscope.claims import Verdict
+from sgdscope.claims.answers import interval
 from sgdscope.claims.evidence import heading
-from sgdscope.claims.judging import interval
 from sgdscope.claims.record import telling
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import SMALL

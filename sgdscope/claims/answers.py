@@ -1,0 +1,70 @@
+"""What an interval says: its side of a border, its course in words, how many seeds it still needs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sgdscope.claims import statistics
+from sgdscope.claims.statistics import Estimate
+from sgdscope.claims.verdicts import Answer
+
+Direction = Literal["falls", "rises"]
+MANY = 100  # seeds that nobody will train
+
+
+def direction(found: Estimate, expected: Direction) -> Answer:
+    """Supported where a change surely has the expected sign, contradicted where the other."""
+    rising = side(found, 0.0)
+    return rising if expected == "rises" else opposite(rising)
+
+
+def side(found: Estimate, border: float) -> Answer:
+    """Supported where the interval lies above a border, contradicted where it lies below."""
+    if found.low > border:
+        return "supported"
+    return "contradicted" if found.high < border else "inconclusive"
+
+
+def equivalence(found: Estimate, margin: float) -> Answer:
+    """Supported where the interval lies within the margin, contradicted where it lies outside."""
+    if -margin <= found.low and found.high <= margin:
+        return "supported"
+    return "contradicted" if found.low > margin or found.high < -margin else "inconclusive"
+
+
+def opposite(answer: Answer) -> Answer:
+    """The answer to the opposite question."""
+    swapped: dict[Answer, Answer] = {"supported": "contradicted", "contradicted": "supported"}
+    return swapped.get(answer, answer)
+
+
+def interval(found: Estimate, unit: str) -> str:
+    """A number with its interval, in print."""
+    return f"{found.value:+.3g} {unit} ({found.low:+.3g} to {found.high:+.3g})".replace("  ", " ")
+
+
+def course(found: Estimate, margin: float) -> str:
+    """What a quantity does, as far as its interval tells."""
+    within = max(abs(found.low), abs(found.high)) <= margin
+    if found.low <= 0 <= found.high:
+        return "barely varies" if within else "may rise or fall"
+    verb = "rises" if found.low > 0 else "falls"
+    if within:
+        return f"{verb}, though by less than the margin of {margin:g},"
+    beyond = min(abs(found.low), abs(found.high)) > margin
+    return f"{verb} by more than the margin of {margin:g}" if beyond else verb
+
+
+def seeds_wanted(found: Estimate, distance: float, seeds: int) -> str:
+    """About how many seeds would make an interval narrower than a distance."""
+    half = found.high - found.value
+    spread = half * statistics.narrower(seeds) if seeds > 1 else half / 2  # of one seed
+    for count in range(seeds + 1, MANY + 1):
+        if spread < distance * statistics.narrower(count):
+            return f"; about {count} seeds would settle it"
+    return f"; even {MANY} seeds would not settle it"
+
+
+def gap(found: Estimate, margin: float) -> float:
+    """How far a value is from the nearer margin."""
+    return abs(abs(found.value) - margin)
