@@ -112,7 +112,7 @@ def test_a_curve_that_bends_is_no_sameness_whatever_its_slope():
     [
         ({"sizes": [64, 128]}, "at least 5 runs at 3 batch sizes"),
         ({"sizes": [64, 128, 256], "seeds": 1}, "at least 5 runs at 3 batch sizes"),
-        ({"noise": 0.25, "robust": lambda run, loss: 0.5}, "seeds would settle it"),
+        ({"noise": 0.25, "robust": lambda run, loss: 0.5}, "seeds would"),
     ],
 )
 def test_too_few_runs_or_too_much_noise_are_inconclusive_and_say_what_is_needed(grid, reason):

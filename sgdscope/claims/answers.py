@@ -1,4 +1,4 @@
-"""What an interval says: its side of a border, its course in words, how many seeds it still needs."""
+"""What an interval says: its side of a border, its course, and how many seeds it lacks."""
 
 from __future__ import annotations
 
