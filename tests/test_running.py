@@ -1,6 +1,7 @@
 """A study from end to end, in worker processes, and what its folder is worth afterwards."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from sgdscope.execution.engine import Job, measures
 from sgdscope.execution.local import LocalEngine
 from sgdscope.execution.messages import Checkpoint, Outcome, Task
 from sgdscope.execution.worker import execute_cohort
+from sgdscope.results import known
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
 from sgdscope.study.study import Study
@@ -75,6 +77,12 @@ def contents(folder: Path) -> dict[str, bytes]:
             content = json.dumps(result, sort_keys=True).encode()
         files[f"{file.parent.name}/{file.name}"] = content
     return files
+
+
+def left(study: Study, path: Path) -> list[Task]:
+    """What is left to do in a folder."""
+    folder = StudyFolder(path)
+    return missing(study, folder, folder.results())
 
 
 class Inline:
@@ -158,9 +166,9 @@ def test_a_stopped_study_goes_on_where_it_stood(finished, study_file, tmp_path):
 @pytest.mark.usefixtures("inline")
 def test_only_what_is_missing_is_done(folder, study_file):
     more = Study.load(study_file, overrides={"seed": [0, 1, 2]})
-    assert [task.run.seed for task in missing(more, StudyFolder(folder))] == [2, 2]
+    assert [task.run.seed for task in left(more, folder)] == [2, 2]
     measured = Study.load(study_file, overrides={"measure.train_loss": {}})
-    tasks = missing(measured, StudyFolder(folder))
+    tasks = left(measured, folder)
     assert len(tasks) == 4
     assert all(task.weights for task in tasks)
     before = contents(folder)
@@ -211,13 +219,70 @@ def test_a_damaged_file_is_set_aside_and_redone(folder, finished, study_file, ca
     assert contents(folder) == contents(finished)
 
 
+@pytest.fixture
+def read(monkeypatch) -> list[str]:
+    """The names of the files that were read, since the list was cleared."""
+    names, read_bytes = [], Path.read_bytes
+
+    def remember(self):
+        names.append(self.name)
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", remember)
+    monkeypatch.setattr(known, "RECENT", 0)
+    return names
+
+
+@pytest.mark.usefixtures("inline")
+def test_of_a_finished_study_each_result_is_read_once_and_no_weights(folder, study_file, read):
+    study = Study.load(study_file)
+    sgdscope.run(study, out=folder)
+    assert read.count("weights.safetensors") == 4  # they are looked at once
+    read.clear()
+    sgdscope.run(study, out=folder)
+    assert read.count("result.json") == 4
+    assert not [name for name in read if name.endswith(".safetensors")]
+
+
+@pytest.mark.usefixtures("inline", "read")
+def test_weights_that_change_places_are_found_whatever_their_times(folder, study_file, caplog):
+    study, home = Study.load(study_file), StudyFolder(folder)
+    sgdscope.run(study, out=folder)
+    one, other = (home.run_file(run.id, "weights.safetensors") for run in study.runs[:2])
+    times, aside = one.stat(), one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+    for file in (one, other):
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    tasks = left(study, folder)
+    assert {task.run.id for task in tasks} == {run.id for run in study.runs[:2]}
+    assert caplog.text.count("weights.safetensors was changed") == 2
+
+
+def test_no_data_are_loaded_where_nothing_is_left_to_do(folder, study_file, monkeypatch):
+    monkeypatch.setattr(driver, "check_parts", lambda _: pytest.fail("data were loaded"))
+    assert len(sgdscope.run(Study.load(study_file), out=folder).runs) == 4
+
+
+def test_tables_of_a_finished_study_are_written_again_where_a_result_is_newer(folder, study_file):
+    study, home = Study.load(study_file), StudyFolder(folder)
+    sgdscope.run(study, out=folder)
+    before = home.csv.stat().st_mtime_ns
+    sgdscope.run(study, out=folder)
+    assert home.csv.stat().st_mtime_ns == before
+    home.run_file(study.runs[0].id, "result.json").touch()
+    sgdscope.run(study, out=folder)
+    assert home.csv.stat().st_mtime_ns > before
+
+
 def test_a_folder_without_its_weights_is_finished(folder, study_file):
     for name in ("weights.safetensors", "arrays.safetensors"):
         for file in folder.glob(f"runs/*/{name}"):
             file.unlink()
-    assert missing(Study.load(study_file), StudyFolder(folder)) == []
+    assert left(Study.load(study_file), folder) == []
     measured = Study.load(study_file, overrides={"measure.train_loss": {}})
-    tasks = missing(measured, StudyFolder(folder))
+    tasks = left(measured, folder)
     assert [task.prior for task in tasks] == [None] * 4  # the networks are trained again
 
 
@@ -260,7 +325,7 @@ def test_a_run_goes_on_from_its_checkpoint(study_file, tmp_path):
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     with pytest.raises(KeyboardInterrupt):
         sgdscope.run(study, out=cut, watcher=Stop(stop_after=3), checkpoint_every=0)
-    (task,) = missing(study, StudyFolder(cut))
+    (task,) = left(study, cut)
     assert task.checkpoint is not None
     sgdscope.run(study, out=cut)
     sgdscope.run(study, out=whole)
@@ -368,7 +433,7 @@ def test_a_worker_that_dies_is_replaced_and_its_run_tried_once_more(study_file, 
     assert status[0] != "failed" == status[1]
     assert "SIGKILL" in results.runs.set_index("seed").loc[1, "error"]
     again = Study.load(tmp_path / "out" / "study.toml")
-    assert [task.run.seed for task in missing(again, StudyFolder(tmp_path / "out"))] == [1]
+    assert [task.run.seed for task in left(again, tmp_path / "out")] == [1]
 
 
 def test_a_finished_run_outlives_a_deadly_measure(folder, finished, study_file, tmp_path):

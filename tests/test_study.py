@@ -186,7 +186,7 @@ def test_plugins_of_one_name_are_kept_apart(tmp_path):
     (tmp_path / "both.toml").write_text('include = ["a/study.toml", "b/study.toml"]\n')
     folder = StudyFolder(tmp_path / "out")
     with folder.locked():
-        folder.prepare(Study.load(tmp_path / "both.toml"))
+        folder.prepare(Study.load(tmp_path / "both.toml"), [])
     assert {file.parent.name for file in folder.path.glob("plugins/*/parts.py")} == {"0", "1"}
     assert len(Study.load(folder.study_file).plugins) == 2
 
@@ -225,8 +225,8 @@ def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
     assert len(study.runs) == 60
     folder = StudyFolder(tmp_path / "out")
     with folder.locked():
-        folder.prepare(study)
-        folder.prepare(study)
+        folder.prepare(study, [])
+        folder.prepare(study, [])
     again = Study.load(folder.study_file)
     assert again.runs == study.runs
     assert [part.name for part in again.part] == ["a", "b"]
@@ -396,7 +396,7 @@ def test_a_quotient_is_a_number_in_study_files_and_in_every_part(file, tmp_path)
     assert measure == FgsmAccuracy(eps=[8 / 255, 0.1], norm="l2")
     assert measure == FgsmAccuracy(eps=("8/255", np.float64(0.1)), norm="l2")
     StudyFolder(tmp_path / "out").path.mkdir()
-    StudyFolder(tmp_path / "out").prepare(Study.load(file))
+    StudyFolder(tmp_path / "out").prepare(Study.load(file), [])
     kept = Study.load(tmp_path / "out" / "study.toml")
     assert kept.measures["fgsm_accuracy"] == measure
 

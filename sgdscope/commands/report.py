@@ -24,6 +24,6 @@ def report(
         else:
             home, results = study_folder.opened(folder)
             results.save(home)
-            study_folder.show(results, folder, log=log)
+            study_folder.show(results, folder, redraw=True, log=log)
         if look:
             typer.launch(str(folder / "report.html"))

@@ -66,7 +66,7 @@ def run(
             return
         study_folder.check_logger(log)
         results = _run(loaded, out, workers=workers, device=device, engine=engine)
-        study_folder.show(results, out, log=log)
+        study_folder.show(results, out, redraw=False, log=log)
         if results.runs["reason"].notna().any():
             raise typer.Exit(1)
 

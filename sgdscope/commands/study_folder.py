@@ -29,18 +29,20 @@ def opened(path: Path) -> tuple[StudyFolder, Results]:
     return folder, Results.collect(folder.every_result(), folder=folder)
 
 
-def show(results: Results, out: Path, *, log: str | None) -> None:
+def show(results: Results, out: Path, *, redraw: bool, log: str | None) -> None:
     """Write the page; print the short table, what was found and where the page is.
 
     Args:
         results: of the study.
         out: its folder.
+        redraw: whether a page that is as new as the results is written too.
         log: the logger that gets the results too; None: no logger.
     """
     from sgdscope import findings, report
     from sgdscope.report import loggers
     from sgdscope.report import terminal as summary
     from sgdscope.results.folder import StudyFolder
+    from sgdscope.results.freshness import is_fresh
 
     folder = StudyFolder(out)
     introduce(folder)
@@ -51,7 +53,8 @@ def show(results: Results, out: Path, *, log: str | None) -> None:
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     for line in summary.told(findings.of(results)):
         console.print(line, highlight=False)
-    page = report.write(folder)
+    fresh = not redraw and is_fresh(folder.report, folder)
+    page = folder.report if fresh else report.write(folder)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
     if log is not None:
         written = loggers.of_study(results)

@@ -19,6 +19,7 @@ from sgdscope.measuring import Measure
 from sgdscope.registry import reading_plugin
 from sgdscope.results.files import ARRAYS, WEIGHTS
 from sgdscope.results.folder import StudyFolder
+from sgdscope.results.freshness import is_fresh
 from sgdscope.results.record import Result
 from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin
@@ -70,11 +71,17 @@ def run(
     _refuse_while_reading_plugins()
     chosen = choose_engine(engine, workers=workers)
     device = choose_device(device, chosen)
-    job = Job(_checked(study), device, checkpoint_every, study.every_source)
+    job = Job(_plugins(study), device, checkpoint_every, study.every_source)
     folder = StudyFolder(out)
+    untrained = not folder.holds(study)
+    if untrained:
+        _check(study)
     with folder.locked():
-        folder.prepare(study)
-        tasks = missing(study, folder)
+        kept = folder.results()
+        folder.prepare(study, kept)
+        tasks = missing(study, folder, kept)
+        if tasks and not untrained:
+            _check(study)
         if watcher is not None:
             watcher.begin(tasks)
         with closing(chosen.execute(job, tasks)) as messages:
@@ -82,8 +89,9 @@ def run(
                 _keep(message, folder)
                 if watcher is not None:
                     watcher.tell(message)
-        results = Results.load(out)
-        results.save(folder)
+        results = Results.load(out) if tasks else Results.collect(kept, folder=folder)
+        if not (is_fresh(folder.csv, folder) and is_fresh(folder.parquet, folder)):
+            results.save(folder)
     if not allow_failures:
         _check_that_one_succeeded(results.runs, out)
     return results
@@ -97,16 +105,14 @@ def _refuse_while_reading_plugins() -> None:
         )
 
 
-def _checked(study: Study) -> tuple[Plugin, ...]:
-    """A study's plugins, once everything that can be wrong with its parts has been looked at.
+def _check(study: Study) -> None:
+    """Find what is wrong with a study's parts before anything is trained.
 
     Raises:
         RequestError: something is.
     """
-    plugins = _plugins(study)
     check_parts(study)
     _check_methods(study)
-    return plugins
 
 
 def _check_that_one_succeeded(runs: pd.DataFrame, out: str | Path) -> None:
@@ -166,23 +172,35 @@ def _keep(message: Message, folder: StudyFolder) -> None:
         folder.save_checkpoint(message)
 
 
-def missing(study: Study, folder: StudyFolder) -> list[Task]:
-    """The tasks left to do, longest first so that no worker is left with a long one at the end."""
-    tasks = [task for run in study.runs if (task := _task(run, study, folder)) is not None]
+def missing(study: Study, folder: StudyFolder, kept: Sequence[Result]) -> list[Task]:
+    """The tasks left to do, longest first so that no worker is left with a long one at the end.
+
+    Args:
+        study: to be run.
+        folder: its own.
+        kept: the results there.
+    """
+    done = {result.run.id: result for result in kept}
+    left = [run for run in study.runs if not _is_done(done.get(run.id), study, folder)]
+    tasks = [_task(run, study, folder) for run in left]
+    folder.known.save()
     return sorted(tasks, key=lambda task: (task.prior is not None, task.run.batch_size))
 
 
-def _task(run: Run, study: Study, folder: StudyFolder) -> Task | None:
-    """What is left to do of a run: nothing, measures on its trained network, or its training."""
+def _is_done(result: Result | None, study: Study, folder: StudyFolder) -> bool:
+    """Whether a run is trained and measured, and its files are as they were written."""
+    if result is None or result.status == "failed":
+        return False
+    return not lacking(result, study.measures_of(result.run)) and folder.is_whole(result)
+
+
+def _task(run: Run, study: Study, folder: StudyFolder) -> Task:
+    """What is left to do of a run: measures on its trained network, or its training."""
     measures = study.measures_of(run)
     options = {name: measure.model_dump() for name, measure in measures.items()}
     result, files = folder.trained(run.id)
-    if result is None:
-        return Task(run, options, checkpoint=folder.checkpoint(run.id))
-    wanted = lacking(result, measures)
-    if not wanted and result.status != "failed":
-        return None
-    if WEIGHTS not in files or any(measures[name].tracked for name in wanted):
+    wanted = set(measures) if result is None else lacking(result, measures)
+    if result is None or WEIGHTS not in files or any(measures[name].tracked for name in wanted):
         return Task(run, options, checkpoint=folder.checkpoint(run.id))
     prior = result.without(wanted)
     return Task(run, options, prior=prior, weights=files[WEIGHTS], arrays=files.get(ARRAYS))

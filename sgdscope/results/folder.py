@@ -13,6 +13,7 @@ from sgdscope.errors import RequestError
 from sgdscope.files import write_text
 from sgdscope.results import belonging
 from sgdscope.results.files import ARRAYS, DIGEST_SIZE, RESULT, WEIGHTS, KeptFiles, digest
+from sgdscope.results.known import KnownFiles
 from sgdscope.results.record import Result, at_once
 from sgdscope.study import hypotheses, studyfile
 from sgdscope.study.hypotheses import Hypothesis
@@ -34,6 +35,7 @@ class StudyFolder(KeptFiles):
         super().__init__(path)
         self.study_file = self.path / "study.toml"
         self.figures = self.path / "figures"
+        self.known = KnownFiles(self.path / ".known.json")
         self.claims = self.path / "claims.json"
         self.verdicts = self.path / "claims.md"
 
@@ -56,16 +58,20 @@ class StudyFolder(KeptFiles):
         for file in self.settings().get("plugins", []):
             Plugin.read(self.path / file).load()
 
-    def prepare(self, study: Study) -> None:
+    def prepare(self, study: Study, results: Sequence[Result]) -> None:
         """Write the study's settings, or find that the folder is this study's already.
 
         A study of the same name whose grid only grew keeps what the folder holds.
+
+        Args:
+            study: to be run there.
+            results: that the folder holds.
 
         Raises:
             RequestError: the folder cannot be written to, or holds something else.
         """
         if self.study_file.is_file():
-            self._must_belong_to(study)
+            self._must_belong_to(study, results)
         elif any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise RequestError(
                 f"--out {self.path}: holds other files and no study.toml; expected an empty folder"
@@ -74,7 +80,7 @@ class StudyFolder(KeptFiles):
             settings = study.model_dump(exclude_defaults=True) | {"name": study.name}
             settings["plugins"] = self._keep_plugins([Path(file) for file in study.plugins])
             self._mark_claims(settings)
-            write_text(self.study_file, tomli_w.dumps(settings))
+            _write_if_new(self.study_file, tomli_w.dumps(settings))
         except OSError as error:
             raise RequestError(f"--out {self.path}: cannot be written: {error.strerror}") from error
 
@@ -126,16 +132,16 @@ class StudyFolder(KeptFiles):
         if copy.is_file() and (before := copy.read_text(encoding="utf-8")) != text:
             old = digest(before.encode())[:8]
             write_text(copy.with_name(f"{copy.name}.{old}.before"), before)
-        write_text(copy, text)
+        _write_if_new(copy, text)
 
-    def _must_belong_to(self, study: Study) -> None:
+    def _must_belong_to(self, study: Study, results: Sequence[Result]) -> None:
         other = self.settings().get("name")
         if other != study.name:
             raise RequestError(
                 f"--out {self.path}: belongs to study {other!r}; expected an empty folder "
                 f"or one of study {study.name!r}"
             )
-        void = belonging.check(self.results(), study, folder=self.path)
+        void = belonging.check(results, study, folder=self.path)
         for run_id in void:
             self._forget(run_id, RESULT, CHECKPOINT)
 
@@ -186,6 +192,24 @@ class StudyFolder(KeptFiles):
             _set_aside(file, "its checksum is wrong")
             return None
         return state
+
+    def holds(self, study: Study) -> bool:
+        """Whether every run of a study has a result; what is in it is not read."""
+        return {run.id for run in study.runs} <= set(self._ids())
+
+    def is_whole(self, result: Result) -> bool:
+        """Whether the files beside a result are its own; where one is not, it is set aside.
+
+        Those that nobody touched since they were looked at are not read.
+        """
+        run_id = result.run.id
+        self._settle_arrays(run_id, result)
+        for name, expected in result.digests.items():
+            beside = self.run_file(run_id, name)
+            if beside.is_file() and not self.known.is_intact(beside, expected):
+                _set_aside(self.run_file(run_id, RESULT), f"{name} was changed")
+                return False
+        return True
 
     def trained(self, run_id: str) -> tuple[Result | None, dict[str, bytes]]:
         """A run's result and the files beside it; where one is damaged, the run counts as not done.
@@ -270,6 +294,12 @@ def _parts(
     named = {part["name"]: part for part in others.get("part", [])}
     for part in settings.get("part", []):
         yield part, named.get(part["name"], {})
+
+
+def _write_if_new(file: Path, text: str) -> None:
+    """Write a text that does not stand there yet, so that a file's time says when it changed."""
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_text(file, text)
 
 
 def _set_aside(file: Path, why: str) -> None:
