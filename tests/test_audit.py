@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +103,17 @@ def test_an_audit_of_a_studys_run_gives_the_studys_numbers_to_the_bit(study, tmp
     assert {k: v.tolist() for k, v in given[0].items()} == {
         k: v.tolist() for k, v in robust[0].items()
     }
+
+
+def test_weights_that_are_not_what_a_run_ended_with_are_refused(study, tmp_path):
+    _, folder = study
+    home = Path(shutil.copytree(folder.path, tmp_path / "copy"))
+    (file,) = home.glob("runs/*/weights.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RequestError, match="not the weights that the run ended with"):
+        auditing.audit(str(file.parent), out=tmp_path / "out", measures=few("test_accuracy"))
 
 
 def test_the_files_of_a_study_read_and_written_again_keep_their_bytes(study):

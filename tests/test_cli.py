@@ -46,7 +46,13 @@ def test_run_then_report_then_run_again(invoke, tmp_path):
     assert invoke("report", "here").exit_code == 0
     assert page.is_file()
     assert (tmp_path / "here" / "results.csv").is_file()
-    assert "1/1" not in invoke(*words).output
+    page.write_text("as it was drawn")
+    assert "1/1" not in (again := invoke(*words).output)
+    assert "page: here/report.html" in again
+    assert page.read_text() == "as it was drawn"  # nothing is newer
+    next(tmp_path.glob("here/runs/*/result.json")).touch()
+    assert invoke(*words).exit_code == 0
+    assert "<html" in page.read_text()
 
 
 def test_a_failed_run_is_exit_code_1(invoke, tmp_path):

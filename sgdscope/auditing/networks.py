@@ -100,6 +100,11 @@ def _of_run(path: Path, data: str | None) -> Opened:
     loaded = datasets.load(chosen)
     model = initialise(run, loaded)
     load_weights(model, path / WEIGHTS)
+    if digest((path / WEIGHTS).read_bytes()) != result.digests.get(WEIGHTS):
+        raise RequestError(
+            f"{path / WEIGHTS}: not the weights that the run ended with; expected those whose "
+            f"digest {RESULT} has"
+        )
     own = loaded.subset(run.train_size) if chosen == run.data else loaded
     network = _described(
         model, run.id, chosen, made_by=run.model, seed=run.seed, epoch=len(result.history),
