@@ -4,7 +4,7 @@ import pytest
 from known import _result as result_of
 from known import made
 
-from sgdscope import claims, findings
+from sgdscope import findings
 from sgdscope.errors import RequestError
 from sgdscope.figures import batches, canvas, drawings
 from sgdscope.report import overview, terminal
@@ -83,14 +83,14 @@ def test_every_figure_and_card_can_be_drawn_along_another_knob():
     plots = [plot for card in cards(view) if card.section == "batch" for plot in card.plots]
     assert {plot["layout"]["xaxis"]["title"]["text"] for plot in plots} == {"weight decay"}
     assert "from weight decay 0 to 0.01" in overview.trends(view)
-    table = terminal.table(found)
+    table = terminal.table(View(found))
     assert [column.header for column in table.columns][1] == "weight decay"
     assert table.row_count == len(DECAYS)
 
 
 def test_findings_speak_of_the_knob():
     found = results(falls=0.2)
-    told = findings.find(claims.moments(found, axis=found.axis))
+    told = findings.Judged(found).findings
     (robust,) = [one for one in told if "attack" in one.headline]
     assert "accuracy under attack falls with weight decay" in robust.headline
     assert "points from the smallest to the largest weight decay" in robust.numbers
@@ -109,5 +109,5 @@ def test_a_study_names_its_axis():
     assert Study.parse(SETTINGS | {"axis": "weight_decay", "optimizer": decays}).axis
     with pytest.raises(RequestError, match=r"axis: unknown knob .*did you mean 'weight_decay'"):
         Study.parse(SETTINGS | {"axis": "weigth_decay"})
-    with pytest.raises(RequestError, match="axis: schedule is no number"):
+    with pytest.raises(RequestError, match="axis: schedule is not a number"):
         Study.parse(SETTINGS | {"axis": "schedule"})

@@ -12,6 +12,7 @@ import pytest
 import synthetic
 
 from sgdscope import report
+from sgdscope.findings import Judged
 from sgdscope.results.record import Result
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: sgdscope[test]")
@@ -50,7 +51,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
         _replace(file, "A <fast> CPU", LONG)
         result = Result.model_validate_json(file.read_text(encoding="utf-8"))
         file.parent.rename(file.parent.with_name(result.run.id))
-    return report.write(folder).resolve().as_uri()
+    return report.write(Judged.open(folder.path), folder.path).resolve().as_uri()
 
 
 def _replace(file: Path, old: str, new: str) -> None:

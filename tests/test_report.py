@@ -2,6 +2,7 @@ import gzip
 import json
 import re
 from base64 import b64decode
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,23 @@ import plotly.graph_objects as go
 import pytest
 import synthetic
 import tomli_w
+from typer.testing import CliRunner
 
-from sgdscope import report
+from sgdscope import claims, report
+from sgdscope.cli import app
 from sgdscope.errors import RequestError
+from sgdscope.findings import Judged
+from sgdscope.findings import judged as judged_of
 from sgdscope.report import attention, overview
 from sgdscope.report.tables import plain
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
+from sgdscope.study.study import Study
+
+
+def write(folder: StudyFolder) -> Path:
+    return report.write(Judged.open(folder.path), folder.path)
 
 
 class Page(HTMLParser):
@@ -67,7 +77,7 @@ def given(page: str | Path) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """A study's folder with its page."""
     folder = synthetic.study(tmp_path_factory.mktemp("study"))
-    report.write(folder)
+    write(folder)
     return folder
 
 
@@ -129,7 +139,7 @@ def test_a_flag_is_text_wherever_it_stands(tmp_path: Path) -> None:
     told = json.loads(text)
     told["measurements"][0]["flags"] = ["</script><script>alert(1)</script>"]
     file.write_text(json.dumps(told))
-    html = report.write(folder).read_text(encoding="utf-8")
+    html = write(folder).read_text(encoding="utf-8")
     assert "<script>alert" not in html
     assert "<script>alert" not in "".join(given(html)["parts"].values())
 
@@ -198,9 +208,7 @@ def test_lost_runs_are_in_no_mean(payload: dict[str, Any]) -> None:
 
 def test_a_line_has_a_gap_where_no_run_is_left(tmp_path: Path) -> None:
     folder = synthetic.study(tmp_path, seeds=1)  # of fixed, m = 0.9 the smallest batch diverged
-    card = next(
-        card for card in given(report.write(folder))["cards"] if card["id"] == "test_accuracy"
-    )
+    card = next(card for card in given(write(folder))["cards"] if card["id"] == "test_accuracy")
     means = [trace for trace in card["plots"][0]["data"] if trace.get("meta") == "mean"]
     gaps = [[y is None for y in trace["y"]] for trace in means]
     assert gaps == [[False] * 3, [True, False, False], [False, False, True], [False] * 3]
@@ -223,15 +231,16 @@ def test_chance_is_drawn_on_every_accuracy_axis(payload: dict[str, Any]) -> None
 
 
 def test_the_page_counts_the_runs_of_every_optimizer(tmp_path: Path) -> None:
-    settings = synthetic.study(tmp_path).settings()
-    planned = overview.planned(settings)
+    folder = synthetic.study(tmp_path)
+    planned = Judged.open(tmp_path).planned
     knobs = {"sgd": {"weight_decay": [0.0, 0.01, 0.1]}}
-    assert overview.planned(settings | {"optimizer": knobs}) == 3 * planned
+    folder.study_file.write_text(tomli_w.dumps(folder.settings() | {"optimizer": knobs}))
+    assert Judged.open(tmp_path).planned == 3 * planned
 
 
 def test_nothing_finished(tmp_path: Path) -> None:
     folder = synthetic.study(tmp_path, finished=False)
-    page = Page(report.write(folder).read_text(encoding="utf-8"))
+    page = Page(write(folder).read_text(encoding="utf-8"))
     assert "No run has finished yet." in page.text
     assert "0 / 24" in page.text
     assert not folder.figures.exists()
@@ -240,36 +249,38 @@ def test_nothing_finished(tmp_path: Path) -> None:
 def test_only_failures(tmp_path: Path) -> None:
     settings = {"batch_sizes": [64, 128], "seeds": 1, "lines": [("fixed", 0.0)]}
     folder = synthetic.study(tmp_path, fail=True, **settings)
-    page = Page(report.write(folder).read_text(encoding="utf-8"))
+    page = Page(write(folder).read_text(encoding="utf-8"))
     assert "2 runs failed" in page.text
     assert "MemoryError" in page.text
 
 
 def test_no_study(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="holds no study"):
-        report.write(StudyFolder(tmp_path))
+        write(StudyFolder(tmp_path))
 
 
 def test_missing_runs_are_counted(tmp_path: Path) -> None:
-    folder = synthetic.study(tmp_path, mishaps=False)
+    synthetic.study(tmp_path, mishaps=False)
     next(tmp_path.glob("runs/*/result.json")).unlink()
-    results = Results.load(tmp_path)
-    missing = overview.planned(folder.settings()) - len(results.runs)
+    judged = Judged.open(tmp_path)
+    missing = judged.planned - len(judged.results.runs)
     assert missing == 1
-    assert "1 run missing" in "".join(attention.warnings(View(results), missing=missing))
+    assert "1 run missing" in "".join(attention.warnings(judged.view, missing=missing))
 
 
 def test_same_page_twice(folder: StudyFolder, html: str) -> None:
-    assert report.write(folder).read_text(encoding="utf-8") == html
+    assert write(folder).read_text(encoding="utf-8") == html
 
 
 def test_a_study_with_parts_says_what_each_asked(tmp_path: Path) -> None:
     folder = synthetic.study(tmp_path, mishaps=False)
-    parts = [folder.settings() | {"name": name} for name in ("one", "other")]
-    runs = overview.planned(parts[0])
+    parts = [
+        folder.settings() | {"name": name, "seed": [i]} for i, name in enumerate(["one", "other"])
+    ]
+    runs = Judged.open(folder.path).planned // 2
     folder.study_file.write_text(tomli_w.dumps({"name": "both", "part": parts}))
-    page = Page(report.write(folder).read_text(encoding="utf-8"))
-    assert f"{runs} / {2 * runs}" in page.text
+    page = Page(write(folder).read_text(encoding="utf-8"))
+    assert f"{2 * runs} / {2 * runs}" in page.text
     assert all(f"{part['name']} {runs} runs" in page.text for part in parts)
 
 
@@ -290,3 +301,30 @@ def test_each_panel_is_followed_at_its_own_eps(tmp_path: Path) -> None:
     ]
     assert all(few and few <= many for few, many in zip(shown, measured, strict=True))
     assert "–" not in "".join(tables)
+
+
+def test_a_report_reads_the_folder_and_judges_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = synthetic.study(tmp_path, lines=[("fixed", 0.0)], seeds=1, mishaps=False)
+    counts: Counter[str] = Counter()
+
+    def count(home: Any, name: str) -> None:
+        made = getattr(home, name)
+
+        def counted(*args: Any, **options: Any) -> Any:
+            counts[name] += 1
+            return made(*args, **options)
+
+        monkeypatch.setattr(home, name, counted)
+
+    for home, name in (
+        (StudyFolder, "result"), (Study, "parse"), (Results, "collect"), (View, "__init__"),
+        (claims, "moments"), (claims, "verdicts"), (judged_of, "find"),
+    ):  # fmt: skip
+        count(home, name)
+    done = CliRunner().invoke(app, ["report", str(folder.path)])
+    assert done.exit_code == 0
+    assert counts.pop("result") == len(list(tmp_path.glob("runs/*"))) == 3
+    wanted = ["parse", "collect", "__init__", "moments", "verdicts", "find"]
+    assert counts == dict.fromkeys(wanted, 1)

@@ -5,11 +5,12 @@ from rich.console import Console
 
 from sgdscope.report import terminal as summary
 from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 
 def printed(results: Results, *, width: int = 100) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(summary.table(results, width=width))
+    console.print(summary.table(View(results), width=width))
     console.file.close()
     return console.export_text()
 
@@ -49,4 +50,4 @@ def test_a_narrow_terminal_has_no_bands(tmp_path: Path) -> None:
 
 
 def test_nothing_finished() -> None:
-    assert summary.table(Results.collect([])).row_count == 0
+    assert summary.table(View(Results.collect([]))).row_count == 0

@@ -30,7 +30,9 @@ __all__ = [
 ]
 
 
-def moments(results: Results, *, lost_too: bool = False, axis: str = BATCH) -> list[Evidence]:
+def moments(
+    results: Results, *, lost_too: bool = False, view: View | None = None
+) -> list[Evidence]:
     """A study's results at the end of training and at equal training loss.
 
     A study of which nothing was measured has neither.
@@ -38,12 +40,13 @@ def moments(results: Results, *, lost_too: bool = False, axis: str = BATCH) -> l
     Args:
         results: of a study.
         lost_too: whether collapsed runs count in trends.
-        axis: the knob whose trends are asked for; claims are about batch sizes.
+        view: the results along the knob whose trends are asked for; without it along batch size,
+            which claims are about.
     """
     if results.table.empty:
         return []
-    view = View(results, axis=axis)
-    return [Evidence(results, when, lost_too=lost_too, axis=axis, view=view) for when in MOMENTS]
+    view = view or View(results, axis=BATCH)
+    return [Evidence(results, when, lost_too=lost_too, view=view) for when in MOMENTS]
 
 
 def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:

@@ -31,11 +31,10 @@ class Evidence:
         when: str,
         *,
         lost_too: bool = False,
-        axis: str = BATCH,
-        view: View | None = None,  # of the results along the axis, where there is one already
+        view: View | None = None,  # along a knob; without it along batch size
     ) -> None:
         self.results = results
-        self.view = view or View(results, axis=axis)
+        self.view = view or View(results, axis=BATCH)
         self.when = when  # END or EQUAL of ``verdicts``
         self.lost_too = lost_too  # whether collapsed runs count in trends
         self._curves: dict[Quantity, _ByLine] = {}

@@ -20,28 +20,24 @@ def claims(
     ] = False,
 ) -> None:
     """Test the claims on a study's results; also writes claims.json and claims.md."""
-    from sgdscope import claims as judging
-    from sgdscope import findings
     from sgdscope.claims import record
     from sgdscope.claims.markdown import markdown
     from sgdscope.claims.verdicts import MARKS
-    from sgdscope.results.axis import BATCH
+    from sgdscope.findings import Judged
+    from sgdscope.results.folder import StudyFolder
 
     with complaints():
-        home, results = study_folder.opened(folder)
-        moments = judging.moments(results, lost_too=lost_too)
-        verdicts = judging.verdicts(moments)
-        alike = results.axis == BATCH and not lost_too
-        told = findings.find(moments) if alike else findings.of(results)
-        found = [f"{one.headline} {one.numbers}" for one in told]
+        judged, home = Judged.open(folder, lost_too=lost_too), StudyFolder(folder)
+        verdicts = judged.verdicts
+        found = [f"{one.headline} {one.numbers}" for one in judged.findings]
         text = record.as_json(verdicts)
         write_text(home.claims, text + "\n")
-        title, note = str(home.settings().get("name", "study")), study_folder.first_line(home)
+        title, note = str(judged.settings.get("name", "study")), study_folder.first_line(judged)
         write_text(home.verdicts, markdown(verdicts, title=title, note=note, found=found))
         if as_json:
             typer.echo(text)
             return
-        study_folder.introduce(home)
+        study_folder.introduce(judged)
         if not any(verdict.tested for verdict in verdicts):
             why = "no finished run has the measurements that one needs"
             if verdicts:

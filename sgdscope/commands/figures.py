@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgdscope.commands import study_folder
 from sgdscope.commands.terminal import complaints, console
 
 if TYPE_CHECKING:
-    from sgdscope.results.folder import StudyFolder
-    from sgdscope.results.tables import Results
+    from sgdscope.findings import Judged
 
 
 class FigureKind(StrEnum):
@@ -36,28 +34,30 @@ def figures(
 ) -> None:
     """Draw the figures for print as SVG and PDF; the paper's carry its numbers."""
     from sgdscope import figures as drawing
+    from sgdscope.findings import Judged
+    from sgdscope.results.folder import StudyFolder
 
     with complaints():
-        home, results = study_folder.opened(folder)
+        judged, home = Judged.open(folder), StudyFolder(folder)
         files = drawing.draw(
-            results,
+            judged.results,
             home.figures,
             only=names or [],
             kinds=[kind.value for kind in kinds or list(FigureKind)],
             workers=workers or os.cpu_count() or 1,
         )
-        _say_what_is_lacking(home, results)
+        _say_what_is_lacking(judged)
         console.print(
             f"{len(files)} files in {home.figures}", highlight=False, markup=False, soft_wrap=True
         )
 
 
-def _say_what_is_lacking(folder: StudyFolder, results: Results) -> None:
+def _say_what_is_lacking(judged: Judged) -> None:
     """What a study that redoes the paper lacks of the figures that it has something of."""
     from sgdscope.figures import paper
 
-    redoes_the_paper = str(folder.settings().get("name", "")).startswith("paper")
-    for figure in paper.numbered(results) if redoes_the_paper else []:
+    redoes_the_paper = str(judged.settings.get("name", "")).startswith("paper")
+    for figure in paper.numbered(judged.results) if redoes_the_paper else []:
         if figure.there and figure.missing:
             lacks = "; ".join(figure.missing)
             console.print(f"figure {figure.number} lacks {lacks}", style="dim", markup=False)

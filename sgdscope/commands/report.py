@@ -22,8 +22,11 @@ def report(
         if (folder / "audit.toml").is_file():
             audit.redraw(folder, log)
         else:
-            home, results = study_folder.opened(folder)
-            results.save(home)
-            study_folder.show(results, folder, redraw=True, log=log)
+            from sgdscope.findings import Judged
+            from sgdscope.results.folder import StudyFolder
+
+            judged = Judged.open(folder)
+            judged.results.save(StudyFolder(folder))
+            study_folder.show(judged, folder, redraw=True, log=log)
         if look:
             typer.launch(str(folder / "report.html"))

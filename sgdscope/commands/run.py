@@ -65,8 +65,10 @@ def run(
             _plan(loaded, out, device=device, workers=workers)
             return
         study_folder.check_logger(log)
+        from sgdscope.findings import Judged
+
         results = _run(loaded, out, workers=workers, device=device, engine=engine)
-        study_folder.show(results, out, redraw=False, log=log)
+        study_folder.show(Judged(results), out, redraw=False, log=log)
         if results.runs["reason"].notna().any():
             raise typer.Exit(1)
 

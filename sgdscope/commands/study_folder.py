@@ -1,4 +1,4 @@
-"""A study's folder as several commands use it: opened, and shown."""
+"""A study as several commands show it."""
 
 from __future__ import annotations
 
@@ -8,56 +8,38 @@ from typing import TYPE_CHECKING
 from sgdscope.commands.terminal import console
 
 if TYPE_CHECKING:
-    from sgdscope.results.folder import StudyFolder
-    from sgdscope.results.tables import Results
+    from sgdscope.findings import Judged
 
 
-def opened(path: Path) -> tuple[StudyFolder, Results]:
-    """A study's folder and its results, all of them.
-
-    Raises:
-        RequestError: there is none, or something in it cannot be read.
-    """
-    from sgdscope.results.folder import StudyFolder
-    from sgdscope.results.tables import Results
-    from sgdscope.study.study import Study
-
-    folder = StudyFolder(path)
-    folder.load_plugins()
-    if "watched" not in folder.settings():
-        Study.parse(folder.settings(), where=str(folder.study_file), kept=True)
-    return folder, Results.collect(folder.every_result(), folder=folder)
-
-
-def show(results: Results, out: Path, *, redraw: bool, log: str | None) -> None:
+def show(judged: Judged, out: Path, *, redraw: bool, log: str | None) -> None:
     """Write the page; print the short table, what was found and where the page is.
 
     Args:
-        results: of the study.
+        judged: the study.
         out: its folder.
         redraw: whether a page that is as new as the results is written too.
         log: the logger that gets the results too; None: no logger.
     """
-    from sgdscope import findings, report
+    from sgdscope import report
     from sgdscope.report import loggers
     from sgdscope.report import terminal as summary
     from sgdscope.results.folder import StudyFolder
     from sgdscope.results.freshness import is_fresh
 
-    folder = StudyFolder(out)
-    introduce(folder)
-    if results.runs.empty:
+    introduce(judged)
+    if judged.results.runs.empty:
         console.print("no run has finished yet")
-    console.print(summary.table(results, width=console.width))
-    for line in summary.reasons(results):
+    console.print(summary.table(judged.view, width=console.width))
+    for line in summary.reasons(judged.results):
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    for line in summary.told(findings.of(results)):
+    for line in summary.told(judged.findings):
         console.print(line, highlight=False)
+    folder = StudyFolder(out)
     fresh = not redraw and is_fresh(folder.report, folder)
-    page = folder.report if fresh else report.write(folder)
+    page = folder.report if fresh else report.write(judged, out)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
     if log is not None:
-        written = loggers.of_study(results)
+        written = loggers.of_study(judged.results)
         name = out.resolve().name
         console.print(loggers.write(log, written, folder=out, project=name), markup=False)
 
@@ -74,12 +56,12 @@ def check_logger(log: str | None) -> None:
         loggers.check(log)
 
 
-def introduce(folder: StudyFolder) -> None:
+def introduce(judged: Judged) -> None:
     """Print the first line of a study's description, where it has one."""
-    if line := first_line(folder):
+    if line := first_line(judged):
         console.print(line, style="dim", markup=False, highlight=False)
 
 
-def first_line(folder: StudyFolder) -> str:
+def first_line(judged: Judged) -> str:
     """Of a study's description: whether it is a miniature, and of what."""
-    return next(iter(str(folder.settings().get("description", "")).splitlines()), "")
+    return next(iter(str(judged.settings.get("description", "")).splitlines()), "")

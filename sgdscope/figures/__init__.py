@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("svg", "pdf")
+Drawings = dict[str, Callable[[], "Figure"]]
 
 
 def draw(
@@ -47,10 +48,11 @@ def draw(
     """
     if strange := [kind for kind in kinds if kind not in KINDS]:
         raise unknown("kind of figure", strange[0], KINDS)
-    names = _chosen([name for name, _ in drawings(results)], only)
+    makes = dict(drawings(results))
+    names = _chosen([*makes], only)
     shares = [names[i::workers] for i in range(min(workers, len(names)))]
     if len(shares) <= 1:
-        written = _draw(results, folder, names, kinds)
+        written = _draw(makes, folder, names, kinds)
     else:
         with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:
             tasks = [pool.submit(_draw_apart, results, folder, share, kinds) for share in shares]
@@ -72,13 +74,13 @@ def _draw_apart(results: Results, *what: Any) -> list[Path]:
     """In another process, which does not know the study's own parts yet."""
     if results.folder is not None:
         results.folder.load_plugins()
-    return _draw(results, *what)
+    return _draw(dict(drawings(results)), *what)
 
 
-def _draw(results: Results, folder: Path, names: Sequence[str], kinds: Sequence[str]) -> list[Path]:
+def _draw(makes: Drawings, folder: Path, names: Sequence[str], kinds: Sequence[str]) -> list[Path]:
     from sgdscope.figures import canvas
 
-    makes, written = dict(drawings(results)), []
+    written = []
     for name in names:
         with canvas.in_style():
             written += canvas.write(makes[name](), folder, name, kinds=kinds)

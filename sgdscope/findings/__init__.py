@@ -1,6 +1,7 @@
 """What was found: a few plain sentences, each with its number, interval and picture."""
 
 from sgdscope.findings.finding import Finding, Trend
-from sgdscope.findings.rules import find, of
+from sgdscope.findings.judged import Judged
+from sgdscope.findings.rules import find
 
-__all__ = ["Finding", "Trend", "find", "of"]
+__all__ = ["Finding", "Judged", "Trend", "find"]

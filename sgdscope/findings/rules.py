@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sgdscope import claims
 from sgdscope.claims import judging
 from sgdscope.claims.evidence import Evidence
 from sgdscope.claims.quantities import TEST_ACCURACY, Quantity
@@ -16,7 +15,6 @@ from sgdscope.claims.statistics import Estimate
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
 from sgdscope.measuring import card_of
 from sgdscope.results.axis import BATCH, Axis
-from sgdscope.results.tables import Results
 from sgdscope.results.view import LOST, most_informative_eps
 from sgdscope.study.imported_schedules import find as find_schedule
 
@@ -37,11 +35,6 @@ def find(moments: Sequence[Evidence]) -> list[Finding]:
     end, equal = moments
     found = [*_by_schedule(list(_trends(end, equal))), *_lost(end)]
     return sorted(found, key=lambda one: -one.weight)[:MOST]
-
-
-def of(results: Results) -> list[Finding]:
-    """The findings along a study's own axis, what matters most first."""
-    return find(claims.moments(results, axis=results.axis))
 
 
 def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:

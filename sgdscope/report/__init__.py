@@ -5,21 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from sgdscope.files import write_text
+from sgdscope.findings import Judged
 from sgdscope.results.folder import StudyFolder
-from sgdscope.results.tables import Results
 
 
-def write(folder: StudyFolder) -> Path:
-    """Write ``report.html`` from results alone.
-
-    Raises:
-        RequestError: the folder holds no study, or a plugin of its own cannot be loaded.
-    """
+def write(judged: Judged, folder: Path) -> Path:
+    """Write ``report.html`` into a folder."""
     from sgdscope.report import page
 
-    settings = folder.settings()
-    folder.load_plugins()
-    finished = folder.results()
-    results = Results.collect(finished, folder=folder)
-    write_text(folder.report, page.html(settings, finished, results))
-    return folder.report
+    file = StudyFolder(folder).report
+    write_text(file, page.html(judged))
+    return file

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from html import escape
+from typing import Any
 
 import pandas as pd
 
 from sgdscope.report import markup
 from sgdscope.results import style
-from sgdscope.results.record import Result
 from sgdscope.results.view import View, unconverged
-from sgdscope.study.line import labels
 
 MEANING = {
     "failed": "stopped with an error; nothing of them is in the figures",
@@ -109,21 +108,21 @@ def _values(count: int) -> str:
     return f"{count} value" + "s" * (count > 1)
 
 
-def failures(finished: Sequence[Result]) -> str:
+def failures(view: View) -> str:
     """Each failed run with its traceback, folded."""
+    if view.runs.empty:
+        return ""
     return "".join(
         markup.fold(
-            f"<b>{escape(result.run.id)}</b> <span>{escape(_described(result))}</span>",
-            f"<pre>{escape((result.error or 'no traceback').strip())}</pre>",
+            f"<b>{escape(run['run'])}</b> <span>{escape(_described(run))}</span>",
+            f"<pre>{escape((run['error'] or 'no traceback').strip())}</pre>",
             kind="warning failed",
         )
-        for result in finished
-        if result.status == "failed"
+        for run in view.runs[view.runs["status"] == "failed"].to_dict("records")
     )
 
 
-def _described(result: Result) -> str:
-    run = result.run
-    last = (result.error or "").strip().splitlines()[-1:]
-    where = f"{run.model} on {run.data}, {labels([run.line])[0]}"
-    return ": ".join([f"{where}, batch size {run.batch_size}, seed {run.seed}", *last])
+def _described(run: dict[Hashable, Any]) -> str:
+    last = (run["error"] or "").strip().splitlines()[-1:]
+    where = f"{run['panel']}, {run['label']}"
+    return ": ".join([f"{where}, batch size {run['batch_size']}, seed {run['seed']}", *last])

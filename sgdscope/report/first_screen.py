@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
-from sgdscope.findings import Finding, Trend
+from sgdscope.findings import Finding, Judged, Trend
 from sgdscope.report import markup, picture
 from sgdscope.report.picture import Curve
 from sgdscope.results import intervals, style
@@ -18,8 +18,9 @@ from sgdscope.results.view import View, doubtful
 LINES = 4  # curves in one picture
 
 
-def first_screen(view: View, findings: Sequence[Finding], *, byline: str) -> str:
+def first_screen(judged: Judged, *, byline: str) -> str:
     """Title, abstract, three pictures, the other findings, and what not to rely on, as HTML."""
+    view, findings = judged.view, judged.findings
     top = next((one for one in findings if one.trends), None)
     if top is None:
         title, lead, drawn = _nothing(view), "", ""

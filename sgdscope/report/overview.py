@@ -8,37 +8,36 @@ from typing import Any
 
 import pandas as pd
 
+from sgdscope.findings import Judged
 from sgdscope.report import markup
 from sgdscope.results import intervals, style
-from sgdscope.results.record import Result
 from sgdscope.results.style import DrawnLine
+from sgdscope.results.tables import Results
 from sgdscope.results.view import View, good
-from sgdscope.study.study import Study
 
 LENGTHS = {"epochs": "epochs", "steps": "steps", "until_train_loss": "until training loss"}
 
 
-def study(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
+def study(judged: Judged) -> str:
     """The question, headline numbers, grid, machine."""
-    question = escape(str(settings.get("description", "")))
+    question = escape(str(judged.settings.get("description", "")))
     return (
         f'<p class="question">{question}</p>'
-        f'<div class="tiles">{"".join(_tiles(settings, finished, view))}</div>'
-        + _asked(settings, finished, view)
+        f'<div class="tiles">{"".join(_tiles(judged))}</div>' + _asked(judged)
     )
 
 
-def byline(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
+def byline(judged: Judged) -> str:
     """What was run, in a line."""
-    said = [str(settings.get("name", "study")), *_networks(view)]
-    if finished:
+    view = judged.view
+    said = [str(judged.settings.get("name", "study")), *_networks(view)]
+    if len(view.runs):
         seeds = view.runs["seed"].nunique()
-        said.append(f"{len(finished)} of {planned(settings)} runs")
+        said.append(f"{len(view.runs)} of {judged.planned} runs")
         ends = [view.axis.text(value) for value in view.axis.values]
         said.append(f"{view.axis.plural} {ends[0]} to {ends[-1]}")
         said.append(f"{seeds} seed{'s' * (seeds > 1)}")
-        spent = sum(sum(result.seconds.values()) for result in finished)
-        said.append(f"{style.duration(spent)} of computing")
+        said.append(f"{style.duration(view.runs['seconds'].sum())} of computing")
     return " · ".join(said)
 
 
@@ -46,29 +45,20 @@ def _networks(view: View) -> list[str]:
     return view.panels if len(view.panels) <= 2 else [f"{len(view.panels)} networks"]
 
 
-def _asked(settings: dict[str, Any], finished: Sequence[Result], view: View) -> str:
+def _asked(judged: Judged) -> str:
     """The grid, or that of each part, and the machine."""
-    parts = settings.get("part", [])
-    if not parts:
-        return markup.facts([*_grid(settings, view), *_machine(finished)])
+    view, machine = judged.view, _machine(judged.results)
+    if judged.study is None or not judged.study.part:
+        return markup.facts([*_grid(judged.settings, view), *machine])
     folds = "".join(
         markup.fold(
-            f"<b>{escape(part['name'])}</b> {planned(part)} runs",
-            f"<p>{escape(part.get('description', ''))}</p>{markup.facts(_grid(part, view))}",
+            f"<b>{escape(own.name)}</b> {len(own.runs)} runs",
+            f"<p>{escape(own.description)}</p>{markup.facts(_grid(asked, view))}",
             kind="panel",
         )
-        for part in parts
+        for own, asked in zip(judged.study.part, judged.settings["part"], strict=True)
     )
-    return markup.facts(_machine(finished)) + folds
-
-
-def planned(settings: dict[str, Any]) -> int:
-    """How many runs a study has, or its parts have; its plugins are loaded already."""
-    if parts := settings.get("part"):
-        return sum(map(planned, parts))
-    if "watched" in settings:
-        return int(settings["watched"])
-    return len(Study.parse(settings, kept=True).runs)
+    return markup.facts(machine) + folds
 
 
 def _axis(value: Any) -> list[Any]:
@@ -79,14 +69,15 @@ def _tables(value: Any) -> dict[str, dict[str, Any]]:
     return value if isinstance(value, dict) else {name: {} for name in _axis(value)}
 
 
-def _tiles(settings: dict[str, Any], finished: Sequence[Result], view: View) -> list[str]:
-    total = planned(settings)
-    done = sum(result.status == "done" for result in finished)
-    tiles = [markup.tile(f"{done} / {total}", "runs trained", _mishaps(finished))]
-    if not finished:
+def _tiles(judged: Judged) -> list[str]:
+    view, runs = judged.view, judged.view.runs
+    statuses = [] if runs.empty else runs["status"].tolist()
+    done = f"{statuses.count('done')} / {judged.planned}"
+    tiles = [markup.tile(done, "runs trained", _mishaps(statuses))]
+    if runs.empty:
         return tiles
-    spent = sum(sum(result.seconds.values()) for result in finished)
-    tiles.append(markup.tile(style.duration(spent), "of computing", "summed over runs"))
+    spent = style.duration(runs["seconds"].sum())
+    tiles.append(markup.tile(spent, "of computing", "summed over runs"))
     panels = view.panels
     for measure, eps, rows in view.headline(panels[0]) if len(panels) == 1 else []:
         rows = rows[(rows["status"] == "done") & rows["value"].notna()]
@@ -107,8 +98,7 @@ def _short(measure: str, eps: float | None) -> str:
     return name if eps is None else f"{name}, eps {eps:g}"
 
 
-def _mishaps(finished: Sequence[Result]) -> str:
-    statuses = [result.status for result in finished]
+def _mishaps(statuses: Sequence[str]) -> str:
     found = {status: statuses.count(status) for status in ("diverged", "collapsed", "failed")}
     return ", ".join(f"{count} {status}" for status, count in found.items() if count)
 
@@ -160,13 +150,13 @@ def _measure(name: str, options: dict[str, Any]) -> str:
     return style.label(name) + (f" ({said})" if said else "")
 
 
-def _machine(finished: Sequence[Result]) -> list[tuple[str, str]]:
-    if not finished:
+def _machine(results: Results) -> list[tuple[str, str]]:
+    if results.runs.empty:
         return []
-    found = [result.environment for result in finished]
+    found = results.environments
     processors = sorted({env["processor"] for env in found if "processor" in env})
     cores = sorted({env["cores"] for env in found if "cores" in env}, key=len)
-    devices = sorted({result.device for result in finished})
+    devices = sorted(results.runs["device"].unique())
     said = [", ".join(processors), "/".join(cores) + " cores" if cores else "", *devices]
     return [("machine", "".join(markup.chip(text) for text in said if text))]
 

@@ -5,58 +5,32 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
 from importlib import resources
 from string import Template
 from typing import Any
 
-from sgdscope import claims, findings
-from sgdscope.figures import paper
+from sgdscope.findings import Judged
 from sgdscope.report import plots, sections
 from sgdscope.report.cards import cards
 from sgdscope.report.gallery import gallery
 from sgdscope.report.sections import Section
 from sgdscope.report.tables import tables
 from sgdscope.results import style
-from sgdscope.results.axis import BATCH
-from sgdscope.results.record import Result
-from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 
 LONG = 50_000  # characters of a section from which it is compressed
 
 
-def html(
-    settings: dict[str, Any],
-    finished: Sequence[Result],
-    results: Results,
-) -> str:
-    """The whole page.
-
-    Args:
-        settings: the study as resolved.
-        finished: its results.
-        results: the same as tables.
-    """
+def html(judged: Judged) -> str:
+    """The whole page."""
     from plotly.offline import get_plotlyjs
 
-    view = View(results)
-    moments = claims.moments(results)
-    own = moments if results.axis == BATCH else claims.moments(results, axis=results.axis)
+    view = judged.view
     shown = list(cards(view))
     examples = gallery(view)
-    parts = sections.build(
-        settings,
-        finished,
-        view,
-        shown,
-        judged=claims.verdicts(moments),
-        found=findings.find(own),
-        examples=bool(examples),
-        plates=paper.numbered(results),
-    )
+    parts = sections.build(judged, shown, examples=bool(examples))
     payload = {
         "tables": tables(view),
         "lines": [asdict(line) for line in view.lines],
@@ -68,7 +42,7 @@ def html(
         "parts": {part.id: part.html for part in parts if _is_long(part)},
     }
     return Template(_file("page.html")).substitute(
-        title=escape(str(settings.get("name", "study"))),
+        title=escape(str(judged.settings.get("name", "study"))),
         style=_file("page.css"),
         contents="\n".join(f'<a href="#{part.id}">{escape(part.title)}</a>' for part in parts),
         body="\n".join(map(_section, parts)),

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
-from sgdscope.claims import Verdict
+from sgdscope.figures import paper
 from sgdscope.figures.paper import Numbered
-from sgdscope.findings import Finding
+from sgdscope.findings import Judged
 from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import Card
 from sgdscope.report.first_screen import first_screen
 from sgdscope.report.verdicts import verdicts
-from sgdscope.results.record import Result
-from sgdscope.results.view import View
 
 PLOTTED = {
     "batch": (
@@ -59,27 +56,19 @@ class Section:
     html: str
 
 
-def build(
-    settings: dict[str, Any],
-    finished: Sequence[Result],
-    view: View,
-    cards: Sequence[Card],
-    *,
-    judged: Sequence[Verdict],
-    found: Sequence[Finding],
-    examples: bool,
-    plates: Sequence[Numbered],
-) -> list[Section]:
+def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Section]:
     """Every section that has something to say; ``examples``: whether the gallery does."""
-    missing = overview.planned(settings) - len(finished)
-    byline = overview.byline(settings, finished, view)
-    made = [Section("overview", "Findings", first_screen(view, found, byline=byline))]
+    view, results = judged.view, judged.results
+    finished = len(results.runs)
+    made = [Section("overview", "Findings", first_screen(judged, byline=overview.byline(judged)))]
     if finished and (trends := overview.trends(view)):
         made.append(Section("trends", "In short", _lead(trends, view.axis.reworded(_SHORT))))
-    if judged:
-        html = verdicts(judged, places={one.section for one in cards} | {c.id for c in cards})
+    if judged.verdicts:
+        html = verdicts(
+            judged.verdicts, places={one.section for one in cards} | {c.id for c in cards}
+        )
         made.append(Section("claims", "Claims", _lead(html, _CLAIMS)))
-    if finished and (warnings := attention.warnings(view, missing=missing)):
+    if finished and (warnings := attention.warnings(view, missing=judged.planned - finished)):
         made.append(Section("attention", "What to distrust", _folded(warnings)))
     for id_, (title, lead) in PLOTTED.items():
         holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
@@ -88,14 +77,14 @@ def build(
         if holes:
             words = view.axis.reworded
             made.append(Section(id_, words(title), _lead(holes, words(lead))))
-    made.append(Section("study", "Study", overview.study(settings, finished, view)))
+    made.append(Section("study", "Study", overview.study(judged)))
     if finished:
         made.append(Section("runs", "Runs", '<div id="run-table"></div>'))
-    if failures := attention.failures(finished):
+    if failures := attention.failures(view):
         made.append(Section("failures", "Failures", failures))
-    made.append(Section("files", "Files", _files(plates)))
+    made.append(Section("files", "Files", _files(paper.numbered(results))))
     if finished:
-        made.append(Section("versions", "Versions", _versions(finished)))
+        made.append(Section("versions", "Versions", _versions(results.environments)))
     return made
 
 
@@ -158,8 +147,7 @@ def _link(path: str, text: str = "") -> str:
     return f'<a href="{escape(path)}">{escape(text or path)}</a>'
 
 
-def _versions(finished: Sequence[Result]) -> str:
-    environments = [result.environment for result in finished]
+def _versions(environments: Sequence[dict[str, str]]) -> str:
     names = list(dict.fromkeys(name for found in environments for name in found))
     return markup.facts(
         (name, "".join(map(markup.chip, dict.fromkeys(e[name] for e in environments if name in e))))

@@ -26,14 +26,13 @@ Cells = dict[tuple[str, float], str]  # by line and value along the axis
 Column = tuple[float | None, Cells]  # of an attack its eps, and what stands there
 
 
-def table(results: Results, *, width: int = WIDE) -> Table:
+def table(view: View, *, width: int = WIDE) -> Table:
     """One row a line and value along the axis: mean ± half the band over seeds, and how runs ended.
 
     Args:
-        results: of a study.
+        view: of a study.
         width: characters there are; the bands are left out where ``WIDE`` would not fit.
     """
-    view = View(results)
     bands = width >= WIDE
     panels = {panel: _columns(view, panel, bands=bands) for panel in view.panels}
     names = dict.fromkeys(name for columns in panels.values() for name in columns if name != LOSS)

@@ -42,6 +42,7 @@ class Results:
     lines: tuple[Line, ...]
     axis: str = BATCH  # the knob to draw along
     hypotheses: tuple[Hypothesis, ...] = ()  # that the study states
+    environments: tuple[dict[str, str], ...] = ()  # versions and machines, each once
     folder: StudyFolder | None = None
 
     @classmethod
@@ -74,7 +75,8 @@ class Results:
         axis = None if folder is None else folder.axis()
         axis = axis or default_axis(lines, [result.run.batch_size for result in ordered])
         tables = _with_gaps(table), pd.DataFrame(runs), _history(ordered, settings)
-        return cls(*tables, lines, axis, stated, folder)
+        environments = {tuple(result.environment.items()): None for result in ordered}
+        return cls(*tables, lines, axis, stated, tuple(map(dict, environments)), folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """The rows of one measure at the end of training (at one eps, where it has several)."""
