@@ -1,4 +1,4 @@
-"""What a part of your own imports: the base of each kind, and the registry that it joins.
+"""What a part of your own imports: the base class of each kind, and its registry.
 
 A study file names the Python files with such parts under ``plugins``; each registers its parts by a
 decorator, for example ``@SCHEDULES.add("halving")``.

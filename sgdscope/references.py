@@ -17,7 +17,7 @@ Base = TypeVar("Base")
 
 
 class Source(BaseModel):
-    """Where a name leads, and what was found there."""
+    """Where a name leads, and what is there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -30,7 +30,7 @@ _sources: dict[str, Source] = {}  # by name
 
 
 def settle(sources: Mapping[str, Source]) -> None:
-    """Have names lead where a study says, from now on."""
+    """From now on, have names lead where a study says."""
     _sources.update(sources)
 
 
@@ -43,18 +43,18 @@ _brought: dict[str, tuple[str, Mapping[str, Any]]] = {}  # by file: digest of th
 
 
 def bring(file: str, digest: str, names: Mapping[str, Any]) -> None:
-    """Have what a file defines found under the file's name, in place of an older state of it."""
+    """Register what a file defines under the file's name, replacing an older version."""
     _brought[file] = digest, names
 
 
 def forget() -> None:
-    """Find nothing any more that was brought or settled."""
+    """Forget everything that was brought or settled."""
     _brought.clear()
     _sources.clear()
 
 
 def code(name: str) -> str | None:
-    """The digest of the code that a reference leads to, where it is the user's own file."""
+    """The digest of the code that a reference leads to, if it is a file of the user's."""
     brought = _brought.get(name.partition(":")[0])
     return None if brought is None else brought[0]
 
@@ -95,7 +95,7 @@ def _of_module(kind: str, name: str, place: str) -> Mapping[str, Any]:
 def find_class(
     path: str, base: type[Base], *, kind: str, example: str, others: Iterable[str]
 ) -> type[Base]:
-    """The class at an import path, as ``torch.optim.RMSprop``.
+    """The class at an import path, such as ``torch.optim.RMSprop``.
 
     Args:
         path: module and name.
@@ -150,7 +150,7 @@ def _article(word: str) -> str:
 
 
 def labels(names: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
-    """Short names for print: what stands last in a reference, unless two would be alike.
+    """Short names for print: the last part of a reference, unless two would be the same.
 
     Args:
         names: of networks or data sets.

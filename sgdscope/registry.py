@@ -1,4 +1,4 @@
-"""The named parts that a user may add to: one registry a kind, which stands beside its kind."""
+"""Named parts that users can add to: one registry per kind."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ _registering: _Origin | None = None
 
 @contextmanager
 def registering(plugin: str, digest: str) -> Iterator[set[str]]:
-    """Within it, parts come from a plugin, and replace those of another state of it.
+    """Within it, parts come from a plugin, and replace those of an older version.
 
     Yields:
         The digests of the states that lost a part.
@@ -121,7 +121,7 @@ def registering(plugin: str, digest: str) -> Iterator[set[str]]:
 
 
 def reading_plugin() -> bool:
-    """Whether a plugin is being carried out for its parts."""
+    """Whether a plugin is being imported for its parts."""
     return _registering is not None
 
 

@@ -1,4 +1,4 @@
-"""Settings as people write them: what models of them allow, and what is said of a wrong one."""
+"""Settings as people write them: what is allowed, and what is said about mistakes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def plain(value: Any) -> Any:
-    """A value as TOML would give it, however Python or people write it.
+    """A value as TOML would give it, however it was written.
 
     Tuples, ranges and arrays become lists, numbers of numpy and fractions those of Python, paths
     their text, and a quotient of two numbers, as ``"8/255"``, what it comes to.
@@ -107,7 +107,7 @@ def checked(
     also_allowed: Sequence[str] = (),
     elsewhere: Mapping[str, str] | None = None,
 ) -> Model:
-    """Build a model; its first complaint becomes one clear message.
+    """Build a model; its first validation error becomes one clear message.
 
     Args:
         model: the class.

@@ -1,4 +1,4 @@
-"""Random streams that depend on nothing but a seed, a purpose and a position.
+"""Random streams that depend only on a seed, a purpose and a position.
 
 Nothing here keeps a state: a stream is a function of where one stands in it. So a run draws the
 same numbers alone, among others, after a crash, or on another device, and a checkpoint has no

@@ -1,4 +1,4 @@
-"""Who is still under attack, and who has fallen or is out of reach."""
+"""Which points are still under attack, and which are fooled or out of reach."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sgdscope.attacks.reach import Reach
 
 
 class ActivePoints:
-    """The points that an attack has still to fool; the others are never asked about again."""
+    """The points an attack has yet to fool; the others are never evaluated again."""
 
     def __init__(self, points: Points, reach: Reach | None) -> None:
         self._place = torch.arange(len(points), device=points.labels.device)  # of who is left

@@ -1,4 +1,4 @@
-"""Requests that no attack can answer, each refused in one sentence before anything is computed."""
+"""Requests that no attack can carry out, refused in one sentence before anything is computed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def checked(
     targets: Tensor | None = None,
     loss: str = "margin",
 ) -> Request:
-    """Model, inputs, labels and loss, which are such that an attack means something.
+    """Model, inputs, labels and loss, checked so that an attack is meaningful.
 
     Raises:
         RequestError: says which of them is not, and what was expected.
@@ -102,7 +102,7 @@ def _radius(eps: Any) -> float:
 
 
 def check_tactic(*, norm: str = "linf", loss: str = "margin", **counts: int) -> None:
-    """A ball and a loss that there are, and a whole number from 1 of each thing counted.
+    """Check that norm and loss exist and that every count is a whole number from 1.
 
     Raises:
         RequestError: says which is not.

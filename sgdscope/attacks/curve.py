@@ -81,7 +81,7 @@ def smallest_eps(
     norm: Norm = "linf",
     median_only: bool = False,
 ) -> SmallestEps:
-    """How near to every point the network can be fooled, and how near an attack has failed.
+    """The smallest eps found to fool each point, and the largest at which an attack failed.
 
     A round is an attack of ``steps`` gradients on the points that are still open. The first two are
     searches for the nearest place that fools (``MinimumNorm``), from where a linear network would

@@ -19,7 +19,7 @@ from sgdscope.attacks.victim import Victim
 
 @dataclass(frozen=True)
 class SingleStep:
-    """One step of the whole eps from the point itself, whose gradient is known already."""
+    """One step of size eps from the point itself, whose gradient is already known."""
 
     norm: Norm = "linf"
 
@@ -80,7 +80,7 @@ def fgsm(
     norm: Norm = "linf",
     targets: Tensor | None = None,
 ) -> list[Attacked]:
-    """One step of the whole eps along the gradient (Goodfellow et al. 2015).
+    """One step of size eps along the gradient (Goodfellow et al. 2015).
 
     Each eps stands alone: a step that is too long may miss what a shorter one finds.
     """
@@ -126,7 +126,7 @@ def pgd(
     seed: int = 0,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """Small steps from places drawn in the ball (Madry et al. 2018), where FGSM fails.
+    """Small steps from random starts in the ball (Madry et al. 2018), where FGSM fails.
 
     A point counts as fooled as soon as one iterate fools the network, and what fools it at one eps
     fools it at every larger one: so PGD is never above FGSM, nor an accuracy above that of a

@@ -1,4 +1,4 @@
-"""What speaks for and against an accuracy under attack, beside the number itself."""
+"""Evidence for and against an accuracy under attack."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def gather(
     norm: Norm = "linf",
     seed: int = 0,
 ) -> list[Evidence]:
-    """Evidence for each untargeted result of one attack, whose arguments it takes.
+    """Evidence for each untargeted result of one attack; takes the attack's own arguments.
 
     Noise, and one step with the margin loss, are tried on the first points right unperturbed,
     ``COMPARED`` of them, with one gradient for all eps; gradients are tried on the first of those

@@ -1,4 +1,4 @@
-"""How near to each point the network can be fooled: the Fast Minimum-Norm attack.
+"""The nearest place that fools the network, for each point: the Fast Minimum-Norm attack.
 
 After Pintor et al. (2021): steps along the gradient within a ball that shrinks where the network is
 fooled and grows where it is not, while steps and changes of the ball get smaller along a cosine.

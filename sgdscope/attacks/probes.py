@@ -1,4 +1,4 @@
-"""Gradients held against forward passes, on small samples of the points under attack.
+"""Gradients checked against forward passes, on small samples of the points under attack.
 
 Tried are small random changes, at the image and where the attack ended; a large step along the
 gradient; the pixels of which the gradient promises next to nothing; the whole change on the way to

@@ -1,4 +1,4 @@
-"""Whose boundary is out of an attack's reach, so that the rest of its steps would be wasted."""
+"""Which points' boundary is out of reach, so that further steps would be wasted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Square: a random search that asks for logits and no gradient (Andriushchenko et al. 2020)."""
+"""Square: a random search that uses logits and no gradients (Andriushchenko et al. 2020)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network under attack: frozen, asked in chunks."""
+"""The network under attack: frozen, evaluated in chunks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MULTIPLE = 10
 
 
 class Victim:
-    """A network whose answers and input gradients are wanted, chunk by chunk.
+    """A network evaluated for logits and input gradients, chunk by chunk.
 
     Attacks compute in float32 at least. A network that takes less is asked about inputs rounded
     towards the image they came from, so that what it answers is of the ball.
@@ -120,7 +120,7 @@ def _precise(logits: Tensor) -> Tensor:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient inside, so a backward pass computes the inputs' alone."""
+    """Within it no parameter requires a gradient, so a backward pass computes only the inputs'."""
     thawed = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in thawed:
         parameter.requires_grad_(False)

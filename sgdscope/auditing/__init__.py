@@ -1,4 +1,4 @@
-"""Networks that exist already: opened, looked at, measured, compared, held to a requirement."""
+"""Trained networks: opened, checked, measured, compared, held to requirements."""
 
 from sgdscope.auditing.comparison import Comparison, compare
 from sgdscope.auditing.driver import Audit, audit

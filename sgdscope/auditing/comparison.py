@@ -1,4 +1,4 @@
-"""Two networks on the same points, paired: how they differ, and how sure that is."""
+"""Two networks on the same points, paired: how they differ, and how certain that is."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Comparison:
 
 
 def compare(networks: Sequence[Audited], folder: AuditFolder) -> list[Comparison]:
-    """Every network against the first, wherever the same points were asked of both in one way.
+    """Every network against the first, wherever both were measured alike on the same points.
 
     Args:
         networks: of one audit, in order.
@@ -96,7 +96,7 @@ def _same(mine: Measurement, other: Audited) -> Measurement | None:
 
 
 def points(audited: Audited, reading: Measurement, folder: AuditFolder) -> Bools | None:
-    """(N,) which points were answered rightly; None where a measure keeps no such thing."""
+    """(N,) which points were classified correctly; None if a measure does not record it."""
     prefix = array_prefix(reading.measure, epoch=reading.epoch, eps=reading.eps)
     arrays = folder.arrays(audited.id, prefix)
     return next((arrays[name].astype(bool) for name in PER_POINT if name in arrays), None)
@@ -105,7 +105,7 @@ def points(audited: Audited, reading: Measurement, folder: AuditFolder) -> Bools
 def paired(
     one: Audited, other: Audited, reading: Measurement, left: Bools, right: Bools, flags: list[str]
 ) -> Comparison:
-    """Two networks' answers to the same points, (N,) each, set against each other."""
+    """Two networks' answers to the same points, (N,) each, compared pair by pair."""
     mine, theirs = int((left & ~right).sum()), int((right & ~left).sum())
     low, high = interval(mine, theirs, len(left))
     return Comparison(
@@ -152,7 +152,7 @@ def _score(mine: int, theirs: int, count: int, difference: float) -> float:
 
 
 def incomparable(networks: Sequence[Audited]) -> Iterator[str]:
-    """Which curvatures must not be set side by side, and what may be."""
+    """Which measures of curvature cannot be compared across networks, and which can."""
     shapes = {one.network.architecture for one in networks}
     if len(shapes) > 1:
         yield (

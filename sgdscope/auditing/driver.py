@@ -1,4 +1,4 @@
-"""Auditing networks: look at each, take the measures that are missing, keep them as they come."""
+"""Auditing networks: check each, take the missing measures, keep every result as it comes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DEFAULT = (
 
 
 class Watcher(Protocol):
-    """Someone who wants to know how an audit is coming along."""
+    """An observer that is told how an audit is progressing."""
 
     def begin(self, measures: int) -> None:
         """Told how many measures there are to take, of all networks."""
@@ -54,7 +54,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found about some networks, and how they differ on the same points."""
+    """The results of an audit, and how its networks differ on the same points."""
 
     networks: list[Audited]
     folder: AuditFolder
@@ -137,7 +137,7 @@ def audit(
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> Audit:
-    """Look at networks and take what is missing of the measures; all is kept as it comes.
+    """Check networks and take the measures that are missing; every result is kept as it comes.
 
     Args:
         networks: each as the command line takes it, such as ``"net.py:build@net.safetensors"``.

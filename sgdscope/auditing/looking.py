@@ -1,4 +1,4 @@
-"""What is looked at before a network is measured: the pre-flight, and how it takes its pixels."""
+"""Checks before a network is measured: the preflight, and the scale of its pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHECKS = {  # what is said of each: the kinds of findings that speak against it
 
 
 def look(subject: Subject) -> list[Finding]:
-    """Everything found about a network before it is measured; empty is good."""
+    """All findings about a network before it is measured; none is good."""
     found = list(subject.looked.findings)
     if any(finding.level == "refuse" for finding in found):
         return found

@@ -1,4 +1,4 @@
-"""What a network has to reach, for continuous integration: met, failed, or cannot be told."""
+"""Requirements on a network, for continuous integration: met, failed or undecided."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXPECTED = "expected MEASURE >= NUMBER or MEASURE@EPS >= NUMBER, such as pgd_acc
 
 @dataclass(frozen=True)
 class Requirement:
-    """A bound on a measure; of an attack at one eps."""
+    """A bound on a measure, for attacks at one eps."""
 
     text: str
     measure: str

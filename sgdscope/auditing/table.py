@@ -10,7 +10,7 @@ from sgdscope.results.record import Audited
 
 
 def table(networks: Sequence[Audited]) -> pd.DataFrame:
-    """One row a network and measurement, with the columns of a study's table that apply.
+    """One row per network and measurement, with those columns of a study's table that apply.
 
     What could not be measured has a row too, with the reason among its flags.
     """

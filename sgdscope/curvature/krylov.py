@@ -1,4 +1,4 @@
-"""Krylov spaces: what a matrix makes of a start, product by product."""
+"""Krylov spaces: what repeated products with a matrix make of a start vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What curvature is of: a loss of a network's outputs, whatever they and it are."""
+"""The loss that curvature is taken of: any loss of any network outputs."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Operator(Protocol):
 
 
 class Examples:
-    """A network and the examples that a matrix is of, once they are such that there is one.
+    """A network and examples, checked so that there is a matrix of theirs.
 
     Args:
         model: a network in evaluation mode.
@@ -119,7 +119,7 @@ def trusted(answer: Answer, operator: Operator, tolerance: float) -> Answer:
 
 
 def noise_of(operator: Operator) -> float:
-    """The share of its products that is not known."""
+    """The share of its products lost to rounding."""
     return float(getattr(operator, "noise", 0.0))
 
 

@@ -26,7 +26,7 @@ from sgdscope.network import Preflight, outside_inference
 
 @dataclass(frozen=True)
 class Sharpness:
-    """One number and how it was come by."""
+    """One number and how it was obtained."""
 
     value: float
     standard_error: float  # over examples or batches; 0 where nothing was sampled

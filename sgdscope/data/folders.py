@@ -1,4 +1,4 @@
-"""Images in folders that are named by their classes."""
+"""Images in one folder per class."""
 
 from __future__ import annotations
 

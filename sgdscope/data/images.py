@@ -192,7 +192,7 @@ def crop_and_flip(
 def split(
     train: Images, test: Images, *, validation_size: int, classes: int, augmented: bool = False
 ) -> Dataset:
-    """Hold out the validation images: the same ones for every run and seed.
+    """Hold out validation images: the same for every run and seed.
 
     Raises:
         RequestError: there are too few images for that.

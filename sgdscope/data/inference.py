@@ -1,4 +1,4 @@
-"""What a network answers to many images, a chunk at a time."""
+"""A network's answers to many images, a chunk at a time."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ ELSEWHERE = 4096
 
 
 def chunk_size(device: torch.device) -> int:
-    """Images a pass, where nothing is kept of them."""
+    """Images per pass, if nothing is kept of them."""
     return CPU if device.type == "cpu" else ELSEWHERE
 
 

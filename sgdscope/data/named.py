@@ -1,4 +1,4 @@
-"""Data of the user's own by name: ``folder:PATH``, ``npz:FILE``, ``hub:NAME``, a function."""
+"""The user's own data by name: ``folder:PATH``, ``npz:FILE``, ``hub:NAME``, a function."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(name: str) -> Dataset:
 
 
 def describe(name: str, path: str | None) -> Source:
-    """What is found now under a name that leads to a path.
+    """What is found right now under a name that leads to a path.
 
     Raises:
         RequestError: it cannot be had, or is not what it should be.

@@ -1,1 +1,1 @@
-"""Who carries out a study's runs, and where."""
+"""What runs a study, and where."""

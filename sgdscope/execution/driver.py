@@ -1,4 +1,4 @@
-"""Running a study: find what is missing, have it carried out, keep every result as it comes."""
+"""Running a study: find what is missing, have it run, keep every result as it comes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sgdscope.training.loop import initialise
 
 
 class Watcher(Protocol):
-    """Someone who wants to know how a study is coming along."""
+    """An observer that is told how a study is progressing."""
 
     def begin(self, tasks: Sequence[Task]) -> None:
         """Told once, what there is to do."""
@@ -49,7 +49,7 @@ def run(
     checkpoint_every: float = 30.0,
     allow_failures: bool = False,
 ) -> Results:
-    """Carry out what is missing of a study and keep it in a folder.
+    """Run whatever is missing of a study, and keep the results in a folder.
 
     Args:
         study: what to run.
@@ -148,7 +148,7 @@ def _plugins(study: Study) -> tuple[Plugin, ...]:
 
 
 def check_parts(study: Study) -> None:
-    """Load all data, and have each network answer to two images.
+    """Load all data, and try each network on two images.
 
     Here, so that what is wrong is one message, and workers find the data decoded.
 

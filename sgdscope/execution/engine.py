@@ -1,4 +1,4 @@
-"""What every engine is given and gives back."""
+"""What every engine is given and returns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker must know beside its tasks; plain values, so that it can be sent anywhere."""
+    """What a worker must know besides its tasks; plain values that can be sent anywhere."""
 
     plugins: tuple[Plugin, ...]
     device: str
@@ -97,7 +97,7 @@ def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Ta
 
 
 class CrashCounter:
-    """How often the worker of each run crashed at one place.
+    """How often the worker of each run has crashed at the same point.
 
     A run that got further than at the last crash is not to blame for this one.
     """

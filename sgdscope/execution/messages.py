@@ -1,4 +1,4 @@
-"""What a driver and its workers tell each other; tensors travel as safetensors files' bytes."""
+"""Messages between driver and workers; tensors travel as the bytes of safetensors files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run can go on from."""
+    """Everything a run needs to resume."""
 
     run_id: str
     state: bytes

@@ -1,4 +1,4 @@
-"""What a study will take: runs, arithmetic, memory, and time, by a short probe of this machine."""
+"""The cost of a study: runs, arithmetic, memory and time, from a short probe of this machine."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ except ImportError as error:
 
 
 class RayEngine:
-    """Hands tasks to a Ray cluster; only small results come back, and only the driver writes.
+    """Hands tasks to a Ray cluster; only results come back, and only the driver writes.
 
     Data travel through Ray's object store, so that nodes need neither the files nor a shared file
     system. A task whose worker or node dies goes on elsewhere from its last checkpoint.

@@ -1,4 +1,4 @@
-"""Taking measures of one network and keeping what came of each, whoever trained it."""
+"""Taking measures of a network and recording what each gave, whoever trained it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLLAPSED = 0.99  # share of the test images that get one and the same answer
 
 
 class Taken:
-    """What was measured of a network so far.
+    """What has been measured on a network so far.
 
     Args:
         seed: all that measures draw follows from it, the measure's name and the epoch.
@@ -124,7 +124,7 @@ class Taken:
 
 
 def collapsed(subject: Subject) -> bool:
-    """Whether nearly all test images get one and the same answer."""
+    """Whether the network predicts one class for nearly all test images."""
     with streams.seeded(subject.seed, "status"):
         answers = logits(subject.model, subject.data.test).argmax(1)
     return bool(answers.bincount().max().item() / len(answers) >= COLLAPSED)

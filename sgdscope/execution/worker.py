@@ -66,7 +66,7 @@ def execute_cohort(
     tell: Tell,
     checkpoint_every: float,
 ) -> Iterator[Outcome]:
-    """Carry out tasks of one shape in the fastest way; their outcomes as they come.
+    """Carry out tasks of one shape in the fastest way, yielding outcomes as they come.
 
     Whatever fails in common is tried again one by one, so that no run suffers from another.
     The arguments are as for a single task, but ``measures`` gives each task's.

@@ -1,4 +1,4 @@
-"""Layers whose second derivatives cost what they must.
+"""Layers whose second derivatives are no more expensive than they need to be.
 
 Differentiating a convolution's backward pass, torch obtains the weight's gradient as a convolution
 of images by images, which its kernels are slow at, though each term is one of the passes that they

@@ -1,4 +1,4 @@
-"""What can be read off a trained network; importing this registers every measure."""
+"""Measures of a trained network; importing this registers all of them."""
 
 from sgdscope.measuring import fit, robustness, sharpness, spectrum
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject, card_of

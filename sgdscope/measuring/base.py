@@ -39,7 +39,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Reading:
-    """One number read off a network, and the evidence that it can be trusted."""
+    """One number measured on a network, with the evidence that it can be trusted."""
 
     measure: str
     value: float
@@ -50,7 +50,7 @@ class Reading:
 
 
 class Measure(Settings, ABC):
-    """Something to read off a network; the fields are its options in a study file."""
+    """Something to measure on a network; the fields are its options in a study file."""
 
     card: ClassVar[Card] = Card()
     other_cards: ClassVar[Mapping[str, Card]] = {}  # of readings not named as the measure is

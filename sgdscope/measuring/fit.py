@@ -1,4 +1,4 @@
-"""How well a network fits: loss and accuracy on the parts of its data."""
+"""How well a network fits: loss and accuracy on each part of its data."""
 
 import torch
 from torch.nn import functional as F
@@ -49,7 +49,7 @@ class ValidationAccuracy(Measure):
 
 @MEASURES.add("test_accuracy")
 class TestAccuracy(Measure):
-    """Accuracy on the test images, with the confidence it was reached with."""
+    """Accuracy on the test images, with the mean confidence."""
 
     card = Card(short="test", order=10, margin=0.5, difference_margin=2.0)
 

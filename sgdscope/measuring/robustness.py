@@ -39,7 +39,7 @@ class _OnTest(Measure):
 
 
 class AttackAccuracy(_OnTest):
-    """Share of test points still right under an attack, one reading an eps.
+    """Share of test points still classified correctly under an attack, one reading per eps.
 
     A new attack is a subclass with a ``name`` and ``attack``, registered under that name.
     """
@@ -107,7 +107,7 @@ class AttackAccuracy(_OnTest):
 
 @MEASURES.add("fgsm_accuracy")
 class FgsmAccuracy(AttackAccuracy):
-    """Accuracy under FGSM: one step of the whole eps."""
+    """Accuracy under FGSM: one step of size eps."""
 
     card = Card(label="FGSM accuracy", kind="accuracy", order=20, trust=30, caveat=ONE_STEP)
 
@@ -120,7 +120,7 @@ class FgsmAccuracy(AttackAccuracy):
 
 @MEASURES.add("fgsm_margin_accuracy")
 class FgsmMarginAccuracy(FgsmAccuracy):
-    """Accuracy under FGSM with the margin loss, which does not vanish on a sure network."""
+    """Accuracy under FGSM with the margin loss, which does not vanish on a confident network."""
 
     card = Card(label="FGSM (margin) accuracy", kind="accuracy", trust=40, caveat=ONE_STEP)
 
@@ -152,7 +152,7 @@ class PgdAccuracy(AttackAccuracy):
 
 @MEASURES.add("pgd_margin_accuracy")
 class PgdMarginAccuracy(PgdAccuracy):
-    """Accuracy under PGD with the margin loss, which does not vanish on a sure network."""
+    """Accuracy under PGD with the margin loss, which does not vanish on a confident network."""
 
     card = Card(label="PGD (margin) accuracy", kind="accuracy", trust=60)
 
@@ -181,7 +181,7 @@ class ApgdAccuracy(AttackAccuracy):
 
 @MEASURES.add("strong_accuracy")
 class StrongAccuracy(AttackAccuracy):
-    """Accuracy that FGSM, PGD, APGD-CE, APGD-T and Square leave together: the one to trust."""
+    """Accuracy under FGSM, PGD, APGD-CE, APGD-T and Square together: the one to trust."""
 
     card = Card(label="Strong attack accuracy", kind="accuracy", order=40, trust=80)
 

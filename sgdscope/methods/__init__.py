@@ -1,4 +1,4 @@
-"""What is done beside plain training; importing this registers every method."""
+"""Changes to plain training; importing this registers every method."""
 
 from sgdscope.methods import (
     absa,

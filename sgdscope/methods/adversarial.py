@@ -15,7 +15,7 @@ from sgdscope.settings import Positive, Whole
 
 @METHODS.add("adversarial-training")
 class AdversarialTraining(Method):
-    """Training on the images that PGD makes of each batch, within eps in ℓ∞ (Madry et al. 2018).
+    """Training on PGD's adversarial examples of each batch, within eps in ℓ∞ (Madry et al. 2018).
 
     The attack begins at random and sees the network in evaluation mode. ``natural_epochs`` of plain
     training may come first. The history has the loss and the hits on what the network saw.

@@ -1,4 +1,4 @@
-"""Augmentation by choice."""
+"""Augmentation as a method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sgdscope.methods.base import METHODS, Method
 
 @METHODS.add("augmentation")
 class Augmentation(Method):
-    """Random crops of padded images, and random flips, in place of the data set's own choice.
+    """Random crops of padded images, and random flips, instead of the data set's default.
 
     ``pad = 0`` and ``flip = false`` leave images as they are.
     """

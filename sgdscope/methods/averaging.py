@@ -1,4 +1,4 @@
-"""Averages of the weights along training: exponential, and over epochs."""
+"""Averages of the weights during training: exponential, and over epochs."""
 
 from __future__ import annotations
 

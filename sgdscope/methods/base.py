@@ -1,4 +1,4 @@
-"""What a method is: options in, and the places where training asks it."""
+"""What a method is: options in, and the hooks that training calls."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Pass(NamedTuple):
 
 
 class Method(Settings):
-    """What is done beside plain training; its fields are what a study file may set.
+    """A change to plain training; its fields are its options in a study file.
 
     By default each part is that of plain training. A method may keep a state in private attributes;
     what training is to go on from stands in ``state``.

@@ -5,7 +5,7 @@ from sgdscope.methods.base import METHODS, Method
 
 @METHODS.add("plain")
 class Plain(Method):
-    """Nothing beside the optimizer: a line to compare methods with."""
+    """Nothing but the optimizer: a line to compare methods with."""
 
     source = "—"
     helps = "as the control"

@@ -1,4 +1,4 @@
-"""The networks by name; importing this registers those that are shipped."""
+"""Networks by name; importing this registers the built-in ones."""
 
 from sgdscope.models.base import MODELS, Dropout, ModelBuilder, Normalise, bind_dropout
 from sgdscope.models.building import build, check, find

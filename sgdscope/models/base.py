@@ -1,4 +1,4 @@
-"""What a network is: a builder by name, and layers that every one may use."""
+"""What a network is: a builder by name, and layers that all may use."""
 
 from __future__ import annotations
 

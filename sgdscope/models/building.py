@@ -1,4 +1,4 @@
-"""Networks by name: shipped ones, and those of the user's own code."""
+"""Networks by name: the built-in ones, and those in the user's own code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Called:
 
 
 def common_arguments(shape: tuple[int, int, int], classes: int) -> dict[str, Any]:
-    """What the images ask of a network, by the names that are common for it."""
+    """Arguments for a network from its images, under the usual names."""
     channels, height, width = shape
     side = height if height == width else (height, width)
     return {
@@ -106,7 +106,7 @@ def build(
 
 
 def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
-    """Build a network and have it answer to two images.
+    """Build a network and try it on two images.
 
     Raises:
         RequestError: it cannot be built or called, or its answer does not fit the classes.

@@ -1,4 +1,4 @@
-"""A network as measurements call it: what it is handed, what it answers, what is checked first."""
+"""How measurements call a network: its inputs, its outputs, and what is checked first."""
 
 from sgdscope.network.calling import Network, outside_inference
 from sgdscope.network.outputs import answers, leaves, logits_of, rebuilt

@@ -1,4 +1,4 @@
-"""Asking a network about a few points in several ways, to see whether it answers alike."""
+"""Evaluating a network on a few points in several ways, to see whether the answers agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CannotBeAskedError(Exception):
 
 
 class Asked:
-    """What a network answers to a few points, asked in several ways."""
+    """A network's answers on a few points, evaluated in several ways."""
 
     def __init__(self, network: Network, few: Tensor) -> None:
         self.network, self.few = network, few

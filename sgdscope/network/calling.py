@@ -16,7 +16,7 @@ from sgdscope.network.outputs import logits_of
 
 
 class Network:
-    """A network, handed a copy of its inputs in the memory layout of its own weights.
+    """A network that gets a copy of its inputs, in the memory layout of its own weights.
 
     So a network that changes its input in place changes nothing else, and one whose layer does
     ``x.view(…)`` finds strides as plain torch makes them, whatever layout the data are kept in.
@@ -68,7 +68,7 @@ def _layout(model: nn.Module) -> torch.memory_format:
 
 
 def uncompiled() -> AbstractContextManager[Any]:
-    """Within it, what ``torch.compile`` has compiled runs as it is written."""
+    """Within it, code compiled with ``torch.compile`` runs uncompiled."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
         return nullcontext()
     eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
@@ -77,7 +77,7 @@ def uncompiled() -> AbstractContextManager[Any]:
 
 @contextmanager
 def outside_inference() -> Iterator[None]:
-    """Gradients can be taken, even where the caller stands under ``torch.no_grad()``."""
+    """Within it gradients can be taken, even under the caller's ``torch.no_grad()``."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 

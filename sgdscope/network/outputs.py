@@ -1,4 +1,4 @@
-"""What a network answers: logits, or something that holds them."""
+"""A network's outputs: logits, or something that contains them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a network is a fixed function of one input, looked at before anything is measured.
+"""Whether a network is a fixed function of one input, tested before anything is measured.
 
 A number read off a network means something where the network's answer to an input depends on that
 input alone. A few points are asked about a few times: together, again, in another order, alone, in
@@ -62,7 +62,7 @@ def preflight(
     pixels: bool = True,
     logits: bool = True,
 ) -> Preflight:
-    """Ask a network about the first few inputs, some 60 images in all, and say what is wrong.
+    """Evaluate a network on the first few inputs, about 60 images in all, and say what is wrong.
 
     Args:
         model: the network.

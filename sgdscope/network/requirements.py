@@ -1,4 +1,4 @@
-"""What a network, its inputs, labels and outputs have to be, as far as one look tells."""
+"""Requirements on a network, its inputs, labels and outputs that one look can check."""
 
 from __future__ import annotations
 

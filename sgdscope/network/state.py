@@ -1,4 +1,4 @@
-"""What calling a network may change, put back as it was."""
+"""What calling a network may change, restored afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an update follows from gradients; importing this registers every optimizer."""
+"""Optimizers: updates from gradients; importing this registers every one."""
 
 from sgdscope.optimizers import adamw, sgd
 from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, StackedUpdates, Updates

@@ -15,7 +15,7 @@ from sgdscope.settings import Settings
 
 
 class Optimizer(Settings, ABC):
-    """How an update follows from gradients; its fields are what a study file may set."""
+    """How an update follows from gradients; the fields are its options in a study file."""
 
     symbols: ClassVar[Mapping[str, str]] = {}  # of options, as labels write them
 

@@ -1,4 +1,4 @@
-"""Any optimizer class by its import path, as ``torch.optim.RMSprop``."""
+"""Any optimizer class by its import path, such as ``torch.optim.RMSprop``."""
 
 from __future__ import annotations
 

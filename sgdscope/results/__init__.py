@@ -1,1 +1,1 @@
-"""What came out: records, tables, and what figures are drawn from."""
+"""The results: records, tables, and the views that figures are drawn from."""

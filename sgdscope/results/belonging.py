@@ -1,4 +1,4 @@
-"""Whether the runs that a folder holds are a study's, and if not, what has changed."""
+"""Whether the runs in a folder belong to a study, and if not, what has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sgdscope.study.study import Study
 
 
 def check(results: Sequence[Result], study: Study, *, folder: Path) -> list[str]:
-    """Find runs that are not the study's; only those may be left that have come to nothing.
+    """Find runs that do not belong to the study; only failed ones are tolerated.
 
     Args:
         results: of the folder's runs.

@@ -1,4 +1,4 @@
-"""What else differs between the runs of a study and may be why they differ in robustness."""
+"""Covariates: what else differs between runs and may explain their robustness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder with a sub-folder for each network: what is common to studies and audits."""
+"""A folder with one sub-folder per network: what studies and audits share."""
 
 from __future__ import annotations
 

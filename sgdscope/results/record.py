@@ -1,4 +1,4 @@
-"""What is kept of a network: a run's result, or the audit of one that was there already."""
+"""What is kept of a network: the result of a run, or of an audit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Record(BaseModel):
 
 
 class Epoch(_Record):
-    """What training saw in one epoch."""
+    """What happened in one epoch of training."""
 
     epoch: int  # from 1
     steps: int  # updates since the start
@@ -77,7 +77,7 @@ class _OfRun(_Record):
 
 
 class Measured(_Record):
-    """What was read off one network, and why something could not be."""
+    """What was measured on one network, and what could not be."""
 
     status: Status
     error: str | None = None  # traceback of a run, or of measures of it, that failed
@@ -105,7 +105,7 @@ class Measured(_Record):
 
 
 class Result(Measured, _OfRun):
-    """Everything about one run but its weights."""
+    """Everything about one run except its weights."""
 
     method: str = "one by one"  # how it trained: alone or in a cohort, and the figures that decided
     digests: dict[str, str] = {}  # of the files beside this one, by name
@@ -152,7 +152,7 @@ class Result(Measured, _OfRun):
 
 
 class GivenNetwork(_Record):
-    """A network that no study here trained, or that one trained and an audit looks at again."""
+    """A network from elsewhere, or one of a study's that is audited."""
 
     name: str  # as tables and the page call it
     source: str  # as it was asked for
@@ -208,7 +208,7 @@ _OPTIONAL = ("timm", "transformers")  # that networks may come from
 
 @cache
 def environment() -> dict[str, str]:
-    """Versions and machine, as they stand beside every result."""
+    """Versions and machine, recorded with every result."""
     return {
         **{package: version(package) for package in ("sgdscope", "torch", "numpy")},
         **{package: version(package) for package in _OPTIONAL if package in sys.modules},

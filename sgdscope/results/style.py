@@ -1,4 +1,4 @@
-"""What lines and measures are called and how they look: the same in figures, page and terminal."""
+"""Names and looks of lines and measures: the same in figures, page and terminal."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ TAKEN = {*SETTINGS, "train_size", "precision", *READING, *OUTCOME}  # columns of
 
 @dataclass(frozen=True)
 class Results:
-    """A study's results: three tidy tables, each row beginning with its run's settings.
+    """A study's results: three tidy tables, whose rows start with the settings of their run.
 
     ``table`` has one row per run and measurement, ``runs`` one per run, ``history`` one per run
     and epoch; ``lines`` are those that their column ``line`` names. What measures kept beside their

@@ -1,4 +1,4 @@
-"""Measures along training, each with how far training had got by then."""
+"""Measures during training, each with how far training had progressed."""
 
 from __future__ import annotations
 

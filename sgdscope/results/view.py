@@ -1,4 +1,4 @@
-"""A study's results arranged for drawing: which rows a figure, a table or the page shows."""
+"""A study's results arranged for display: which rows a figure, a table or the page shows."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def _own(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def doubtful(rows: pd.DataFrame) -> pd.Series:
-    """Whether each value carries a flag or says that it did not converge."""
+    """Whether each value is flagged or did not converge."""
     return (rows["flags"].fillna("") != "") | unconverged(rows)
 
 

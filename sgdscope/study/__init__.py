@@ -1,1 +1,1 @@
-"""What is asked: a grid of runs, what each is made of, and what to measure."""
+"""The question: a grid of runs, what each is made of, and what to measure."""

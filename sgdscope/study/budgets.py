@@ -1,4 +1,4 @@
-"""Budgets: smaller studies that keep the question of the whole.
+"""Budgets: smaller versions of a study that ask the same question.
 
 A faithful miniature divides the training set and the batch sizes by one factor and keeps epochs and
 learning rates. Then the number of updates, lr·steps and the noise scale lr·N/B of every line stay

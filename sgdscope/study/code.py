@@ -1,4 +1,4 @@
-"""Of what code of the user's own a study and its runs are made."""
+"""Which of the user's own code a study and its runs depend on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sgdscope.study.schedules import SCHEDULES
 
 
 def code_of_run(model: str, data: str, schedule: str, optimizer: str, method: str) -> str | None:
-    """What stands for the plugins' code that a run is made of."""
+    """The digests of the plugin code that a run depends on."""
     found = {
         MODELS.code(model), DATA.code(data), references.code(model), references.code(data),
         SCHEDULES.code(schedule), METHODS.code(method), OPTIMIZERS.code(optimizer),

@@ -1,4 +1,4 @@
-"""Whether a study's settings go together, each being valid."""
+"""Whether a study's settings, each valid, fit together."""
 
 from __future__ import annotations
 

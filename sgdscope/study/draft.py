@@ -105,7 +105,7 @@ def _images(data: str, home: Path) -> Dataset:
 
 
 def batch_sizes(images: int) -> list[int]:
-    """Three sizes, each four times the one before; twice, where the images are few.
+    """Three sizes, each four times the one before, or twice if there are few images.
 
     >>> batch_sizes(50_000), batch_sizes(135)
     ([64, 256, 1024], [4, 8, 16])

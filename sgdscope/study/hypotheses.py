@@ -1,4 +1,4 @@
-"""Claims that a study file states: a measure that falls, rises or stays as a knob grows."""
+"""Claims in a study file: a measure that falls, rises or stays the same as a knob grows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines: runs that differ in batch size and seed alone, drawn as one line of a figure."""
+"""Lines: runs that differ only in batch size and seed, drawn as one line of a figure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Line:
-    """The settings that all runs of a line share, besides network, data and duration."""
+    """The settings that all runs of a line share, apart from network, data and duration."""
 
     choices: tuple[Choice, ...]  # the schedule first
 

@@ -1,4 +1,4 @@
-"""Where what a study names lies: files of the user's own, found and brought along."""
+"""Where the names in a study lead: the user's own files, found and brought along."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``--set`` says: keys of a study file, with values in their place."""
+"""The ``--set`` option: new values for keys of a study file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own parts: Python files that register models, data sets, schedules, measures, claims."""
+"""The user's own parts: Python files that register models, data sets, measures and so on."""
 
 from __future__ import annotations
 

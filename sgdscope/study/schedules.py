@@ -27,7 +27,7 @@ class Stretch:
 
 
 class Schedule(Settings, ABC):
-    """A learning-rate schedule; its fields are what a study file may set.
+    """A learning-rate schedule; its fields are its options in a study file.
 
     Every schedule can begin with a linear warm-up (Goyal et al. 2017): update n of W has the rate
     that the schedule gives it times n / W.
@@ -194,7 +194,7 @@ class Cosine(Annealed):
 
 @SCHEDULES.add("one-cycle")
 class OneCycle(Annealed):
-    """Learning rate that rises to its peak and falls far below where it began (Smith, Topin 2018).
+    """Learning rate that rises to a peak and falls far below where it began (Smith, Topin 2018).
 
     Both ways along half a cosine, as torch's ``OneCycleLR``, whose cycle of momentum is left out.
     """
@@ -220,7 +220,7 @@ def _between(start: float, end: float, share: float) -> float:
 
 @SCHEDULES.add("batch-growth")
 class BatchGrowth(Schedule):
-    """Batch size that grows every few epochs, in place of a decay (Smith et al. 2018)."""
+    """Batch size that grows every few epochs, instead of a decay (Smith et al. 2018)."""
 
     phrase = "with a batch size that grows"
     grows = True

@@ -1,4 +1,4 @@
-"""How a cohort trains: decided by a short measured probe, and told with its figures."""
+"""How a cohort trains: chosen by a short timed probe, and recorded with its speeds."""
 
 from __future__ import annotations
 

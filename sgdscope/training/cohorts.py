@@ -13,7 +13,7 @@ SHAPE += ["epochs", "steps", "until_train_loss", "optimizer", "method", "grows"]
 
 
 def shape(run: Run) -> tuple[Any, ...]:
-    """What runs that train together have in common: schedule and seed may differ."""
+    """What runs that train together share: schedule and seed may differ."""
     return tuple(getattr(run, setting) for setting in SHAPE)
 
 

@@ -65,7 +65,7 @@ def _tiny_as_zero() -> Iterator[None]:
 
 
 class Training:
-    """A network on its way, an epoch at a time.
+    """One network being trained, an epoch at a time.
 
     The last partial batch of an epoch is dropped. Everything random follows from the run's seed and
     the place in training, so that weights, the optimizer's state and history are the whole state.

@@ -1,4 +1,4 @@
-"""Whether this machine computes in bfloat16."""
+"""Whether this machine can compute in bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings that someone else runs: measured as they go, kept as a study keeps its runs."""
+"""Trainings run by someone else: measured as they go, kept like the runs of a study."""
 
 from sgdscope.watching.watch import Watch
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Budget:
-    """An account: training time is paid in, and measures are paid from a share of it.
+    """An account: training time is paid in, and measures are paid out of a share of it.
 
     What a measure costs is known once it was taken. Until then it is taken on trust as soon as
     there is anything in the account, which it may overdraw; then measures are left out until it is

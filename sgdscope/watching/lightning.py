@@ -12,7 +12,7 @@ from sgdscope.watching.watch import Watch
 
 
 class WatchCallback(Callback):  # type: ignore[misc]
-    """Calls a :class:`Watch` after every training epoch, on the first process alone.
+    """Calls a :class:`Watch` after every training epoch, on the first process only.
 
     The network is the module itself, called with pixels in [0, 1]. The training loss is the mean
     of what ``training_step`` returned, over batches; the learning rate is that at which the epoch

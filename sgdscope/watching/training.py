@@ -1,4 +1,4 @@
-"""One training that is watched: its run, its epochs so far, and what was measured of it."""
+"""One watched training: its run, its epochs so far, and what was measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sgdscope.study.run import Run
 
 
 class WatchedTraining:
-    """A training's record, kept in a folder; it takes up what an earlier process kept there.
+    """A training's record, kept in a folder; continues what an earlier process kept there.
 
     Args:
         run: what is known of the training.

@@ -1,4 +1,4 @@
-"""Watching a training that is not sgdscope's, once an epoch, without disturbing it."""
+"""Watching a training from outside, once per epoch, without disturbing it."""
 
 from __future__ import annotations
 
