@@ -122,7 +122,7 @@ def sample(values: Values, *, effects: bool = False) -> Sample:
     )  # fmt: skip
     return Sample(
         quantity=Quantity("pgd_accuracy", 0.1), panel=("", ""), line="", when="", rows=rows,
-        lost=0, unmatched=0, gone=(), flagged=0, missing="", floor="",
+        excluded=0, never_reached=0, places_without_runs=(), flagged=0, missing="", floor="",
         axis=Axis(BATCH, [float(size) for size in SIZES], log=True),
     )  # fmt: skip
 

@@ -375,7 +375,7 @@ def test_lost_runs_are_left_out_of_trends_unless_asked_for():
     assert (without.runs, without.left_out) == (8, 4)
     assert without.value == pytest.approx(-2.0, abs=0.2)
     assert "4 more diverged, collapsed or failed" in without.reason
-    (with_them,) = judged(found, "a-ratio", says="PGD", lost_too=True)
+    (with_them,) = judged(found, "a-ratio", says="PGD", include_collapsed=True)
     assert (with_them.runs, with_them.left_out) == (10, 2)
     assert with_them.value < -2.1
 

@@ -31,7 +31,7 @@ __all__ = [
 
 
 def moments(
-    results: Results, *, lost_too: bool = False, view: View | None = None
+    results: Results, *, include_collapsed: bool = False, view: View | None = None
 ) -> list[Evidence]:
     """A study's results at the end of training and at equal training loss.
 
@@ -39,19 +39,21 @@ def moments(
 
     Args:
         results: of a study.
-        lost_too: whether collapsed runs count in trends.
+        include_collapsed: whether collapsed runs count in trends.
         view: the results along the knob whose trends are asked for; without it along batch size,
             which claims are about.
     """
     if results.table.empty:
         return []
     view = view or View(results, axis=BATCH)
-    return [Evidence(results, when, lost_too=lost_too, view=view) for when in MOMENTS]
+    return [
+        Evidence(results, when, include_collapsed=include_collapsed, view=view) for when in MOMENTS
+    ]
 
 
-def judge(results: Results, *, lost_too: bool = False) -> list[Verdict]:
+def judge(results: Results, *, include_collapsed: bool = False) -> list[Verdict]:
     """Every claim's verdicts at both moments; the arguments are as for :func:`moments`."""
-    return verdicts(moments(results, lost_too=lost_too))
+    return verdicts(moments(results, include_collapsed=include_collapsed))
 
 
 def verdicts(found: Sequence[Evidence]) -> list[Verdict]:

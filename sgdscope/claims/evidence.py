@@ -30,13 +30,13 @@ class Evidence:
         results: Results,
         when: str,
         *,
-        lost_too: bool = False,
+        include_collapsed: bool = False,
         view: View | None = None,  # along a knob; without it along batch size
     ) -> None:
         self.results = results
         self.view = view or View(results, axis=BATCH)
         self.when = when  # END or EQUAL of ``verdicts``
-        self.lost_too = lost_too  # whether collapsed runs count in trends
+        self.include_collapsed = include_collapsed  # whether collapsed runs count in trends
         self._curves: dict[Quantity, _ByLine] = {}
         self._kinds: dict[tuple[str, tuple[str, ...]], _Kind] = {}
         self._samples: dict[tuple[Quantity, str, tuple[str, ...]], Sample | None] = {}
@@ -136,10 +136,10 @@ class Evidence:
         good = taken[taken["counts"]]
         chosen, missing = self._chosen(quantity, good, by_batch=knob is not None)
         floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
-        lost = kind.lost + int(chosen["value"].isna().sum())
-        unmatched = 0
+        excluded = kind.excluded + int(chosen["value"].isna().sum())
+        never_reached = 0
         if self.when == EQUAL and not missing:
-            unmatched = good["run"].nunique() - chosen["run"].nunique()
+            never_reached = good["run"].nunique() - chosen["run"].nunique()
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
         if knob is not None:
             scaled = scaled.assign(**{knob: _values(scaled, lines, knob)})
@@ -150,9 +150,9 @@ class Evidence:
             line=name,
             when=self.when,
             rows=sound,
-            lost=lost,
-            unmatched=unmatched,
-            gone=kind.gone,
+            excluded=excluded,
+            never_reached=never_reached,
+            places_without_runs=kind.places_without_runs,
             flagged=int(sound["flagged"].sum()),
             missing=missing,
             floor=floor,
@@ -177,23 +177,23 @@ class Evidence:
     @property
     def _kept(self) -> set[str]:
         """The status of runs that count."""
-        return {"done", "collapsed"} if self.lost_too else {"done"}
+        return {"done", "collapsed"} if self.include_collapsed else {"done"}
 
     def _kind(self, panel: str, lines: list[DrawnLine], knob: str | None) -> _Kind:
         key = panel, (knob or "", *(line.key for line in lines))
         if key not in self._kinds:
             runs = self._runs.of(panel, lines)
             along = runs["momentum"] if knob is None else _values(runs, lines, knob)
-            lost = ~runs["status"].isin(self._kept)
-            places = lost.groupby([runs["batch_size"], along]).all()
+            excluded = ~runs["status"].isin(self._kept)
+            places = excluded.groupby([runs["batch_size"], along]).all()
             symbol = _symbol(lines[0], knob or "momentum")
             several = len(lines) > 1
-            gone = [
+            empty = [
                 f"{size} at {symbol} = {value:g}" if several else f"{size}"
                 for size, value in places.index[places]
             ]
             names = str(runs["model"].iloc[0]), str(runs["data"].iloc[0])
-            self._kinds[key] = _Kind(names, int(lost.sum()), tuple(gone))
+            self._kinds[key] = _Kind(names, int(excluded.sum()), tuple(empty))
         return self._kinds[key]
 
     def _chosen(
@@ -223,8 +223,8 @@ class _Kind:
     """Runs of some lines of a panel, whatever is measured of them."""
 
     panel: tuple[str, str]  # model, data
-    lost: int  # how many do not count
-    gone: tuple[str, ...]  # batch sizes, and values of a knob, of which none counts
+    excluded: int
+    places_without_runs: tuple[str, ...]  # batch sizes, and values of a knob
 
 
 class _ByLine:

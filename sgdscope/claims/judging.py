@@ -47,7 +47,7 @@ def changes(sample: Sample, expected: Direction) -> Finding:
 def barely_varies(sample: Sample) -> Finding:
     """Whether trend and range over batch sizes are surely within the margin (equivalence tests).
 
-    Where every run of a batch size is lost, those of the others cannot show sameness.
+    If every run of a batch size is excluded, the others cannot show sameness.
     """
     if (short := sample.enough()) is not None:
         return short
@@ -64,8 +64,8 @@ def varies(sample: Sample) -> Finding:
 
 
 def is_same(sample: Sample) -> bool:
-    """Whether a sample with enough runs surely barely varies, no batch size being lost."""
-    return not sample.gone and _sameness(sample)[0] == "supported"
+    """Whether a sample with enough runs surely barely varies, and no batch size is missing."""
+    return not sample.places_without_runs and _sameness(sample)[0] == "supported"
 
 
 def _sameness(sample: Sample) -> tuple[Answer, Detail]:
@@ -80,10 +80,10 @@ def _sameness(sample: Sample) -> tuple[Answer, Detail]:
 
 
 def _unless_lost(made: Finding, sample: Sample) -> Finding:
-    """Sameness is not shown where every run of some kind is lost."""
-    if made.answer != "supported" or not sample.gone:
+    """Sameness is not shown if every run of some kind is excluded."""
+    if made.answer != "supported" or not sample.places_without_runs:
         return made
-    reason = f"{made.reason}, but every run of {', '.join(sample.gone)} was left out"
+    reason = f"{made.reason}, but every run of {', '.join(sample.places_without_runs)} was left out"
     return replace(made, answer="inconclusive", reason=reason)
 
 

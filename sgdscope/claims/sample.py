@@ -26,9 +26,9 @@ class Sample:
     line: str
     when: str
     rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), limit
-    lost: int  # runs that diverged, collapsed or failed
-    unmatched: int  # runs that never reach the common training loss
-    gone: tuple[str, ...]  # batch sizes, and momenta, of which no run trained properly
+    excluded: int  # runs that diverged, collapsed or failed
+    never_reached: int  # runs that never reach the common training loss
+    places_without_runs: tuple[str, ...]  # batch sizes, and momenta, where every run is excluded
     flagged: int  # rows whose value carries a flag or did not converge
     missing: str  # why there are no rows
     floor: str  # why the rows carry no information
@@ -107,9 +107,9 @@ class Sample:
 
     @property
     def _aside(self) -> str:
-        notes = [f"{self.lost} more diverged, collapsed or failed"] if self.lost else []
-        if self.unmatched:
-            notes.append(f"{self.unmatched} more never reach that loss")
+        notes = [f"{self.excluded} more diverged, collapsed or failed"] if self.excluded else []
+        if self.never_reached:
+            notes.append(f"{self.never_reached} more never reach that loss")
         if self.flagged:
             notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
         return f" ({'; '.join(notes)})" if notes else ""
@@ -139,7 +139,7 @@ class Sample:
             informative=finding.informative,
             runs=len(self.rows),
             seeds=self.rows["seed"].nunique(),
-            left_out=self.lost + self.unmatched,
+            left_out=self.excluded + self.never_reached,
             flagged=self.flagged,
             figure=self._curves if self.when == EQUAL else figure or self.quantity.figure,
         )

@@ -15,7 +15,7 @@ from sgdscope.files import write_text
 def claims(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
-    lost_too: Annotated[
+    include_collapsed: Annotated[
         bool, typer.Option("--all", help="Include collapsed runs in trends.")
     ] = False,
 ) -> None:
@@ -27,7 +27,7 @@ def claims(
     from sgdscope.results.folder import StudyFolder
 
     with complaints():
-        judged, home = Judged.open(folder, lost_too=lost_too), StudyFolder(folder)
+        judged, home = Judged.open(folder, include_collapsed=include_collapsed), StudyFolder(folder)
         verdicts = judged.verdicts
         found = [f"{one.headline} {one.numbers}" for one in judged.findings]
         text = record.as_json(verdicts)

@@ -23,12 +23,14 @@ class Judged:
     The terminal, the page, the figures and ``claims.md`` show this one.
     """
 
-    def __init__(self, results: Results, *, lost_too: bool = False) -> None:
+    def __init__(self, results: Results, *, include_collapsed: bool = False) -> None:
         self.results = results
-        self.lost_too = lost_too  # whether collapsed runs count in the trends of verdicts
+        self.include_collapsed = (
+            include_collapsed  # whether collapsed runs count in the trends of verdicts
+        )
 
     @classmethod
-    def open(cls, path: str | Path, *, lost_too: bool = False) -> Self:
+    def open(cls, path: str | Path, *, include_collapsed: bool = False) -> Self:
         """Read a study's folder, all of it.
 
         Raises:
@@ -37,7 +39,10 @@ class Judged:
         folder = StudyFolder(path)
         folder.load_plugins()
         study = _study(folder)
-        made = cls(Results.collect(folder.every_result(), folder=folder), lost_too=lost_too)
+        made = cls(
+            Results.collect(folder.every_result(), folder=folder),
+            include_collapsed=include_collapsed,
+        )
         made.study = study
         return made
 
@@ -72,9 +77,9 @@ class Judged:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """Every claim's; claims are about batch sizes, whatever the axis."""
-        if self.results.axis == BATCH and not self.lost_too:
+        if self.results.axis == BATCH and not self.include_collapsed:
             return claims.verdicts(self._moments)
-        return claims.judge(self.results, lost_too=self.lost_too)
+        return claims.judge(self.results, include_collapsed=self.include_collapsed)
 
     @cached_property
     def findings(self) -> list[Finding]:
