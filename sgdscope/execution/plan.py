@@ -223,7 +223,7 @@ def table(made: Plan) -> Table:
 
 
 def summary(made: Plan) -> Iterator[str]:
-    """What it comes to, line by line."""
+    """The plan in a few lines."""
     costs, runs = made.costs, len(made.left)
     models = {(cost.model, cost.data): cost.parameters for cost in costs}
     parameters = ", ".join(f"{model} {count:,}" for (model, _), count in models.items())
@@ -232,20 +232,19 @@ def summary(made: Plan) -> Iterator[str]:
     if made.study.description:
         yield made.study.description.split("\n")[0]
     if finished := len(made.study.runs) - runs:
-        yield f"{finished} of {len(made.study.runs)} runs are finished; what is left:"
-    how = "each trains alone, one a worker"
+        yield f"{finished} of {len(made.study.runs)} runs are finished; still to do:"
+    how = "each trains alone, one per worker"
     if made.device == "cuda":
-        how = (
-            f"in {len(group(made.left, COHORT))} cohorts of up to {COHORT}, trained as a probe says"
-        )
+        cohorts = len(group(made.left, COHORT))
+        how = f"in {cohorts} cohorts of up to {COHORT}, each trained the fastest way"
     yield f"{runs} runs, {how}; parameters: {', '.join(dict.fromkeys(parameters.split(', ')))}"
     yield f"training arithmetic: {flops / 1e15:,.3g} PFLOP; weights kept: {kept / 1e9:,.2g} GB"
     yield (
-        f"memory: {made.memory / 1e9:.2g} GB in this probe, which a worker takes too; curvature of "
-        f"many examples up to {default_memory(torch.device(made.device)) / 1e9:.2g} GB more"
+        f"memory per worker: {made.memory / 1e9:.2g} GB, as in this probe; curvature over many "
+        f"examples takes up to {default_memory(torch.device(made.device)) / 1e9:.2g} GB more"
     )
     yield (
         f"about {style.duration(made.seconds)} with {made.workers} workers on {made.device} "
-        f"({os.cpu_count()} cores), if nothing else runs; a probe of a few steps, "
-        "right within a factor of two or so"
+        f"({os.cpu_count()} cores) if nothing else runs; estimated from a few steps, "
+        "within a factor of two or so"
     )
