@@ -93,7 +93,7 @@ def test_finished_runs_are_not_counted_and_durations_are_kept_apart(tmp_path):
     assert [cost.epochs for cost in made.costs] == [3]
     said = "\n".join(planning.summary(made))
     assert "1 of 2 runs are finished" in said
-    assert "GB in this probe" in said
+    assert "GB, as in this probe" in said
     nothing = planning.plan(study, device="cpu", finished={run.id for run in study.runs})
     assert nothing.seconds == 0
 

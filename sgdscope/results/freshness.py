@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import sgdscope
 from sgdscope.results.folder import StudyFolder
 
 
@@ -22,7 +21,7 @@ def _sources(folder: StudyFolder) -> Iterator[Path]:
     yield from folder.path.glob("runs")  # whose time says when a run came or went
     yield from folder.path.glob("runs/*/result.json")
     yield from folder.path.glob("plugins/**/*.py")
-    package = Path(sgdscope.__file__).parent
+    package = Path(__file__).parent.parent
     yield from (
         file for file in package.rglob("*") if file.suffix in (".py", ".css", ".js", ".html")
     )
