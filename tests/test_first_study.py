@@ -65,6 +65,38 @@ def test_the_question_chooses_the_knob_and_the_measures(question, tmp_path):
     assert len(study.runs) == 9
     assert values == sorted(set(values))
     assert ("top_eigenvalue" in study.measures) == ("generalisation" not in question)
+    knob = question.split(" and ")[0].replace(" ", "_").replace("-", "_")
+    (expected,) = study.hypotheses
+    assert (study.axis, expected.knob) == (knob, knob)
+    assert expected.measure in study.measures
+
+
+def test_every_question_has_an_expectation_for_all_that_it_may_be_about(tmp_path):
+    for knob in draft.KNOBS:
+        asked = f"{knob} and robustness, curvature, generalisation"
+        content = draft.text(model="stdcnn", data="digits", asked=asked, home=tmp_path)
+        study = Study.parse(tomllib.loads(content) | {"name": "new"})
+        assert [one.measure for one in study.hypotheses] == list(draft.MEASURES.values())
+        assert [one.course for one in study.hypotheses] == list(draft.EXPECTED[knob].values())
+
+
+def test_what_a_new_study_expects_is_judged_as_stated_before_the_first_result(invoke, tmp_path):
+    words = [
+        "--model",
+        "stdcnn",
+        "--data",
+        "digits",
+        "--question",
+        "weight decay",
+        "--out",
+        "a.toml",
+    ]
+    assert invoke("new", *words).exit_code == 0
+    quick = ["--set", "epochs=1", "--set", "train_size=64", "--set", "seed=0,1", "--workers", "1"]
+    assert invoke("run", "a.toml", *quick, "--engine", "inline", "--out", "out").exit_code == 0
+    assert invoke("claims", "out").exit_code == 0
+    said = (tmp_path / "out" / "claims.md").read_text()
+    assert "Test accuracy rises with weight decay (stated before the first result)" in said
 
 
 CANNOT_BE = {

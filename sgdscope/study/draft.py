@@ -17,9 +17,21 @@ from sgdscope.study.plugins import Plugin
 MEASURES = {
     "robustness": "pgd_accuracy",
     "curvature": "top_eigenvalue",
-    "generalisation": "train_loss",
+    "generalisation": "test_accuracy",
 }
-KNOBS = ("batch size", "learning rate", "momentum", "weight decay")
+_SAID = {
+    "robustness": "Accuracy under attack",
+    "curvature": "λ₁",
+    "generalisation": "Test accuracy",
+}
+# What each knob is expected to do to what can be seen: the hypothesis that a new study begins with.
+EXPECTED = {
+    "batch size": {"robustness": "falls", "curvature": "rises", "generalisation": "falls"},
+    "learning rate": {"robustness": "rises", "curvature": "falls", "generalisation": "rises"},
+    "momentum": {"robustness": "rises", "curvature": "falls", "generalisation": "rises"},
+    "weight decay": {"robustness": "rises", "curvature": "falls", "generalisation": "rises"},
+}
+KNOBS = tuple(EXPECTED)
 QUESTION = "batch size and robustness"
 _WORDS = {
     "robust": "robustness",
@@ -81,6 +93,7 @@ def text(*, model: str, data: str, asked: str, home: Path) -> str:
         f"batch_size = {values['batch_size']}",
         "seed = [0, 1, 2]              # intervals are over seeds",
         f"epochs = {max(2, -(-_ALL_UPDATES // per_epoch))}",
+        f"axis = {json.dumps(knob.replace(' ', '_'))}".ljust(30) + "# figures are drawn along it",
         "",
         "[schedule.fixed]              # the same learning rate for every batch size and epoch",
         f"learning_rate = {values['learning_rate']}",
@@ -92,6 +105,7 @@ def text(*, model: str, data: str, asked: str, home: Path) -> str:
         "[measure.train_loss]          # progress: differences mean little where it is unequal",
         "[measure.test_accuracy]",
         *_measured(seen, channels=images.shape[0]),
+        *_expected(knob, seen),
     ]
     return "\n".join(lines) + "\n"
 
@@ -113,6 +127,25 @@ def batch_sizes(images: int) -> list[int]:
     largest = 1 << max(2, min(10, (images // _UPDATES).bit_length() - 1))
     step = 4 if largest >= 64 else 2
     return [largest // step**2, largest // step, largest]
+
+
+def _expected(knob: str, seen: list[str]) -> list[str]:
+    """A claim about each subject, which somebody may turn round before the first run."""
+    lines = [
+        "",
+        "# What is expected, stated before the first result: falls_with, rises_with or unmoved_by.",
+        "# The page and `sgdscope claims` say of each whether it holds, with an interval.",
+    ]
+    for subject in seen:
+        course = EXPECTED[knob][subject]
+        lines += [
+            f"[claim.{knob.replace(' ', '-')}-and-{subject}]",
+            f'says = "{_SAID[subject]} {course} with {knob}"',
+            f'measure = "{MEASURES[subject]}"',
+            f'{course}_with = "{knob.replace(" ", "_")}"',
+            "",
+        ]
+    return lines[:-1]
 
 
 def _measured(seen: list[str], *, channels: int) -> list[str]:
