@@ -26,7 +26,8 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> R
         where: the place it was read from, for example ``"study.toml"``.
     """
     known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    folded = {one.lower(): one for one in reversed(known)}
+    close = get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    hint = f"did you mean {folded[close[0]]!r}? " if close else ""
     place = f"{where}: " if where else ""
     return RequestError(f"{place}unknown {kind} {name!r}; {hint}valid: {', '.join(known)}")

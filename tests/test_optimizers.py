@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sgdscope.errors import RequestError
-from sgdscope.optimizers import find
+from sgdscope.optimizers import check, find
 from sgdscope.study.study import Study
 
 RATES = [0.05 / (1 + step // 40) for step in range(100)]
@@ -20,6 +20,9 @@ RULES = [
     ("torch.optim.RMSprop", {"alpha": 0.9}),
     ("torch.optim.Adadelta", {}),
 ]
+CLASSES = ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam",
+           "RMSprop", "Rprop", "SGD"]  # fmt: skip
+TORCHS = [(f"torch.optim.{name}", {}, getattr(torch.optim, name)) for name in CLASSES]
 NAMES = [f"{name}-{'-'.join(options)}" for name, options in RULES]
 
 
@@ -79,21 +82,53 @@ def test_sgd_follows_its_equation(options):
 @pytest.mark.parametrize(
     ("name", "options", "theirs"),
     [
-        ("adamw", {"beta1": 0.8}, lambda p: torch.optim.AdamW(p, betas=(0.8, 0.999))),
-        ("torch.optim.RMSprop", {"alpha": 0.9}, lambda p: torch.optim.RMSprop(p, alpha=0.9)),
-        ("sgd", {"momentum": 0.9}, lambda p: torch.optim.SGD(p, momentum=0.9)),
+        ("adamw", {"beta1": 0.8}, lambda p, lr: torch.optim.AdamW(p, lr=lr, betas=(0.8, 0.999))),
+        (
+            "torch.optim.RMSprop",
+            {"alpha": 0.9},
+            lambda p, lr: torch.optim.RMSprop(p, lr=lr, alpha=0.9),
+        ),
+        ("sgd", {"momentum": 0.9}, lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9)),
         (
             "sgd",
             {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
-            lambda p: torch.optim.SGD(p, momentum=0.9, nesterov=True, weight_decay=0.01),
+            lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9, nesterov=True, weight_decay=0.01),
         ),
-        ("sgd", {"momentum": 0.9, "clip_norm": 0.5}, lambda p: torch.optim.SGD(p, momentum=0.9)),
+        (
+            "sgd",
+            {"momentum": 0.9, "clip_norm": 0.5},
+            lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
+        ),
+        *TORCHS,
+        (
+            "sgd",
+            {"momentum": 0.5, "weight_decay": 0.1},
+            lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.5, weight_decay=0.1),
+        ),
+        *((f"torch.optim.{name}", {}, getattr(torch.optim, name)) for name in CLASSES),
     ],
 )
 def test_an_optimizer_is_torchs_own(name, options, theirs):
+    same_after_100_steps(name, options, theirs)
+
+
+@pytest.mark.parametrize("name", ["LARS", "Lamb", "Lion", "Shampoo", "ScheduleFreeSGD"])
+def test_an_optimizer_of_the_collection_is_its_own(name):
+    collection = pytest.importorskip("pytorch_optimizer")
+    same_after_100_steps(f"pytorch_optimizer.{name}", {}, getattr(collection, name))
+    check(find(f"pytorch_optimizer.{name}")(), network().float(), name=name)
+
+
+@pytest.mark.parametrize("name", ["Muon", "SOAP", "ScheduleFreeAdamW", "EmoNavi"])
+def test_an_optimizer_of_the_collection_passes_the_check(name):
+    pytest.importorskip("pytorch_optimizer")
+    check(find(f"pytorch_optimizer.{name}")(), network().float(), name=name)
+
+
+def same_after_100_steps(name, options, theirs):
     ours, reference = network(), network()
     train(ours, find(name)(**options).bind(list(ours.parameters())), range(100))
-    rule = theirs(list(reference.parameters()))
+    rule = theirs(list(reference.parameters()), lr=0.0)
     for step, rate in enumerate(RATES):
         inputs, labels = batch(step)
         rule.param_groups[0]["lr"] = rate
@@ -117,6 +152,113 @@ def test_updates_go_on_from_their_state_with_the_same_bits(name, options):
     after.restore(state)
     train(cut, after, range(37, 100))
     assert torch.equal(weights(cut), weights(whole))
+
+
+class Lists(torch.optim.Optimizer):
+    """SGD by the mean of its last gradients, which it keeps in a list."""
+
+    def __init__(self, params, lr=0.1, count=3):
+        super().__init__(params, {"lr": lr, "count": count})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                last = self.state[p].setdefault("last", [])
+                last[:] = [*last, p.grad.clone()][-group["count"] :]
+                p.add_(sum(last) / len(last), alpha=-group["lr"])
+
+
+class Forgetful(Lists):
+    """The same by a count of its own, which no state_dict has."""
+
+    made = 0
+
+    def step(self, closure=None):
+        self.made += 1
+        for group in self.param_groups:
+            group["count"] = 1 + self.made % 3
+        super().step()
+
+
+class Averaged(torch.optim.Optimizer):
+    """Schedule-free SGD (Defazio et al. 2024): gradients at y, a mean x of z to be measured."""
+
+    def __init__(self, params, lr=0.1, beta=0.9):
+        super().__init__(params, {"lr": lr, "beta": beta, "mode": True})
+
+    def _blend(self, weight):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if "z" in self.state[p]:
+                    p.data.lerp_(self.state[p]["z"], weight(group["beta"]))
+
+    def eval(self):
+        self._blend(lambda beta: 1 - 1 / beta)
+
+    def train(self):
+        self._blend(lambda beta: 1 - beta)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                own = self.state[p]
+                z = own.setdefault("z", p.clone())
+                own["made"] = own.get("made", 0) + 1
+                x = p.lerp(z, 1 - 1 / group["beta"])
+                z.sub_(p.grad, alpha=group["lr"])
+                x.lerp_(z, 1 / own["made"])
+                p.copy_(x.lerp(z, 1 - group["beta"]))
+
+
+@pytest.fixture
+def imported(monkeypatch):
+    """Optimizers of this file, as a study names them."""
+    for kind in (Lists, Forgetful, Averaged):
+        monkeypatch.setattr(torch.optim, kind.__name__, kind, raising=False)
+    return lambda name: find(f"torch.optim.{name}")()
+
+
+def test_a_state_of_lists_is_gone_on_from_too(imported):
+    check(imported("Lists"), network(), name="Lists")
+    whole, cut = network(), network()
+    train(whole, imported("Lists").bind(list(whole.parameters())), range(10))
+    before, after = (imported("Lists").bind(list(cut.parameters())) for _ in range(2))
+    train(cut, before, range(4))
+    after.restore(before.state())
+    train(cut, after, range(4, 10))
+    assert torch.equal(weights(cut), weights(whole))
+
+
+def test_an_optimizer_that_could_not_be_resumed_is_refused(imported):
+    model = network()
+    before = weights(model)
+    with pytest.raises(RequestError, match="would not end with the same bits"):
+        check(imported("Forgetful"), model, name="Forgetful")
+    with pytest.raises(RequestError, match=r"optimizer\.Muon: ValueError: .*2D parameters"):
+        check(find("torch.optim.Muon")(), model, name="Muon")
+    assert torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_imported_optimizer_passes_the_check_that_a_study_makes(name):
+    check(find(f"torch.optim.{name}")(), network().float(), name=name)
+
+
+def test_what_is_measured_of_a_schedule_free_optimizer_is_its_average(imported):
+    model = network()
+    updates = imported("Averaged").bind(list(model.parameters()))
+    seen = []
+    for step in range(6):
+        updates.switch(training=True)
+        train(model, updates, [step])
+        updates.switch(training=False)
+        seen.append(
+            nn.utils.parameters_to_vector([own["z"] for own in updates.rule.state.values()])
+        )
+        seen[-1] = seen[-1].clone()
+        assert (weights(model) - torch.stack(seen).mean(0)).abs().max() < 1e-12
 
 
 def test_stacked_updates_are_those_of_each_alone():

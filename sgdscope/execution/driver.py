@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from sgdscope import data, models, references
+from sgdscope import data, models, optimizers, references
 from sgdscope.errors import RequestError, RunsFailedError, unknown
 from sgdscope.execution.engine import Engine, Job
 from sgdscope.execution.inline import InlineEngine
@@ -113,6 +113,7 @@ def _check(study: Study) -> None:
     """
     check_parts(study)
     _check_methods(study)
+    _check_optimizers(study)
 
 
 def _check_that_one_succeeded(runs: pd.DataFrame, out: str | Path) -> None:
@@ -127,6 +128,15 @@ def _check_methods(study: Study) -> None:
     for run in cases.values():
         if (method := run.procedure()) is not None:
             method.prepare(initialise(run, data.load(run.data)))
+
+
+def _check_optimizers(study: Study) -> None:
+    """Raise RequestError where one cannot train a network, or cannot go on from its state."""
+    chosen = {(run.model, run.data, run.optimizer, str(run.optimizer_options)): run
+              for run in study.runs if run.optimizer != "sgd"}  # fmt: skip
+    for run in chosen.values():
+        network = initialise(run, data.load(run.data))
+        optimizers.check(run.rule(), network, name=run.optimizer)
 
 
 def _plugins(study: Study) -> tuple[Plugin, ...]:

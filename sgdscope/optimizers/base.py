@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -10,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from sgdscope.errors import RequestError
 from sgdscope.registry import Registry
 from sgdscope.settings import Settings
 
@@ -53,6 +56,15 @@ class Updates:
         for group in self.rule.param_groups:
             group["lr"] = value
 
+    def switch(self, *, training: bool) -> None:
+        """Have the parameters be those to train or those to measure, where a rule tells them apart.
+
+        Schedule-free optimizers take gradients at one point and hand over another.
+        """
+        turn = getattr(self.rule, "train" if training else "eval", None)
+        if turn is not None:
+            turn()
+
     def zero_gradients(self) -> None:
         """Forget the gradients of the last update."""
         self.rule.zero_grad()
@@ -64,14 +76,19 @@ class Updates:
     def state(self) -> dict[str, Tensor]:
         """All that updates go on from, by name; a number is a tensor of no dimension."""
         kept = self.rule.state_dict()
+        if not _is_flat(kept["state"]):
+            return {WHOLE: _as_bytes(kept)}
         values = {f"{n}.{key}": v for n, own in kept["state"].items() for key, v in own.items()}
         for n, (group, before) in enumerate(zip(kept["param_groups"], self._options, strict=True)):
             changed = {key: v for key, v in group.items() if key != "lr" and v != before.get(key)}
             values |= {f"group{n}.{key}": value for key, value in changed.items()}
-        return {k: _as_tensor(v) for k, v in values.items() if isinstance(v, Tensor | int | float)}
+        return {k: _as_tensor(v) for k, v in values.items() if isinstance(v, SIMPLE)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state: what follows is bit for bit what would have followed."""
+        if WHOLE in state:
+            self._load(_from_bytes(state[WHOLE]))
+            return
         kept = self.rule.state_dict()
         for key, value in state.items():
             place, name = key.split(".", 1)
@@ -83,7 +100,45 @@ class Updates:
             if value.shape == like.shape:  # in its memory format too, which fused updates expect
                 value = torch.empty_like(like, requires_grad=False).copy_(value)
             kept["state"].setdefault(int(place), {})[name] = value
+        self._load(kept)
+
+    def _load(self, kept: dict[str, Any]) -> None:
         self.rule.load_state_dict(kept)
+        # Torch casts what is kept of a parameter to the parameter's type.
+        of_parameters = {n: own for n, own in kept["state"].items() if isinstance(n, int)}
+        for n, own in of_parameters.items():
+            for name, value in own.items():
+                if isinstance(value, Tensor):
+                    loaded = self.rule.state[self.parameters[n]]
+                    loaded[name] = value.to(loaded[name].device)
+
+
+WHOLE = "pickled"  # the key of a state that is more than tensors and numbers of each parameter
+SIMPLE = Tensor | int | float
+
+
+def _is_flat(state: Mapping[Any, Any]) -> bool:
+    return all(
+        isinstance(n, int)
+        and isinstance(own, dict)
+        and all(isinstance(value, SIMPLE) for value in own.values())
+        for n, own in state.items()
+    )
+
+
+def _as_bytes(kept: Any) -> Tensor:
+    file = io.BytesIO()
+    torch.save(kept, file)
+    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+
+
+def _from_bytes(content: Tensor) -> Any:
+    try:
+        return torch.load(io.BytesIO(content.cpu().numpy().tobytes()), weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RequestError(
+            "its state has objects of a kind of its own; expected tensors, numbers and lists"
+        ) from error
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -39,7 +39,7 @@ def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
 
     def bind(self: Optimizer, parameters: Sequence[nn.Parameter]) -> Updates:
         chosen = {name: getattr(self, name) for name in self.model_fields_set}
-        return Updates(build(list(parameters), lr=0.0, **chosen))
+        return Updates(build(_grouped(rule, parameters), lr=0.0, **chosen))
 
     made = create_model(
         rule.__name__,
@@ -49,6 +49,20 @@ def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
     )
     namespace = {"bind": bind, "model_config": ConfigDict(protected_namespaces=())}
     return cast(type[Optimizer], type(rule.__name__, (made,), namespace))
+
+
+def _grouped(rule: type[torch.optim.Optimizer], parameters: Sequence[nn.Parameter]) -> list[Any]:
+    """Parameters; or matrices and the rest apart, for a Muon that has a rule for each."""
+    try:
+        source = inspect.getsource(rule)
+    except OSError:  # there is none at hand
+        source = ""
+    if "use_muon" not in source:
+        return list(parameters)
+    by_kind = {
+        matrix: [p for p in parameters if (p.ndim >= 2) == matrix] for matrix in (True, False)
+    }
+    return [{"params": own, "use_muon": matrix} for matrix, own in by_kind.items() if own]
 
 
 def _class(path: str) -> type[torch.optim.Optimizer]:

@@ -135,7 +135,9 @@ class Training:
         start = time.perf_counter()
         with self._layers_seeded():
             with _tiny_as_zero():
+                self.updates.switch(training=True)
                 losses, hits = self._train_epoch()
+                self.updates.switch(training=False)
             self.model.eval()
             if self.method is not None:
                 epoch, images = len(self.history) + 1, self._all_images()
