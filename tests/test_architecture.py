@@ -21,6 +21,7 @@ ORDER = [
     {"claims"},
     {"findings"},
     {"auditing", "watching"},
+    {"charts"},
     {"figures"},
     {"report"},
     {"parts"},

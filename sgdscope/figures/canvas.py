@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,12 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from sgdscope.charts import Chart
 from sgdscope.files import write_atomically
 from sgdscope.results import style
 from sgdscope.results.axis import Axis as Knob
-from sgdscope.results.view import LOST, View, doubtful
+from sgdscope.results.style import DrawnLine
+from sgdscope.results.view import LOST, doubtful
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,6 +77,7 @@ STYLE: dict[str, Any] = {
 }
 MEANS = "line: mean over seeds, geometric on logarithmic axes"
 MARKS = {"diverged": "x", "collapsed": "v"}
+PEAK: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}  # of a density
 
 
 def in_style() -> AbstractContextManager[None]:
@@ -192,70 +195,31 @@ def _shrink(place: FloatArray) -> FloatArray:
     return 1 + style.STRETCH_END - 10**-place
 
 
-def banded(ax: Axes, x: Sequence[float], spread: pd.DataFrame, colour: str, **looks: Any) -> Line2D:
-    """The middle as a line and low to high as a band; a gap where nothing was measured.
-
-    Args:
-        ax: where to draw.
-        x: every place along the axis.
-        spread: ``middle``, ``low``, ``high``, indexed by x.
-        colour: of both.
-        looks: of the line.
-    """
-    full = spread.reindex(list(x))
-    (drawn,) = ax.plot(x, full["middle"], color=colour, zorder=3, **looks)
-    if (full["high"] > full["low"]).any():
-        ax.fill_between(x, full["low"], full["high"], color=colour, alpha=0.16, lw=0, zorder=2)
-    return drawn
-
-
-def marks(ax: Axes, rows: pd.DataFrame, x: str, colour: str, *, shift: float = 0.0) -> None:
-    """Diverged and collapsed runs by their own symbols; without a value, at the bottom edge."""
-    for status, marker in MARKS.items():
-        own = rows[rows["status"] == status]
-        valued = own["value"].notna()
-        looks: dict[str, Any] = {"marker": marker, "color": colour, "ls": "", "mfc": "white"}
-        looks |= {"markersize": 4.2, "zorder": 5}
-        for some, height, transform in (
-            (own[valued], own["value"][valued], ax.transData),
-            (own[~valued], [0.03] * int((~valued).sum()), ax.get_xaxis_transform()),
-        ):
-            if len(some):
-                ax.plot(some[x] * 2**shift, height, transform=transform, **looks)
-
-
-def doubted(ax: Axes, rows: pd.DataFrame, x: str, colour: str) -> None:
-    """A ring around every value that carries a flag or did not converge."""
-    own = rows[doubtful(rows)]
-    ax.plot(own[x], own["value"], "o", ms=6.5, mfc="none", mec=colour, mew=0.7, zorder=4)
-
-
-def keys(view: View, rows: pd.DataFrame, **looks: Any) -> list[Line2D]:
-    """Legend entries of the lines that have rows."""
+def keys(lines: Iterable[DrawnLine], charts: Sequence[Chart], **looks: Any) -> list[Line2D]:
+    """Legend entries of the lines that are in a chart."""
+    there = {key for chart in charts for key in chart.keys}
     return [
         Line2D(
             [], [], color=line.colour, marker=style.MARKERS[line.mark], label=line.label, **looks
         )
-        for line, _ in view.by_line(rows)
+        for line in lines
+        if line.key in there
     ]
 
 
-def extras(lost: pd.DataFrame, rows: pd.DataFrame, *, chance: bool) -> list[Line2D]:
-    """Legend entries of whatever else is in the figure.
-
-    Args:
-        lost: rows of runs with a symbol of their own.
-        rows: rows whose doubtful values are ringed.
-        chance: whether a chance level is drawn.
-    """
+def extras(charts: Sequence[Chart]) -> list[Line2D]:
+    """Legend entries of whatever else is in them: chance, lost runs, doubtful values."""
     entries = []
-    if chance:
+    if any(chart.chance is not None for chart in charts):
         entries.append(Line2D([], [], color=FAINT, lw=0.8, ls=(0, (1, 2)), label="chance level"))
+    shown = [one.rows for chart in charts for one in chart.dots]
+    found = {status for own in shown for status in own["status"]}
+    found |= {status for chart in charts for one in chart.lost for status in one.rows["status"]}
     looks: dict[str, Any] = {"color": FAINT, "ls": "", "mfc": "white", "markersize": 4.2}
     for status, marker in MARKS.items():
-        if (lost["status"] == status).any():
+        if status in found:
             entries.append(Line2D([], [], marker=marker, label=f"{status} run", **looks))
-    if doubtful(rows[rows["status"] == "done"]).any():
+    if any(doubtful(own[own["status"] == "done"]).any() for own in shown):
         ring = {**looks, "markersize": 6.0, "mfc": "none", "mew": 0.7}
         entries.append(Line2D([], [], marker="o", label="flagged or unconverged", **ring))
     return entries

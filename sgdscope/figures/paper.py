@@ -8,15 +8,17 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from sgdscope import charts
+from sgdscope.charts import Chart
 from sgdscope.figures import canvas
+from sgdscope.figures.drawing import draw
 from sgdscope.results import intervals, style
 from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.tables import Results
-from sgdscope.results.view import View, floor, good
+from sgdscope.results.view import View
 from sgdscope.study.line import Choice, Line
 
 Setting = tuple[str, float]  # a line: schedule and momentum
@@ -149,13 +151,19 @@ def make(results: Results, number: int) -> Figure:
     handles: dict[str, Line2D] = {}
     seeds = []
     parts = [_view(results, panel, plate.lines) for panel in plate.panels]
-    sizes = sorted({size for view in parts for size in map(int, view.axis.values)})
+    sizes = sorted({size for view in parts for size in view.axis.values})
     for panel, view, ax, title in zip(plate.panels, parts, axes, titles, strict=True):
         ax.set_title(title, loc="left", color=canvas.INK)
-        if not view.at_end(panel.measure, eps=panel.eps).empty:
-            found, counted = _panel(view, panel, ax, sizes)
-            handles |= {str(handle.get_label()): handle for handle in found}
-            seeds.append(counted)
+        view.axis = Axis(BATCH, sizes, log=True)
+        drawn = _panel(view, panel)
+        for chart in drawn:
+            draw(ax, chart)
+        found = canvas.keys(view.lines, drawn) + canvas.extras(drawn)
+        if drawn and panel.eps is not None:
+            looks: dict[str, Any] = {"color": canvas.FAINT, "linestyle": "--", "linewidth": 0.8}
+            found.append(Line2D([], [], label="test accuracy", **looks))
+        handles |= {str(handle.get_label()): handle for handle in found}
+        seeds += [chart.seeds for chart in drawn[:1]]
     order = [*map(label, plate.lines), "test accuracy", "chance level"]
     keys = sorted(handles.values(), key=lambda key: style.rank(str(key.get_label()), order))
     canvas.legend(figure, keys, note=intervals.describe(*seeds) if seeds else "")
@@ -178,34 +186,11 @@ def label(setting: Setting) -> str:
     return name if schedule == "step-decay" else f"{name} m={momentum:g}"
 
 
-def _panel(view: View, panel: Panel, ax: Axes, sizes: list[int]) -> tuple[list[Line2D], pd.Series]:
-    """Draw a panel; its legend entries, and the seeds of each point."""
+def _panel(view: View, panel: Panel) -> list[Chart]:
+    """What is drawn in a panel: of each network that stands for the paper's, a chart."""
     rows = view.at_end(panel.measure, eps=panel.eps)
-    canvas.knob_axis(ax, Axis(BATCH, list(sizes), log=True))
-    log = panel.eps is None and style.on_log_axis(panel.measure, good(rows))
-    chance = view.chance(view.panels[0]) if panel.eps is not None else None
-    handles: list[Line2D] = []
-    if log:
-        canvas.log_axis(ax.yaxis)
-    if panel.eps is not None:
-        canvas.accuracy_axis(ax, chance)
-        clean = intervals.over_seeds(view.at_end("test_accuracy"), ["line", "batch_size"])
-        looks: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8}
-        for line, own in view.by_line(clean):
-            flat = own.assign(low=own["middle"], high=own["middle"]).set_index("batch_size")
-            canvas.banded(ax, sizes, flat, line.colour, **looks)
-        handles = [Line2D([], [], color=canvas.FAINT, label="test accuracy", **looks)]
-    spreads = intervals.over_seeds(rows, ["line", "batch_size"], log=log)
-    for line, own in view.by_line(spreads):
-        marker = style.MARKERS[line.mark]
-        canvas.banded(ax, sizes, own.set_index("batch_size"), line.colour, marker=marker)
-    lost = view.lost(rows, above=floor(rows) if log else None)
-    for place, (line, own) in enumerate(view.by_line(lost)):
-        canvas.marks(ax, own, "batch_size", line.colour, shift=0.07 * place)
-    for line, own in view.by_line(rows[rows["status"] == "done"]):
-        canvas.doubted(ax, own, "batch_size", line.colour)
-    others = canvas.extras(lost, rows, chance=chance is not None)
-    return canvas.keys(view, view.runs) + handles + others, spreads["seeds"]
+    clean = None if panel.eps is None else view.at_end("test_accuracy")
+    return list(charts.along_axis(view, rows, panel.measure, beside=clean))
 
 
 def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from sgdscope import charts
 from sgdscope.figures import canvas
+from sgdscope.figures.drawing import draw
 from sgdscope.results import intervals, style
 from sgdscope.results.view import View
 
 
 def accuracy(view: View, attack: str, panel: str) -> Figure:
     """One panel a value along the axis, from the accuracy without attack at eps = 0."""
-    rows = view.by_eps(attack)
-    rows = rows[rows["panel"] == panel]
-    places = [value for value in view.axis.values if (rows["x"] == value).any()]
+    drawn = [chart for chart in charts.against_eps(view, attack) if chart.panel == panel]
     figure, axes = canvas.sheet(
-        [view.axis.named(value) for value in places],
+        [view.axis.named(chart.at) for chart in drawn if chart.at is not None],
         f"{style.label(attack)}, {panel}",
         xlabel="eps (pixels in 0 … 1)",
         height=1.5,
     )
-    spreads = intervals.over_seeds(rows, ["x", "line", "eps"])
-    for value, ax in zip(places, axes, strict=True):
-        canvas.accuracy_axis(ax, view.chance(panel))
-        for line, own in view.by_line(spreads[spreads["x"] == value]):
-            own = own.set_index("eps")
-            canvas.banded(ax, list(own.index), own, line.colour, marker=style.MARKERS[line.mark])
-        for line, own in view.by_line(rows[rows["x"] == value]):
-            canvas.doubted(ax, own[own["status"] == "done"], "eps", line.colour)
-    known = view.chance(panel) is not None
-    handles = canvas.keys(view, rows) + canvas.extras(rows.iloc[:0], rows, chance=known)
-    note = f"line: mean over seeds; {intervals.describe(spreads['seeds'])}{canvas.left_out(rows)}"
-    canvas.legend(figure, handles, note=note)
+    for ax, chart in zip(axes, drawn, strict=True):
+        draw(ax, chart)
+    handles = canvas.keys(view.lines, drawn) + canvas.extras(drawn)
+    rows = view.at_end(attack)
+    lost = canvas.left_out(rows[rows["panel"] == panel])
+    seeds = intervals.describe(*[chart.seeds for chart in drawn[:1]])
+    canvas.legend(figure, handles, note=f"line: mean over seeds; {seeds}{lost}")
     return figure

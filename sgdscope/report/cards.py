@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from sgdscope import charts
 from sgdscope.measuring import card_of
-from sgdscope.report import plots
+from sgdscope.report.plots import plot
 from sgdscope.results import intervals, style
 from sgdscope.results.covariates import LABELS, causes, values
 from sgdscope.results.spectra import Spectrum, described, spectra
@@ -71,6 +72,7 @@ def cards(view: View) -> Iterator[Card]:
 
 def _attack(view: View, name: str, radii: list[float]) -> Card:
     named = {f"{eps:g}": eps for eps in radii}
+    clean = view.at_end("test_accuracy")
     return Card(
         id=name,
         section="batch",
@@ -81,9 +83,9 @@ def _attack(view: View, name: str, radii: list[float]) -> Card:
         axis="accuracy",
         scale="0 to 1",
         plots=[
-            plot
+            plot(chart, {"eps": said})
             for said, eps in named.items()
-            for plot in plots.against_batch(view, name, {"eps": said}, eps=eps)
+            for chart in charts.along_axis(view, view.at_end(name, eps=eps), name, beside=clean)
         ],
     )
 
@@ -99,7 +101,7 @@ def _measure(view: View, name: str) -> Card:
         + _remarks(name),
         axis=axis,
         scale=scale,
-        plots=list(plots.against_batch(view, name, {})),
+        plots=[plot(chart, {}) for chart in charts.along_axis(view, view.at_end(name), name)],
     )
 
 
@@ -142,9 +144,9 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
             axis=kind,
             scale="as drawn" if kind == "positive" else axes[name][1],
             plots=[
-                plot
+                plot(chart, {"measure": said})
                 for said, name in own.items()
-                for plot in plots.against_batch(view, name, {"measure": said})
+                for chart in charts.along_axis(view, view.at_end(name), name)
             ],
         )
 
@@ -162,9 +164,9 @@ def _causes(view: View) -> Iterator[Card]:
         note=_means(view),
         scale="as drawn",
         plots=[
-            plot
+            plot(chart, {"show": label})
             for label, (name, own) in rows.items()
-            for plot in plots.rows_against_batch(view, own, name, {"show": label}, clean={})
+            for chart in charts.along_axis(view, own, name)
         ],
     )
 
@@ -173,12 +175,14 @@ def _progress(view: View) -> Iterator[Card]:
     """Do runs of different batch sizes measure the same when they have trained equally far?"""
     followed = {panel: view.followed(panel) for panel in view.panels}
     named = {style.label(name): name for own in followed.values() for name in own}
+    labels = {line.key: line.label for line in view.lines}
     drawn = [
-        plot
+        plot(chart, {"measure": said, "against": against, "show": labels[chart.line]})
         for said, name in named.items()
         for panel, own in followed.items()
         if name in own
-        for plot in _lines_against_progress(view, panel, said, name, own[name])
+        for column, against in style.PROGRESS.items()
+        for chart in charts.at_equal_progress(view, panel, name, column, eps=own[name])
     ]
     if not drawn:
         return
@@ -198,16 +202,6 @@ def _progress(view: View) -> Iterator[Card]:
         scale="as drawn",
         plots=drawn,
     )
-
-
-def _lines_against_progress(
-    view: View, panel: str, said: str, name: str, eps: float | None
-) -> Iterator[dict[str, Any]]:
-    rows = view.along(name, eps=eps)
-    for line, own in view.by_line(rows[(rows["panel"] == panel) & (rows["status"] == "done")]):
-        for column, against in style.PROGRESS.items():
-            choice = {"measure": said, "against": against, "show": line.label}
-            yield from plots.against_progress(view, name, own, column, choice)
 
 
 def _relation(view: View) -> Card:
@@ -230,17 +224,18 @@ def _relation(view: View) -> Card:
         axis="accuracy",
         scale="0 to 1",
         plots=[
-            plot
+            plot(chart, {"attack": said, "eps": f"{eps:g}"})
             for said, name in named.items()
             for eps in view.attacks[name]
-            for plot in plots.relation(view, name, {"attack": said, "eps": f"{eps:g}"}, eps=eps)
+            for chart in charts.against_curvature(view, name, eps=eps)
         ],
     )
 
 
 def _by_eps(view: View) -> Card:
     named = {style.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
-    places = {view.axis.text(value): value for value in view.axis.values}
+    places = {value: view.axis.text(value) for value in view.axis.values}
+    last = view.axis.text(view.axis.values[-1])
     main = style.label(view.main_attacks[-1])
     return Card(
         id="eps",
@@ -249,17 +244,15 @@ def _by_eps(view: View) -> Card:
         note=f"{_means(view)} At eps 0, accuracy without attack. Dotted: chance.",
         controls={
             "attack": Control([*named], main if main in named else [*named][-1]),
-            view.axis.label: Control([*places], [*places][-1]),
+            view.axis.label: Control([*places.values()], last),
         },
         axis="accuracy",
         scale="0 to 1",
         plots=[
-            plot
+            plot(chart, {"attack": attack, view.axis.label: places[chart.at]})
             for attack, name in named.items()
-            for said, x in places.items()
-            for plot in plots.against_eps(
-                view, name, {"attack": attack, view.axis.label: said}, x=x
-            )
+            for chart in charts.against_eps(view, name)
+            if chart.at is not None
         ],
     )
 
@@ -279,20 +272,15 @@ def _spectrum(view: View, found: Sequence[Spectrum]) -> Card:
         axis="",
         scale="log",
         plots=[
-            plot
-            for line in view.lines
-            for plot in plots.density(
-                line, [one for one in found if one.line == line.key], {"show": line.label}
-            )
+            plot(chart, {"show": labels[chart.line]}) for chart in charts.densities(view, found)
         ],
     )
 
 
 def _along(view: View, rows: pd.DataFrame, measure: str, section: str, title: str) -> Card:
     """The lines at one place along the axis, or the places of one line."""
-    axis_values = view.axis.values
-    by_place = {view.axis.named(value): rows[rows["x"] == value] for value in axis_values}
-    by_line = {line.label: own for line, own in view.by_line(rows)}
+    places = {value: view.axis.named(value) for value in view.axis.values}
+    lines = {line.key: line.label for line, _ in view.by_line(rows)}
     axis, scale = _axis(measure, rows)
     dotted = {"top_eigenvalue": " Dotted: the stability limit 2(1 + m)/learning rate."}
     return Card(
@@ -300,13 +288,12 @@ def _along(view: View, rows: pd.DataFrame, measure: str, section: str, title: st
         section=section,
         title=title,
         note=_means(view, log=scale == "log") + dotted.get(measure, ""),
-        controls={"show": Control([*by_place, *by_line], next(iter(by_line)))},
+        controls={"show": Control([*places.values(), *lines.values()], next(iter(lines.values())))},
         axis=axis,
         scale=scale,
         plots=[
-            plot
-            for parts in (by_place, by_line)
-            for said, own in parts.items()
-            for plot in plots.along(view, measure, own, {"show": said}, by_line=parts is by_place)
+            plot(chart, {"show": lines[chart.line] if chart.at is None else places[chart.at]})
+            for by_line in (True, False)
+            for chart in charts.along_training(view, rows, measure, by_line=by_line)
         ],
     )

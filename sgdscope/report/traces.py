@@ -1,4 +1,4 @@
-"""Plotly traces: means with their bands, and single runs."""
+"""A chart's curves and runs as plotly's traces."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from sgdscope.charts import Chart, Curve, Dots
 from sgdscope.results import style
-from sgdscope.results.spectra import Spectrum
 from sgdscope.results.style import DrawnLine
-from sgdscope.results.view import View, doubtful
+from sgdscope.results.view import doubtful
 
 Trace = dict[str, Any]
 
@@ -20,143 +19,104 @@ INK = "#22242A"
 LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
 
 
-def lines(view: View, spreads: pd.DataFrame, rows: pd.DataFrame, x: str) -> Iterator[Trace]:
-    """For each schedule and momentum the mean with its band, and a point for each run."""
-    runs = dict(view.by_line(rows[rows["status"] == "done"]))
-    for line, spread in view.by_line(spreads):
-        several = bool((spread["seeds"] > 1).any())
-        looks = {"symbol": style.SYMBOLS[line.mark], "size": 8, "color": line.colour}
-        yield mean(
-            spread, x, name=line.label, group=line.key, said=_said(view, x),
-            line={"color": line.colour, "width": 2}, marker=looks if several else None,
-        )  # fmt: skip
-        size = {"size": 5, "opacity": 0.7} if several else {"size": 8}
-        yield points(line, runs[line], x, marker(line, runs[line]) | size)
+def of(chart: Chart) -> Iterator[Trace]:
+    """Every trace of a chart: the curves, then single runs over them, then what is marked."""
+    several = {curve.key for curve in chart.curves if _several(curve)}
+    for curve in chart.curves:
+        yield _curve(curve, chart)
+    for one in chart.dots:
+        if "size" in one.rows:
+            yield from _sized(one)
+        else:
+            size = {"size": 5, "opacity": 0.7} if one.line.key in several else {"size": 8}
+            yield _points(one.line, one.rows, _marker(one.line, one.rows) | size)
+    for one in chart.lost:
+        yield from _lost(one)
+    if chart.peak is not None and chart.window is not None:
+        yield _peak(*chart.peak, chart.window, chart.line)
 
 
-def dashed(view: View, spreads: pd.DataFrame, x: str) -> Iterator[Trace]:
-    """The test accuracy of each schedule and momentum, to be compared with."""
-    for line, spread in view.by_line(spreads):
-        looks = {"color": line.colour, "width": 1.3, "dash": "dash"}
-        name = f"{line.label}: test accuracy"
-        yield mean(spread, x, name=name, group=line.key, said=_said(view, x), line=looks)
+def _several(curve: Curve) -> bool:
+    return curve.role == "mean" and bool((curve.points["seeds"] > 1).any())
 
 
-def _said(view: View, x: str) -> str:
-    """A column, in print."""
-    return view.axis.label if x == "x" else x
+def _curve(curve: Curve, chart: Chart) -> Trace:
+    """The page's script draws the band from low and high, and writes what is pointed at."""
+    made: Trace = {
+        "x": numbers(curve.points["at"]),
+        "y": numbers(curve.points["middle"]),
+        "mode": "lines",
+        "line": {"color": curve.colour, **_LOOKS[curve.role]},
+        "legendgroup": curve.key,
+        "hovertemplate": f"{_said(curve, chart)}<extra></extra>",
+    }
+    if curve.role == "run":
+        made |= {"mode": "lines+markers", "marker": {"size": 5}}
+        made["customdata"] = numbers(curve.points["epoch"])
+    elif curve.role != "limit":
+        names = [name for name in ("low", "high", "seeds") if name in curve.points]
+        columns = zip(*(numbers(curve.points[name]) for name in names), strict=True)
+        made["customdata"] = [list(row) for row in columns]
+        made["meta"] = "beside" if curve.role == "beside" else "mean"
+    if curve.mark is not None and _several(curve):
+        looks = {"symbol": style.SYMBOLS[curve.mark], "size": 8, "color": curve.colour}
+        made |= {"mode": "lines+markers", "marker": looks}
+    return _scatter(**made)
 
 
-def mean(
-    spread: pd.DataFrame,
-    x: str,
-    *,
-    name: str,
-    group: str,
-    line: dict[str, Any],
-    said: str | None = None,
-    marker: dict[str, Any] | None = None,
-) -> Trace:
-    """The means, each with low, high and the number of seeds.
-
-    The page's script draws the band from them and writes the values that are pointed at.
-    """
-    columns = [numbers(spread[column]) for column in ("low", "high", "seeds")]
-    hover = f"<b>{name}</b><br>{said or x} %{{x}}: <b>%{{text}}</b>"
-    if (spread["seeds"] > 1).any():
-        hover += "<br>%{customdata[0]:.4g} – %{customdata[1]:.4g}, seeds: %{customdata[2]}"
-    return _scatter(
-        x=numbers(spread[x]),
-        y=numbers(spread["middle"]),
-        mode="lines+markers" if marker else "lines",
-        line=line,
-        marker=marker,
-        legendgroup=group,
-        customdata=[list(row) for row in zip(*columns, strict=True)],
-        meta="mean" if "dash" not in line else "beside",
-        hovertemplate=f"{hover}<extra></extra>",
-    )
+_LOOKS: dict[str, dict[str, Any]] = {
+    "mean": {"width": 2},
+    "beside": {"width": 1.3, "dash": "dash"},
+    "run": {"width": 1.4},
+    "limit": {"width": 1.2, "dash": "dot"},
+    "density": {"width": 1.5},
+}
 
 
-def limit(rows: pd.DataFrame, *, name: str, group: str, colour: str) -> Trace:
-    """The learning rate's stability limit along training."""
-    once = rows.drop_duplicates("epoch").sort_values("epoch")
-    return _scatter(
-        x=numbers(once["epoch"]),
-        y=numbers(once["limit"]),
-        mode="lines",
-        line={"color": colour, "width": 1.2, "dash": "dot"},
-        legendgroup=group,
-        hovertemplate=f"<b>{name}</b><br>stability limit %{{y:.4g}}<extra></extra>",
-    )
+def _said(curve: Curve, chart: Chart) -> str:
+    """What a curve says where it is pointed at."""
+    if curve.role == "density":
+        return "eigenvalue %{x:.4g}<br>density %{customdata[0]:.3g} – %{customdata[1]:.3g}"
+    name = f"<b>{curve.label}</b><br>"
+    if curve.role == "run":
+        return f"{name}epoch %{{customdata}}<br>%{{x:.4g}}: <b>%{{y:.4g}}</b>"
+    if curve.role == "limit":
+        return f"{name}stability limit %{{y:.4g}}"
+    said = f"{name}{chart.x.label} %{{x}}: <b>%{{text}}</b>"
+    if (curve.points["seeds"] > 1).any():
+        said += "<br>%{customdata[0]:.4g} – %{customdata[1]:.4g}, seeds: %{customdata[2]}"
+    return said
 
 
-def trajectory(rows: pd.DataFrame, x: str, colour: str, *, place: str) -> Trace:
-    """One run while it trained: a point each time it was measured; ``place``: along the axis."""
-    name = f"{place}, seed {rows['seed'].iloc[0]}"
-    return _scatter(
-        x=numbers(rows[x]),
-        y=numbers(rows["along"]),
-        mode="lines+markers",
-        line={"color": colour, "width": 1.4},
-        marker={"size": 5},
-        legendgroup=place,
-        customdata=numbers(rows["epoch"]),
-        hovertemplate=f"<b>{name}</b><br>epoch %{{customdata}}<br>%{{x:.4g}}: "
-        "<b>%{y:.4g}</b><extra></extra>",
-    )
+def _sized(one: Dots) -> Iterator[Trace]:
+    """Runs of all endings, larger further along the axis."""
+    for status, rows in one.rows.groupby("status"):
+        looks = _marker(one.line, rows)
+        looks |= {"size": [7 + 8 * size for size in rows["size"]], "opacity": 0.85}
+        if status in LOST:
+            looks |= {"symbol": LOST[str(status)], "line": {"width": 1.5}}
+        yield _points(one.line, rows, looks)
 
 
-def density(one: Spectrum, line: DrawnLine, floor: float) -> Trace:
-    """A spectrum, with gaps where nothing lies; the page's script draws the band."""
-    there = one.density >= floor
-    low, high = (np.clip(edge, floor, None) for edge in (one.low, one.high))
-    edges = zip(numbers(pd.Series(low)), numbers(pd.Series(high)), strict=True)
-    return _scatter(
-        x=numbers(pd.Series(one.grid)),
-        y=numbers(pd.Series(one.density).where(there)),
-        mode="lines",
-        line={"color": line.colour, "width": 1.5},
-        legendgroup=line.key,
-        customdata=[list(edge) for edge in edges],
-        meta="mean",
-        hovertemplate="eigenvalue %{x:.4g}<br>density %{customdata[0]:.3g} – "
-        "%{customdata[1]:.3g}<extra></extra>",
-    )
-
-
-def top(one: Spectrum, line: DrawnLine, ends: list[float]) -> Trace:
-    """Where λ₁ lies."""
-    return _scatter(
-        x=numbers(pd.Series([one.top, one.top])),
-        y=ends,
-        mode="lines",
-        line={"color": INK, "width": 1.3, "dash": "dot"},
-        legendgroup=line.key,
-        hovertemplate=f"{one.mark}: %{{x:.4g}}<extra></extra>",
-    )
-
-
-def lost(view: View, rows: pd.DataFrame, x: str) -> Iterator[Trace]:
+def _lost(one: Dots) -> Iterator[Trace]:
     """Diverged and collapsed runs by their own symbols; without a value, at the plot's foot."""
-    for line, own in view.by_line(rows):
-        for status, symbol in LOST.items():
-            valued = own["value"].notna()
-            looks = {"symbol": symbol, "size": 10, "color": line.colour}
-            looks["line"] = {"width": 2, "color": line.colour}
-            here = own["status"] == status
-            if (here & valued).any():
-                yield points(line, own[here & valued], x, looks)
-            if (here & ~valued).any():
-                foot = points(line, own[here & ~valued].assign(value=0.03), x, looks)
-                foot["yaxis"] = "y2"
-                yield foot
+    valued = one.rows["value"].notna()
+    for status, symbol in LOST.items():
+        looks = {"symbol": symbol, "size": 10, "color": one.line.colour}
+        looks["line"] = {"width": 2, "color": one.line.colour}
+        here = one.rows["status"] == status
+        if (here & valued).any():
+            yield _points(one.line, one.rows[here & valued], looks)
+        if (here & ~valued).any():
+            foot = _points(one.line, one.rows[here & ~valued].assign(value=0.03), looks)
+            foot["yaxis"] = "y2"
+            yield foot
 
 
-def points(line: DrawnLine, rows: pd.DataFrame, x: str, marker: dict[str, Any]) -> Trace:
+def _points(line: DrawnLine, rows: pd.DataFrame, marker: dict[str, Any]) -> Trace:
     """One point a run; the page's script writes what it says when pointed at."""
     return _scatter(
-        x=numbers(rows[x]),
+        x=numbers(rows["at"]),
         y=numbers(rows["value"]),
         mode="markers",
         marker=marker,
@@ -167,7 +127,7 @@ def points(line: DrawnLine, rows: pd.DataFrame, x: str, marker: dict[str, Any]) 
     )
 
 
-def marker(line: DrawnLine, rows: pd.DataFrame) -> dict[str, Any]:
+def _marker(line: DrawnLine, rows: pd.DataFrame) -> dict[str, Any]:
     """A line's marker; hollow where the value need not be believed."""
     symbol = style.SYMBOLS[line.mark]
     doubted = doubtful(rows)
@@ -176,6 +136,18 @@ def marker(line: DrawnLine, rows: pd.DataFrame) -> dict[str, Any]:
         looks["symbol"] = [f"{symbol}-open" if doubt else symbol for doubt in doubted]
         looks["line"] = {"width": [2 if doubt else 0 for doubt in doubted], "color": line.colour}
     return looks
+
+
+def _peak(value: float, name: str, window: tuple[float, float], key: str) -> Trace:
+    """Where λ₁ lies in a spectrum."""
+    return _scatter(
+        x=numbers(pd.Series([value, value])),
+        y=list(window),
+        mode="lines",
+        line={"color": INK, "width": 1.3, "dash": "dot"},
+        legendgroup=key,
+        hovertemplate=f"{name}: %{{x:.4g}}<extra></extra>",
+    )
 
 
 def numbers(values: pd.Series) -> list[float | int | None]:

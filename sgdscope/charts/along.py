@@ -1,0 +1,141 @@
+"""Measures along the axis, along training, and at equal progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts
+from sgdscope.results import intervals, style
+from sgdscope.results.axis import Axis
+from sgdscope.results.style import DrawnLine
+from sgdscope.results.view import View, floor, good
+
+PLACES = ["panel", "line", "x"]
+
+
+def along_axis(
+    view: View, rows: pd.DataFrame, measure: str, *, beside: pd.DataFrame | None = None
+) -> Iterator[Chart]:
+    """One value a run against its value along the axis, a chart a panel.
+
+    Args:
+        view: of a study.
+        rows: a run each.
+        measure: what their values are.
+        beside: rows whose means are drawn dashed, to be compared with.
+    """
+    log = style.on_log_axis(measure, good(rows))
+    spreads = intervals.over_seeds(rows, PLACES, log=log)
+    found = parts(_gapped(view, spreads), ["panel"])
+    above = {}
+    if beside is not None:
+        above = parts(_gapped(view, intervals.over_seeds(beside, PLACES)), ["panel"])
+    for panel, own in view.by_panel(rows):
+        curves = [*means(view, above[panel,], "x", role="beside")] if (panel,) in above else []
+        curves += means(view, found[panel,], "x") if (panel,) in found else []
+        yield Chart(
+            panel=panel,
+            x=Scale(view.axis.label, log=view.axis.log, knob=view.axis),
+            measure=measure,
+            log=log,
+            chance=chance(view, panel, measure),
+            curves=curves,
+            dots=dots(view, own[own["status"] == "done"], "x"),
+            lost=dots(view, view.lost(own, above=floor(own) if log else None), "x"),
+            seeds=spreads["seeds"],
+        )
+
+
+def _gapped(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
+    """With an empty row for each value that a line lacks, so that the line has a gap there."""
+    places = spreads[["panel", "line"]].drop_duplicates()
+    values = pd.DataFrame({"x": view.axis.values})
+    return places.merge(values, how="cross").merge(spreads, how="left")
+
+
+def along_training(
+    view: View, rows: pd.DataFrame, measure: str, *, by_line: bool
+) -> Iterator[Chart]:
+    """A value against epoch: the places of one line, or the lines at one place along the axis.
+
+    Args:
+        view: of a study.
+        rows: a run and an epoch each.
+        measure: what their values are; λ₁ has its stability limit beside it.
+        by_line: whether a chart is of one place, and its curves are lines.
+    """
+    log = style.on_log_axis(measure, good(rows))
+    spreads = intervals.over_seeds(rows, [*PLACES, "epoch"], log=log)
+    limits = parts(rows, PLACES) if measure == "top_eigenvalue" else {}
+    colours = style.axis_colours(view.axis.values)
+    found: dict[tuple[str, str, float | None], list[Curve]] = {}
+    for panel, own in view.by_panel(spreads):
+        for line, some in view.by_line(own):
+            for x, spread in some.groupby("x"):
+                place = float(str(x))
+                who = _who(line, view.axis, colours, place, by_line=by_line)
+                whose = (panel, "", place) if by_line else (panel, line.key, None)
+                into = found.setdefault(whose, [])
+                into.append(Curve("mean", *who, spread.rename(columns={"epoch": "at"})))
+                if (measured := limits.get((panel, line.key, x))) is not None:
+                    once = measured.drop_duplicates("epoch").sort_values("epoch")
+                    points = pd.DataFrame({"at": once["epoch"], "middle": once["limit"]})
+                    into.append(Curve("limit", *who, points))
+    for (panel, key, at), curves in found.items():
+        yield Chart(
+            panel=panel,
+            x=Scale("epoch"),
+            measure=measure,
+            log=log,
+            chance=chance(view, panel, measure),
+            line=key,
+            at=at,
+            curves=curves,
+            seeds=spreads["seeds"],
+        )
+
+
+def _who(
+    line: DrawnLine, axis: Axis, colours: dict[float, str], place: float, *, by_line: bool
+) -> tuple[str, str, str]:
+    """Key, label and colour of a curve."""
+    if by_line:
+        return line.key, line.label, line.colour
+    return axis.named(place), axis.named(place), colours[place]
+
+
+def at_equal_progress(
+    view: View, panel: str, measure: str, against: str, *, eps: float | None = None
+) -> Iterator[Chart]:
+    """Runs while they trained, against how far they had got; a chart a line, a curve a run.
+
+    Args:
+        view: of a study.
+        panel: whose runs.
+        measure: what was measured on the way; an attack at one ``eps``.
+        against: one of ``style.PROGRESS``.
+        eps: of an attack.
+    """
+    rows = view.along(measure, eps=eps)
+    rows = rows[(rows["panel"] == panel) & (rows["status"] == "done")]
+    log = style.on_log_axis(measure, rows["along"])
+    colours = style.axis_colours(view.axis.values)
+    for line, own in view.by_line(rows):
+        curves = []
+        for (x, _), run in own.groupby(["x", "run"]):
+            name = view.axis.named(float(str(x)))
+            points = run.sort_values("epoch").assign(at=run[against], middle=run["along"])
+            label = f"{name}, seed {run['seed'].iloc[0]}"
+            curves.append(Curve("run", name, label, colours[float(str(x))], points))
+        yield Chart(
+            panel=panel,
+            x=Scale(style.PROGRESS[against], log=True, falling=against == "loss"),
+            measure=measure,
+            log=log,
+            title=panel if eps is None else f"{panel}, eps {eps:g}",
+            chance=chance(view, panel, measure),
+            line=line.key,
+            curves=curves,
+        )
