@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load
 
 from sgdscope import data
-from sgdscope.execution.messages import Checkpoint, Task
+from sgdscope.execution.messages import Task
 from sgdscope.execution.worker import execute
 from sgdscope.measuring import MEASURES, Measure, Reading
-from sgdscope.results.record import Measurement, Result
+from sgdscope.results.record import Checkpoint, Measurement, Result
 from sgdscope.results.tables import Results
 
 

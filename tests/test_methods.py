@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from sgdscope.cli import app
 from sgdscope.data import as_inputs
 from sgdscope.errors import RequestError
-from sgdscope.execution.messages import Checkpoint, Task
+from sgdscope.execution.messages import Task
 from sgdscope.execution.worker import execute
 from sgdscope.measuring import MEASURES
 from sgdscope.methods import METHODS, Batch
+from sgdscope.results.record import Checkpoint
 from sgdscope.study.line import labels
 from sgdscope.study.study import Study
 from sgdscope.training.autotune import probe

@@ -8,10 +8,11 @@ from sgdscope import data
 from sgdscope.execution import local
 from sgdscope.execution.engine import COHORT, Job, batches
 from sgdscope.execution.local import LocalEngine
-from sgdscope.execution.messages import Checkpoint, Outcome, Task
+from sgdscope.execution.messages import Task
 from sgdscope.execution.worker import execute, execute_cohort
 from sgdscope.measuring import MEASURES, Measure
 from sgdscope.models import MODELS
+from sgdscope.results.record import Checkpoint, Outcome
 from sgdscope.training import autotune
 from sgdscope.training.autotune import Choice, probe
 

@@ -7,7 +7,7 @@ from test_running import STUDY, contents
 
 import sgdscope
 from sgdscope.execution.engine import ATTEMPTS
-from sgdscope.execution.messages import Checkpoint
+from sgdscope.results.record import Checkpoint
 from sgdscope.study.study import Study
 
 

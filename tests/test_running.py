@@ -20,10 +20,11 @@ from sgdscope.execution import driver, local
 from sgdscope.execution.driver import choose_device, missing
 from sgdscope.execution.engine import Job, measures
 from sgdscope.execution.local import LocalEngine
-from sgdscope.execution.messages import Checkpoint, Outcome, Task
+from sgdscope.execution.messages import Task
 from sgdscope.execution.worker import execute_cohort
 from sgdscope.results import known
 from sgdscope.results.folder import StudyFolder
+from sgdscope.results.record import Checkpoint, Outcome
 from sgdscope.results.tables import Results
 from sgdscope.study.study import Study
 

@@ -14,13 +14,13 @@ from sgdscope.errors import RequestError, RunsFailedError, unknown
 from sgdscope.execution.engine import Engine, Job
 from sgdscope.execution.inline import InlineEngine
 from sgdscope.execution.local import LocalEngine
-from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
+from sgdscope.execution.messages import Message, Task
 from sgdscope.measuring import Measure
 from sgdscope.registry import reading_plugin
 from sgdscope.results.files import ARRAYS, WEIGHTS
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.freshness import is_fresh
-from sgdscope.results.record import Result
+from sgdscope.results.record import Checkpoint, Outcome, Result
 from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.run import Run
@@ -84,11 +84,7 @@ def run(
             _check(study)
         if watcher is not None:
             watcher.begin(tasks)
-        with closing(chosen.execute(job, tasks)) as messages:
-            for message in messages:
-                _keep(message, folder)
-                if watcher is not None:
-                    watcher.tell(message)
+        _carry_out(tasks, job, chosen, folder, watcher)
         results = Results.load(out) if tasks else Results.collect(kept, folder=folder)
         if not (is_fresh(folder.csv, folder) and is_fresh(folder.parquet, folder)):
             results.save(folder)
@@ -173,6 +169,17 @@ def check_parts(study: Study) -> None:
         images = data.load(name)
         for model in on_it:
             models.check(model, shape=images.shape, classes=images.classes)
+
+
+def _carry_out(
+    tasks: Sequence[Task], job: Job, engine: Engine, folder: StudyFolder, watcher: Watcher | None
+) -> None:
+    """Have an engine carry out tasks; whatever comes is kept first, then told."""
+    with closing(engine.execute(job, tasks)) as messages:
+        for message in messages:
+            _keep(message, folder)
+            if watcher is not None:
+                watcher.tell(message)
 
 
 def _keep(message: Message, folder: StudyFolder) -> None:

@@ -12,10 +12,10 @@ import torch
 
 from sgdscope import data, references
 from sgdscope.data import Dataset
-from sgdscope.execution.messages import Message, Outcome, Task
+from sgdscope.execution.messages import Message, Task
 from sgdscope.measuring import MEASURES, Measure
 from sgdscope.references import Source
-from sgdscope.results.record import Result
+from sgdscope.results.record import Outcome, Result
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.run import Run
 from sgdscope.training.cohorts import group

@@ -20,8 +20,9 @@ import torch
 
 from sgdscope.errors import RequestError
 from sgdscope.execution.engine import ATTEMPTS, CrashCounter, Job, batches, failure, measures
-from sgdscope.execution.messages import Checkpoint, Message, Outcome, Task
+from sgdscope.execution.messages import Message, Task
 from sgdscope.execution.worker import execute_cohort
+from sgdscope.results.record import Checkpoint, Outcome
 
 
 @dataclass

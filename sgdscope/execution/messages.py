@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sgdscope.results.record import Result
+from sgdscope.results.record import Checkpoint, Outcome, Result
 from sgdscope.settings import Options
 from sgdscope.study.run import Run
 
@@ -27,23 +27,6 @@ class Event:
 
     run_id: str
     what: str
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Everything a run needs to resume."""
-
-    run_id: str
-    state: bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a task."""
-
-    result: Result
-    weights: bytes | None = None
-    arrays: bytes | None = None
 
 
 Message = Event | Checkpoint | Outcome

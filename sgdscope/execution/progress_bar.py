@@ -10,8 +10,8 @@ from rich import progress
 from rich.console import Console
 from rich.markup import escape
 
-from sgdscope.execution.messages import Event, Message, Outcome, Task
-from sgdscope.results.record import Result
+from sgdscope.execution.messages import Event, Message, Task
+from sgdscope.results.record import Outcome, Result
 from sgdscope.study.line import labels
 
 

@@ -13,10 +13,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sgdscope.data import Dataset
-from sgdscope.execution.messages import Checkpoint, Event, Outcome, Task
+from sgdscope.execution.messages import Event, Task
 from sgdscope.execution.taking import Taken, collapsed
 from sgdscope.measuring import Measure, Reading, Subject
-from sgdscope.results.record import Result, Status, environment
+from sgdscope.results.record import Checkpoint, Outcome, Result, Status, environment
 from sgdscope.training import autotune
 from sgdscope.training.loop import Training
 from sgdscope.training.stacked_loop import StackedTraining

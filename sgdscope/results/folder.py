@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tomli_w
 
@@ -14,14 +14,11 @@ from sgdscope.files import write_text
 from sgdscope.results import belonging
 from sgdscope.results.files import ARRAYS, DIGEST_SIZE, RESULT, WEIGHTS, KeptFiles, digest
 from sgdscope.results.known import KnownFiles
-from sgdscope.results.record import Result, at_once
+from sgdscope.results.record import Checkpoint, Outcome, Result, at_once
 from sgdscope.study import hypotheses, studyfile
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.study import Study
-
-if TYPE_CHECKING:
-    from sgdscope.execution.messages import Checkpoint, Outcome
 
 CHECKPOINT = "checkpoint"  # a digest, then the state of a run in progress
 
@@ -164,13 +161,16 @@ class StudyFolder(KeptFiles):
         self._forget(run_id, CHECKPOINT)
 
     def save_watched(self, result: Result, arrays: bytes | None) -> None:
-        """Keep what was read so far of a training that is not this study's, and what was watched.
+        """Keep what was read so far of a training that is not this study's.
 
         Raises:
             RequestError: the disk is full, or the folder cannot be written to any more.
         """
         self._keep(result, {ARRAYS: arrays})
-        write_text(self.study_file, tomli_w.dumps(_watched(self.path.name, self.results())))
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Write what the folder holds, as a study file has it."""
+        write_text(self.study_file, tomli_w.dumps(settings))
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep the state of a run in progress, in place of the one before.
@@ -260,30 +260,6 @@ class StudyFolder(KeptFiles):
                 "without them"
             )
         return [result for result in found.values() if result is not None]
-
-
-def _watched(name: str, results: Sequence[Result]) -> dict[str, Any]:
-    """Watched trainings as a study's settings: what their runs are of, and how many there are."""
-    runs = [result.run for result in results]
-    schedules: dict[str, dict[str, list[Any]]] = {}
-    for run in runs:
-        options = schedules.setdefault(run.schedule, {})
-        for key, value in {**run.schedule_options, "momentum": run.momentum}.items():
-            options.setdefault(key, [])
-            options[key] += [value] if value not in options[key] else []
-    axes = {key: sorted({getattr(run, key) for run in runs}) for key in _AXES}
-    measures: dict[str, Any] = {name: {} for result in results for name in result.measured}
-    return {
-        "name": name,
-        "description": "Trainings watched while something else carried them out.",
-        "watched": len(runs),
-        **axes,
-        "schedule": schedules,
-        "measure": measures,
-    }
-
-
-_AXES = ("model", "data", "batch_size", "seed")
 
 
 def _parts(

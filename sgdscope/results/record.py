@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import accumulate
@@ -149,6 +150,23 @@ class Result(Measured, _OfRun):
                 for epoch, steps in zip(self.history, before, strict=False)
             )
         )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a run needs to resume."""
+
+    run_id: str
+    state: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task."""
+
+    result: Result
+    weights: bytes | None = None
+    arrays: bytes | None = None
 
 
 class GivenNetwork(_Record):

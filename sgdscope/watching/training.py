@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from safetensors.torch import load
 
@@ -13,6 +15,8 @@ from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Result, Status
 from sgdscope.results.tables import Results
 from sgdscope.study.run import Run
+
+AXES = ("model", "data", "batch_size", "seed")  # of the runs, as a study file has them
 
 
 class WatchedTraining:
@@ -54,4 +58,27 @@ class WatchedTraining:
             **self.taken.fields(data, before={"train": trained}),
         )
         self.folder.save_watched(result, self.taken.saved_arrays())
-        Results.collect(self.folder.results(), folder=self.folder).save(self.folder)
+        every = self.folder.results()
+        self.folder.write_settings(_as_study(self.folder.path.name, every))
+        Results.collect(every, folder=self.folder).save(self.folder)
+
+
+def _as_study(name: str, results: Sequence[Result]) -> dict[str, Any]:
+    """Watched trainings as a study's settings: what their runs are of, and how many there are."""
+    runs = [result.run for result in results]
+    schedules: dict[str, dict[str, list[Any]]] = {}
+    for run in runs:
+        options = schedules.setdefault(run.schedule, {})
+        for key, value in {**run.schedule_options, "momentum": run.momentum}.items():
+            options.setdefault(key, [])
+            options[key] += [value] if value not in options[key] else []
+    axes = {key: sorted({getattr(run, key) for run in runs}) for key in AXES}
+    measures: dict[str, Any] = {name: {} for result in results for name in result.measured}
+    return {
+        "name": name,
+        "description": "Trainings watched while something else carried them out.",
+        "watched": len(runs),
+        **axes,
+        "schedule": schedules,
+        "measure": measures,
+    }
