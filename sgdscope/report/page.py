@@ -21,6 +21,7 @@ from sgdscope.results import style
 from sgdscope.results.view import View
 
 LONG = 50_000  # characters of a section from which it is compressed
+SCRIPT = ("start", "plots", "cards", "gallery", "table", "begin")  # one module, in this order
 
 
 def html(judged: Judged) -> str:
@@ -48,7 +49,7 @@ def html(judged: Judged) -> str:
         body="\n".join(map(_section, parts)),
         payload=_packed(_json(payload)),
         plotly=_packed(get_plotlyjs()) if shown else "",
-        script=_file("page.js"),
+        script="\n".join(_file(f"script/{name}.js") for name in SCRIPT),
     )
 
 
