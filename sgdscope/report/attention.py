@@ -13,10 +13,10 @@ from sgdscope.results import style
 from sgdscope.results.view import View, unconverged
 
 MEANING = {
-    "failed": "stopped with an error; nothing of them is in the figures",
+    "failed": "stopped with an error; not in any figure",
     "diverged": "loss or weights became NaN or infinite; drawn as ×, in no mean or band",
-    "collapsed": "one answer for 99 of 100 images or more, which no attack changes: not robust but "
-    "untrained; drawn as ▽, in no mean or band",
+    "collapsed": "predicts one class for 99 of 100 images or more, so its 'robust' accuracy is an "
+    "artefact; drawn as ▽, in no mean or band",
 }
 
 

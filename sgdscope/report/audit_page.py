@@ -62,7 +62,7 @@ def _sections(found: Audit) -> Iterator[Section]:
     if looked := examples(found):
         yield Section("examples", "To look at", looked)
     if doubts := "".join(map(_doubts, found.networks)):
-        yield Section("attention", "What to distrust", doubts)
+        yield Section("attention", "Warnings", doubts)
     yield Section("networks", "Networks", "".join(map(_network, found.networks)))
 
 

@@ -42,7 +42,7 @@ def _nothing(view: View) -> str:
     if len(view.axis.values) < 3:
         said = "Trends need three batch sizes or more; this study has fewer that trained."
     else:
-        said = "These runs are too few for a trend: five at three batch sizes would tell more."
+        said = "These runs are too few for a trend, which takes five at three batch sizes."
     return view.axis.reworded(said)
 
 

@@ -17,33 +17,36 @@ from sgdscope.report.verdicts import verdicts
 PLOTTED = {
     "batch": (
         "By batch size",
-        "Each measure at the end of training. × diverged and ▽ collapsed, in no line or band; "
-        "hollow: flagged or not converged. Point at anything to see its run; click to find it in "
-        "the table.",
+        "Each measure at the end of training. Diverged (×) and collapsed (▽) runs are in no line "
+        "or band; hollow marks are flagged or did not converge. Hover over a mark to see its "
+        "run; click to find it in the table.",
     ),
     "progress": (
         "At equal progress",
-        "Runs of different batch sizes while they trained. Curves that fall on each other say that "
-        "batch size acts through how far training got, and through nothing else.",
+        "Runs of different batch sizes during training. If their curves coincide, batch size "
+        "matters only through how far training has progressed.",
     ),
     "why": (
-        "Why",
-        "What else differs with batch size: progress (training loss, updates), noise and stability "
-        "of SGD, confidence. A difference in robustness may be no more than one of these.",
+        "Confounders",
+        "What else changes with batch size: progress (training loss, updates), noise and stability "
+        "of SGD, confidence. Any of these may explain a difference in robustness.",
     ),
-    "relation": ("λ₁ and robustness", "Does λ₁ tell how robust a network is?"),
-    "eps": ("By eps", "How fast accuracy falls as the attack grows."),
+    "relation": ("λ₁ and robustness", "Does λ₁ predict how robust a network is?"),
+    "eps": ("By eps", "How fast accuracy falls as the attack gets stronger."),
     "spectrum": (
         "Spectrum of the Hessian",
-        "Most directions are flat and a few are steep: how many eigenvalues lie where, for each "
-        "line at its smallest and at its largest batch size.",
+        "Most directions are flat and a few are steep. The density of eigenvalues, for each line "
+        "at its smallest and its largest batch size.",
     ),
     "examples": (
         "Adversarial examples",
-        "What the attacks found, for each line at its smallest and at its largest batch size.",
+        "What the attacks found, for each line at its smallest and its largest batch size.",
     ),
-    "learning": ("Learning curves", "A difference means little until training got equally far."),
-    "along": ("Along training", "Measures taken while training went on."),
+    "learning": (
+        "Learning curves",
+        "Differences mean little unless training has progressed equally far.",
+    ),
+    "along": ("During training", "Measures taken while the networks trained."),
 }
 
 
@@ -69,7 +72,7 @@ def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Sect
         )
         made.append(Section("claims", "Claims", _lead(html, _CLAIMS)))
     if finished and (warnings := attention.warnings(view, missing=judged.planned - finished)):
-        made.append(Section("attention", "What to distrust", _folded(warnings)))
+        made.append(Section("attention", "Warnings", _folded(warnings)))
     for id_, (title, lead) in PLOTTED.items():
         holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
         if id_ == "examples" and examples:
@@ -89,15 +92,15 @@ def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Sect
 
 
 _SHORT = (
-    "What each line does from the smallest batch to the largest, means over seeds. Training loss "
-    "and lr · steps say whether the runs compared got equally far."
+    "How each line changes from the smallest batch to the largest, as means over seeds. Training "
+    "loss and lr · steps show whether the runs have trained equally far."
 )
 
 
 _CLAIMS = (
-    "What has been said of SGD’s knobs, tested on these runs: at the end of training, and where "
-    "all runs had the same training loss. Each value with its 95 % interval; differences within "
-    "the margin count as none."
+    "Published claims about SGD’s knobs, tested on these runs: at the end of training, and at "
+    "equal training loss. Every value has its 95 % interval; differences within the margin count "
+    "as none."
 )
 
 
@@ -133,7 +136,7 @@ def _plates(plates: Sequence[Numbered]) -> str:
     absent = [plate for plate in plates if not plate.there]
     if absent:
         items = "".join(map(_plate, absent))
-        summary = f"{len(absent)} more of which this study has nothing"
+        summary = f"{len(absent)} more, for which this study has no data"
         html += markup.fold(summary, f'<ul class="plates">{items}</ul>', kind="panel")
     return html
 
