@@ -12,6 +12,7 @@ from sgdscope.claims import Evidence, Verdict, record
 from sgdscope.claims.markdown import markdown
 from sgdscope.claims.verdicts import END
 from sgdscope.results.folder import StudyFolder
+from sgdscope.results.folders import Folders
 from sgdscope.results.tables import Results
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +35,8 @@ class Kept:
     @cached_property
     def results(self) -> Results:
         """Of all the folders."""
-        every = [result for folder in self.folders for result in folder.results()]
-        return Results.collect(every, folder=self.folders[0])
+        there = [folder.path for folder in self.folders if folder.study_file.is_file()]
+        return Results.load(*there) if there else Results.collect([])
 
     @cached_property
     def ends(self) -> Evidence:
@@ -62,10 +63,9 @@ def kept() -> dict[str, Kept]:
 
 def judge_full(full: Kept) -> None:
     """Write the verdicts on the full-size runs of all folders together."""
-    found = claims.judge(full.results)
-    seeds = ", ".join(map(str, sorted(full.results.runs["seed"].unique())))
+    found, folder = claims.judge(full.results), full.results.folder
     page = StudyFolder(KEPT / JUDGED)
     page.claims.write_text(record.as_json(found) + "\n", encoding="utf-8")
-    note = f"Runs of {' and '.join(FULL)} together: seeds {seeds}, not each at every batch size."
+    note = folder.together if isinstance(folder, Folders) else ""
     title = str(full.folders[0].settings()["name"])
     page.verdicts.write_text(markdown(found, title=title, note=note), encoding="utf-8")

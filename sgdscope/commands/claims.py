@@ -13,27 +13,33 @@ from sgdscope.files import write_text
 
 
 def claims(
-    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="A study's folder; several are judged together.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for claims.json and claims.md; of several, none is written."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
     include_collapsed: Annotated[
         bool, typer.Option("--all", help="Include collapsed runs in trends.")
     ] = False,
 ) -> None:
-    """Test the claims on a study's results; also writes claims.json and claims.md."""
+    """Test the claims on results, of one study or several; also writes claims.json and claims.md."""
     from sgdscope.claims import record
-    from sgdscope.claims.markdown import markdown
     from sgdscope.claims.verdicts import MARKS
     from sgdscope.findings import Judged
     from sgdscope.results.folder import StudyFolder
 
     with complaints():
-        judged, home = Judged.open(folder, include_collapsed=include_collapsed), StudyFolder(folder)
+        home = StudyFolder(study_folder.destination(folders, out))
+        judged = Judged.open(*folders, include_collapsed=include_collapsed)
         verdicts = judged.verdicts
-        found = [f"{one.headline} {one.numbers}" for one in judged.findings]
         text = record.as_json(verdicts)
-        write_text(home.claims, text + "\n")
-        title, note = str(judged.settings.get("name", "study")), study_folder.first_line(judged)
-        write_text(home.verdicts, markdown(verdicts, title=title, note=note, found=found))
+        kept = out is not None or len(folders) == 1
+        if kept:
+            write_text(home.claims, text + "\n")
+            write_text(home.verdicts, study_folder.verdicts_page(judged))
         if as_json:
             typer.echo(text)
             return
@@ -46,6 +52,7 @@ def claims(
         if verdicts:
             console.print(record.table(verdicts))
             console.print(MARKS, style="dim")
-        console.print(
-            f"all verdicts, with their reasons: {home.claims}", markup=False, soft_wrap=True
-        )
+        if kept:
+            console.print(
+                f"all verdicts, with their reasons: {home.claims}", markup=False, soft_wrap=True
+            )

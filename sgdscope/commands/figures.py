@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sgdscope.commands import study_folder
 from sgdscope.commands.terminal import complaints, console
 
 if TYPE_CHECKING:
@@ -23,9 +25,15 @@ class FigureKind(StrEnum):
 
 
 def figures(
-    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Figures, such as fig09 or 'pgd*'; default: all.")
+    folders_and_names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER… [FIGURE…]",
+            help="A study's folder, or several; then figures, such as fig09 or 'pgd*', unless all.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder beside whose page they go; of several, out/A+B.")
     ] = None,
     kinds: Annotated[list[FigureKind] | None, typer.Option("--as", help="Default: both.")] = None,
     workers: Annotated[
@@ -38,11 +46,13 @@ def figures(
     from sgdscope.results.folder import StudyFolder
 
     with complaints():
-        judged, home = Judged.open(folder), StudyFolder(folder)
+        folders = _folders(folders_and_names)
+        home = StudyFolder(study_folder.destination(folders, out))
+        judged = Judged.open(*folders)
         files = drawing.draw(
             judged.results,
             home.figures,
-            only=names or [],
+            only=folders_and_names[len(folders) :],
             kinds=[kind.value for kind in kinds or list(FigureKind)],
             workers=workers or os.cpu_count() or 1,
         )
@@ -50,6 +60,12 @@ def figures(
         console.print(
             f"{len(files)} files in {home.figures}", highlight=False, markup=False, soft_wrap=True
         )
+
+
+def _folders(given: list[str]) -> list[Path]:
+    """The first, and what follows it as long as it is a folder."""
+    others = takewhile(lambda name: Path(name).is_dir(), given[1:])
+    return [Path(name) for name in [given[0], *others]]
 
 
 def _say_what_is_lacking(judged: Judged) -> None:

@@ -9,24 +9,43 @@ import typer
 
 from sgdscope.commands import audit, study_folder
 from sgdscope.commands.terminal import Log, complaints
+from sgdscope.errors import RequestError
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A study's or an audit's folder.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="A study's or an audit's folder; several make one page of all."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page and tables; of several, out/A+B.")
+    ] = None,
     log: Log = None,
     look: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Rebuild the tables and the page of a study or an audit from its results."""
+    """Rebuild the tables and the page of a study or an audit from its results, or of several."""
     with complaints():
         study_folder.check_logger(log)
-        if (folder / "audit.toml").is_file():
-            audit.redraw(folder, log)
+        place = study_folder.destination(folders, out)
+        if _is_audit(folders[0]) and len(folders) == 1 and place == folders[0]:
+            audit.redraw(place, log)
         else:
-            from sgdscope.findings import Judged
-            from sgdscope.results.folder import StudyFolder
-
-            judged = Judged.open(folder)
-            judged.results.save(StudyFolder(folder))
-            study_folder.show(judged, folder, redraw=True, log=log)
+            _draw(folders, place, log)
         if look:
-            typer.launch(str(folder / "report.html"))
+            typer.launch(str(place / "report.html"))
+
+
+def _is_audit(folder: Path) -> bool:
+    return (folder / "audit.toml").is_file()
+
+
+def _draw(folders: list[Path], out: Path, log: str | None) -> None:
+    """Tables and page of studies, beside which audits may stand."""
+    from sgdscope.findings import Judged
+    from sgdscope.results.folder import StudyFolder
+
+    if audits := [folder for folder in folders if _is_audit(folder)]:
+        raise RequestError(f"{audits[0]}: an audit")
+    judged = Judged.open(*folders)
+    judged.results.save(StudyFolder(out))
+    study_folder.show(judged, out, redraw=True, log=log)

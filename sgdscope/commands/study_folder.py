@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgdscope.commands.terminal import console
+from sgdscope.errors import RequestError
 
 if TYPE_CHECKING:
     from sgdscope.findings import Judged
@@ -44,6 +46,33 @@ def show(judged: Judged, out: Path, *, redraw: bool, log: str | None) -> None:
         console.print(loggers.write(log, written, folder=out, project=name), markup=False)
 
 
+def destination(folders: Sequence[Path], out: Path | None) -> Path:
+    """Where what is made of folders goes: there if it is one, otherwise to one of its own.
+
+    Args:
+        folders: of studies and audits.
+        out: where it is asked for.
+
+    Raises:
+        RequestError: it would take the place of what another folder has.
+    """
+    if out is None:
+        if len(folders) == 1:
+            return folders[0]
+        from sgdscope.results.folders import names
+
+        resolved = [folder.resolve() for folder in folders]
+        out = Path("out") / "+".join(name.replace("/", "-") for name in names(resolved))
+    alone = len(folders) == 1 and folders[0].resolve() == out.resolve()
+    if not alone and any((out / name).is_file() for name in ("study.toml", "audit.toml")):
+        raise RequestError(
+            f"--out {out}: has a study or an audit with a page of its own; expected another folder"
+        )
+    if out.is_file():
+        raise RequestError(f"--out {out}: a file; expected a folder")
+    return out
+
+
 def check_logger(log: str | None) -> None:
     """Before anything is run: a logger that is named is there.
 
@@ -57,11 +86,23 @@ def check_logger(log: str | None) -> None:
 
 
 def introduce(judged: Judged) -> None:
-    """Print the first line of a study's description, where it has one."""
-    if line := first_line(judged):
-        console.print(line, style="dim", markup=False, highlight=False)
+    """Print the first line of a study's description, and how folders were put together."""
+    for line in filter(None, [first_line(judged), *judged.notes]):
+        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def first_line(judged: Judged) -> str:
     """Of a study's description: whether it is a miniature, and of what."""
     return next(iter(str(judged.settings.get("description", "")).splitlines()), "")
+
+
+def verdicts_page(judged: Judged) -> str:
+    """The telling verdicts and the findings as Markdown."""
+    from sgdscope.claims.markdown import markdown
+
+    return markdown(
+        judged.verdicts,
+        title=str(judged.settings.get("name", "study")),
+        note="\n".join(filter(None, [first_line(judged), *judged.notes])),
+        found=[f"{one.headline} {one.numbers}" for one in judged.findings],
+    )

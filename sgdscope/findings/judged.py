@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -12,9 +13,21 @@ from sgdscope.findings.finding import Finding
 from sgdscope.findings.rules import find
 from sgdscope.results.axis import BATCH
 from sgdscope.results.folder import StudyFolder
+from sgdscope.results.folders import Folders
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 from sgdscope.study.study import Study
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was asked of a grid of runs: a study, or a part of one."""
+
+    name: str
+    settings: dict[str, Any]
+    runs: tuple[str, ...] = ()  # their ids
+    watched: int = 0  # how many runs there are, where something else carried them out
+    alone: bool = True  # whether it is a whole study
 
 
 class Judged:
@@ -25,25 +38,23 @@ class Judged:
 
     def __init__(self, results: Results, *, include_collapsed: bool = False) -> None:
         self.results = results
-        self.include_collapsed = (
-            include_collapsed  # whether collapsed runs count in the trends of verdicts
-        )
+        self.include_collapsed = include_collapsed  # in the trends of verdicts
 
     @classmethod
-    def open(cls, path: str | Path, *, include_collapsed: bool = False) -> Self:
-        """Read a study's folder, all of it.
+    def open(cls, path: str | Path, *others: str | Path, include_collapsed: bool = False) -> Self:
+        """Read a study's folder, or several as one, all of it.
 
         Raises:
-            RequestError: there is none, or something in it cannot be read.
+            RequestError: there is none, something in it cannot be read, or they do not go together.
         """
-        folder = StudyFolder(path)
+        folder = Folders([path, *others]) if others else StudyFolder(path)
         folder.load_plugins()
-        study = _study(folder)
+        parts = _parts(folder)
         made = cls(
             Results.collect(folder.every_result(), folder=folder),
             include_collapsed=include_collapsed,
         )
-        made.study = study
+        made.parts = parts
         return made
 
     @cached_property
@@ -53,17 +64,24 @@ class Judged:
         return {} if folder is None else folder.settings()
 
     @cached_property
-    def study(self) -> Study | None:
-        """The study itself; none where the results are of no folder, or were watched."""
+    def parts(self) -> list[Part]:
+        """The study's, or those of several folders; a study without parts is its only one."""
         folder = self.results.folder
-        return None if folder is None else _study(folder)
+        return [] if folder is None else _parts(folder)
 
     @cached_property
     def planned(self) -> int:
-        """How many runs the study has."""
-        if self.study is None:
-            return int(self.settings.get("watched", len(self.results.runs)))
-        return len(self.study.runs)
+        """How many runs there are to be, a run of several folders once."""
+        if not self.parts:
+            return len(self.results.runs)
+        known = {run for part in self.parts for run in part.runs}
+        return len(known) + sum(part.watched for part in self.parts)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of how several folders were put together, a sentence each."""
+        folder = self.results.folder
+        return [folder.together, *folder.notes] if isinstance(folder, Folders) else []
 
     @cached_property
     def view(self) -> View:
@@ -87,8 +105,21 @@ class Judged:
         return find(self._moments)
 
 
-def _study(folder: StudyFolder) -> Study | None:
+def _parts(folder: StudyFolder | Folders) -> list[Part]:
+    """Of the settings, which are checked as they are read."""
+    if isinstance(folder, Folders):
+        return [
+            replace(part, name=name if part.alone else f"{name}: {part.name}")
+            for name, own in folder.each.items()
+            for part in _parts(own)
+        ]
     settings = folder.settings()
     if "watched" in settings:
-        return None
-    return Study.parse(settings, where=str(folder.study_file), kept=True)
+        return [Part(folder.path.name, settings, watched=int(settings["watched"]))]
+    study = Study.parse(settings, where=str(folder.study_file), kept=True)
+    if not study.part:
+        return [Part(study.name, settings, tuple(run.id for run in study.runs))]
+    return [
+        Part(own.name, asked, tuple(run.id for run in own.runs), alone=False)
+        for own, asked in zip(study.part, settings["part"], strict=True)
+    ]

@@ -11,6 +11,7 @@ import pandas as pd
 from sgdscope.findings import Judged
 from sgdscope.report import markup
 from sgdscope.results import intervals, style
+from sgdscope.results.folders import Folders
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, good
@@ -22,15 +23,23 @@ def study(judged: Judged) -> str:
     """The question, headline numbers, grid, machine."""
     question = escape(str(judged.settings.get("description", "")))
     return (
-        f'<p class="question">{question}</p>'
+        f'<p class="question">{question}</p>{_told(judged.notes)}'
         f'<div class="tiles">{"".join(_tiles(judged))}</div>' + _asked(judged)
     )
+
+
+def _told(notes: Sequence[str]) -> str:
+    """How several folders were put together."""
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<ul class="notes">{items}</ul>' if items else ""
 
 
 def byline(judged: Judged) -> str:
     """What was run, in a line."""
     view = judged.view
     said = [str(judged.settings.get("name", "study")), *_networks(view)]
+    if isinstance(folder := judged.results.folder, Folders):
+        said.insert(0, " + ".join(folder.each))
     if len(view.runs):
         seeds = view.runs["seed"].nunique()
         said.append(f"{len(view.runs)} of {judged.planned} runs")
@@ -47,16 +56,17 @@ def _networks(view: View) -> list[str]:
 
 def _asked(judged: Judged) -> str:
     """The grid, or that of each part, and the machine."""
-    view, machine = judged.view, _machine(judged.results)
-    if judged.study is None or not judged.study.part:
+    view, machine, parts = judged.view, _machine(judged.results), judged.parts
+    if len(parts) <= 1 and all(part.alone for part in parts):
         return markup.facts([*_grid(judged.settings, view), *machine])
     folds = "".join(
         markup.fold(
-            f"<b>{escape(own.name)}</b> {len(own.runs)} runs",
-            f"<p>{escape(own.description)}</p>{markup.facts(_grid(asked, view))}",
+            f"<b>{escape(part.name)}</b> {len(part.runs) + part.watched} runs",
+            f"<p>{escape(part.settings.get('description', ''))}</p>"
+            + markup.facts(_grid(part.settings, view)),
             kind="panel",
         )
-        for own, asked in zip(judged.study.part, judged.settings["part"], strict=True)
+        for part in parts
     )
     return markup.facts(machine) + folds
 

@@ -13,6 +13,7 @@ from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import Card
 from sgdscope.report.first_screen import first_screen
 from sgdscope.report.verdicts import verdicts
+from sgdscope.results.folders import Folders
 
 PLOTTED = {
     "batch": (
@@ -85,7 +86,7 @@ def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Sect
         made.append(Section("runs", "Runs", '<div id="run-table"></div>'))
     if failures := attention.failures(view):
         made.append(Section("failures", "Failures", failures))
-    made.append(Section("files", "Files", _files(paper.numbered(results))))
+    made.append(Section("files", "Files", _files(judged, paper.numbered(results))))
     if finished:
         made.append(Section("versions", "Versions", _versions(results.environments)))
     return made
@@ -120,9 +121,13 @@ def _hole(card: Card) -> str:
     return f'<article class="card" id="card-{id_}" data-card="{id_}"></article>'
 
 
-def _files(plates: Sequence[Numbered]) -> str:
+def _files(judged: Judged, plates: Sequence[Numbered]) -> str:
+    folder = judged.results.folder
+    settings = _link("study.toml")
+    if isinstance(folder, Folders):
+        settings = "".join(markup.chip(str(one.study_file)) for one in folder.each.values())
     rows = [
-        ("data", _link("results.csv") + _link("study.toml")),
+        ("data", _link("results.csv") + settings),
         ("figures for print", "<code>sgdscope figures</code> with this folder, as SVG and PDF"),
     ]
     if plates:

@@ -13,8 +13,9 @@ import pandas as pd
 from sgdscope.files import write_atomically
 from sgdscope.results.axis import BATCH
 from sgdscope.results.axis import default as default_axis
-from sgdscope.results.files import Array
+from sgdscope.results.files import Array, KeptFiles
 from sgdscope.results.folder import StudyFolder
+from sgdscope.results.folders import Folders
 from sgdscope.results.record import Epoch, Result, array_prefix, at_once
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.line import Line
@@ -43,25 +44,28 @@ class Results:
     axis: str = BATCH  # the knob to draw along
     hypotheses: tuple[Hypothesis, ...] = ()  # that the study states
     environments: tuple[dict[str, str], ...] = ()  # versions and machines, each once
-    folder: StudyFolder | None = None
+    folder: StudyFolder | Folders | None = None
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read a study's folder.
+    def load(cls, folder: str | Path, *others: str | Path) -> Self:
+        """Read a study's folder, or several as one: more seeds, or lines told apart.
 
         Raises:
-            RequestError: the folder holds no study.
+            RequestError: one holds no study, or they cannot be compared.
         """
-        study = StudyFolder(folder)
+        study = Folders([folder, *others]) if others else StudyFolder(folder)
         study.load_plugins()
         return cls.collect(study.results(), folder=study)
 
     @classmethod
     @at_once()
-    def collect(cls, results: Iterable[Result], *, folder: StudyFolder | None = None) -> Self:
+    def collect(
+        cls, results: Iterable[Result], *, folder: StudyFolder | Folders | None = None
+    ) -> Self:
         """Make the tables, in the order of model, data, schedule, momentum, batch size and seed."""
         ordered = sorted(results, key=_order)
-        settings = [_settings(result) for result in ordered]
+        of_run = [_line(result, folder) for result in ordered]
+        settings = [_settings(*each) for each in zip(ordered, of_run, strict=True)]
         outcomes = [_outcome(result) for result in ordered]
         each = list(zip(ordered, settings, outcomes, strict=True))
         runs = [own | outcome for _, own, outcome in each]
@@ -70,7 +74,7 @@ class Results:
         table = pd.DataFrame(
             rows, columns=None if rows else [*columns, "final_train_loss", "flags"]
         )
-        lines = tuple(dict.fromkeys(result.run.line for result in ordered))
+        lines = tuple(dict.fromkeys(of_run))
         stated = () if folder is None else folder.hypotheses()
         axis = None if folder is None else folder.axis()
         axis = axis or default_axis(lines, [result.run.batch_size for result in ordered])
@@ -92,7 +96,7 @@ class Results:
             return {}
         return self.folder.arrays(run, array_prefix(measure, epoch=epoch, eps=eps))
 
-    def save(self, folder: StudyFolder) -> None:
+    def save(self, folder: KeptFiles) -> None:
         """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted.
 
         A failed run without measurements has a row too, with the reason among its flags.
@@ -124,7 +128,14 @@ def _order(result: Result) -> tuple[Any, ...]:
     return run.model, run.data, run.schedule, run.momentum, run.batch_size, run.seed, run.id
 
 
-def _settings(result: Result) -> dict[str, Any]:
+def _line(result: Result, folder: StudyFolder | Folders | None) -> Line:
+    """A run's line; of several folders, with what they differ in."""
+    line = result.run.line
+    apart = folder.apart(result) if isinstance(folder, Folders) else ()
+    return Line((*line.choices, *apart)) if apart else line
+
+
+def _settings(result: Result, line: Line) -> dict[str, Any]:
     run = result.run
     return {
         "run": run.id,
@@ -139,7 +150,7 @@ def _settings(result: Result) -> dict[str, Any]:
         "epochs": result.history[-1].epoch if result.history else 0,
         "seed": run.seed,
         "precision": run.precision,
-        "line": run.line.name,
+        "line": line.name,
     } | _further_knobs(run)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 class Choice:
     """One part that a line is trained with, and its options."""
 
-    kind: str  # "schedule", "optimizer" or "method"
-    name: str
+    kind: str  # "schedule", "optimizer" or "method"; "apart" of folders that differ
+    name: str  # nothing where its options say it all
     options: tuple[tuple[str, Any], ...]
     symbols: tuple[tuple[str, str], ...] = ()  # of options, as labels write them
     defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of all options
@@ -87,7 +87,7 @@ def _told(line: Line, lines: Sequence[Line]) -> list[str]:
                 or any(other.get(key) != own[key] for other in others)
             )
         }
-        told += [] if choice.name == "sgd" else [choice.name]
+        told += [] if choice.name in ("sgd", "") else [choice.name]
         told += choice.described(varying)
     return told
 
