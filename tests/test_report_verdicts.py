@@ -100,6 +100,12 @@ def test_many_statements_are_a_matrix_of_lines_and_measures() -> None:
     assert 'href="#card-top_eigenvalue" title="end of training: contradicted' in matrix
 
 
+def test_the_answer_stands_before_the_statements_and_the_matrix() -> None:
+    many = [replace(FOUND, statement=f"{SAID} {i}", line=f"{i}") for i in range(9)]
+    said = text(verdicts(many, places=set()))
+    assert said.index("Contradicted (all 9 statements contradicted).") < said.index("✗")
+
+
 def test_too_small_to_count_is_a_word_of_its_own() -> None:
     small = replace(FOUND, verdict="inconclusive", detail="too small to count")
     html = verdicts([small, replace(UNTESTED, statement="another")], places=set())

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from sgdscope.claims.evidence import heading
 from sgdscope.claims.grid import Moments, grid
+from sgdscope.claims.in_short import in_short, parts
 from sgdscope.claims.record import telling
 from sgdscope.claims.verdicts import LEGEND, Verdict
 
@@ -20,7 +21,7 @@ READING = (
 def markdown(
     verdicts: Sequence[Verdict], *, title: str, note: str = "", found: Sequence[str] = ()
 ) -> str:
-    """One table a claim; lines of which nothing could be tested are counted.
+    """A claim's answer, then its table; lines of which nothing could be tested are counted.
 
     Args:
         verdicts: as judged.
@@ -29,11 +30,13 @@ def markdown(
         found: what was found, a sentence or two each.
     """
     listed = "\n".join(f"- {one}" for one in found)
-    parts = [f"# {title}: verdicts", note, listed, f"{LEGEND} {READING}"]
+    texts = [f"# {title}: verdicts", note, listed, f"{LEGEND} {READING}"]
     for _, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
         group = list(pairs)
-        parts += [f"## {heading(group[0][0])}", _table([_moments(*pair) for pair in group])]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        table = _table([_moments(*pair) for pair in group])
+        listed = "\n".join(f"- {said}: {answer}" for said, answer in parts(group))
+        texts += [f"## {heading(group[0][0])}", f"**{in_short(group)}**", listed, table]
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def _moments(end: Verdict, equal: Verdict | None) -> Moments:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sgdscope.claims.evidence import heading
+from sgdscope.claims.in_short import in_short, parts
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
 
 COLOURS = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
@@ -23,7 +24,7 @@ def as_json(verdicts: Sequence[Verdict]) -> str:
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
-    """One row a claim, panel, line and measure, both moments side by side.
+    """One row a claim with its answer, then one a panel, line and measure, both moments abreast.
 
     Of an attack's eps, the row shows the largest at which most runs are not at a floor. What could
     not be tested at either moment is counted.
@@ -36,6 +37,9 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     for claim, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
         group = list(pairs)
         grid.add_row(f"[bold]{claim}[/] {escape(heading(group[0][0]))}")
+        grid.add_row(f"  [bold]{escape(in_short(group))}[/]")
+        for said, answer in parts(group):
+            grid.add_row(f"  [dim]{escape(f'{said}: {answer}')}[/]")
         untested = []
         for end, equal in group:
             if not (end.tested or (equal is not None and equal.tested)):

@@ -9,6 +9,7 @@ from html import escape
 from sgdscope.claims import Verdict
 from sgdscope.claims.answers import interval
 from sgdscope.claims.evidence import heading
+from sgdscope.claims.in_short import Pair, in_short, parts
 from sgdscope.claims.record import telling
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import SMALL
@@ -26,12 +27,15 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
         found: as judged.
         places: ids of the page's sections and cards.
     """
-    shown = {verdict.statement for verdict, _ in telling(found)}
+    pairs: dict[str, list[Pair]] = {}
+    for pair in telling(found):
+        pairs.setdefault(pair[0].claim, []).append(pair)
+    shown = {verdict.statement for own in pairs.values() for verdict, _ in own}
     claims: dict[str, Statements] = {}
     for verdict in found:
         claims.setdefault(verdict.claim, {}).setdefault(verdict.statement, []).append(verdict)
     cards, untold = [], []
-    for own in claims.values():
+    for claim, own in claims.items():
         first = {
             said: some
             for said, some in own.items()
@@ -40,7 +44,7 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
         rest = {said: some for said, some in own.items() if said not in first}
         named = heading(next(iter(own.values()))[0])
         if first:
-            cards.append(_claim(named, first, rest, places))
+            cards.append(_claim(named, _answer(pairs[claim]), first, rest, places))
         else:
             untold.append(_folded(named, rest, places))
     if untold:
@@ -49,8 +53,10 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
     return "".join(cards)
 
 
-def _claim(name: str, first: Statements, rest: Statements, places: Collection[str]) -> str:
-    """A claim that something can be said of."""
+def _claim(
+    name: str, answer: str, first: Statements, rest: Statements, places: Collection[str]
+) -> str:
+    """A claim that something can be said of: its answer, then its statements."""
     html = "".join(_statement(said, own, places) for said, own in first.items())
     if len(first) > SHORT:
         html = matrix(first.values(), places=places) + markup.fold(
@@ -59,7 +65,16 @@ def _claim(name: str, first: Statements, rest: Statements, places: Collection[st
     if rest:
         html += _folded("At other eps, or nothing to tell", rest, places)
     head = f"<h3>{escape(name)}</h3>{_tally(first)}"
-    return f'<article class="card claim"><header>{head}</header>{html}</article>'
+    return f'<article class="card claim"><header>{head}</header>{answer}{html}</article>'
+
+
+def _answer(pairs: Sequence[Pair]) -> str:
+    """A claim's answer, and that of each thing that it says."""
+    items = "".join(
+        f"<li>{escape(_sentence(said))}: {escape(answer)}</li>" for said, answer in parts(pairs)
+    )
+    said = f'<p class="answer">{escape(in_short(pairs))}</p>'
+    return said + (f'<ul class="parts">{items}</ul>' if items else "")
 
 
 def _folded(summary: str, found: Statements, places: Collection[str]) -> str:
