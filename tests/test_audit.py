@@ -328,5 +328,5 @@ def test_a_folder_of_something_else_is_left_alone(home, tmp_path):
 
 def test_the_same_network_twice_is_refused(home, tmp_path):
     twice = [source(home, "long"), f"again={source(home, 'long')}"]
-    with pytest.raises(RequestError, match="one network"):
+    with pytest.raises(RequestError, match="the same network"):
         auditing.audit(twice, data="digits", out=tmp_path)

@@ -154,7 +154,7 @@ def test_a_study_starts_from_pipes_scripts_threads_and_pools(tmp_path, source):
     assert done.returncode == 0, done.stderr
     first, second, third = done.stdout.splitlines()
     assert (first, second) == ("done", "done")
-    assert "a process that may start no others" in third
+    assert "a process that cannot start others" in third
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ FOUND: dict[str, tuple[Callable[[Odd, Tensor], Any], str, str]] = {
     "sorting": (lambda o, x: o.network(x).sort(0).values, "batch", "the others' order"),
     "number": (lambda o, x: o.network(x) * len(x), "batch", "how many there are"),
     "squeeze": (lambda o, x: o.network(x).squeeze(), "batch size", r"1 points is \(5,\)"),
-    "memory": (remembering, "memory", "asked before"),
+    "memory": (remembering, "memory", "earlier inputs"),
     "buffer": (counting, "buffers", "changes its own 'kept'"),
     "new buffer": (replacing, "buffers", "changes its own 'kept'"),
     "mode": (switching, "mode", "switches training mode"),
@@ -120,7 +120,7 @@ FOUND: dict[str, tuple[Callable[[Odd, Tensor], Any], str, str]] = {
     "detached": (lambda o, x: o.network(x.detach()), "gradient", "no gradient reaches"),
     "rounded": (lambda o, x: o.network((x * 8).round() / 8), "gradient", "zero throughout"),
     "steep": (lambda o, x: o.network(x + (x - x.detach()).sqrt()), "gradient", "not finite at"),
-    "two functions": (graph_dependent, "gradient", "when gradients are asked for"),
+    "two functions": (graph_dependent, "gradient", "when gradients are enabled"),
 }
 
 

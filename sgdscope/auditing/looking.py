@@ -43,7 +43,7 @@ def look(subject: Subject) -> list[Finding]:
         try:
             found += _of_scale(subject.model, subject.data)
         except RequestError as error:
-            found.append(Finding("fails", str(error), "expected it to take any pixels"))
+            found.append(Finding("fails", str(error), "expected it to accept any pixels"))
     return found
 
 

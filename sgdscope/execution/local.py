@@ -50,7 +50,7 @@ class LocalEngine:
         """
         if multiprocessing.current_process().daemon:
             raise RequestError(
-                "a study was started in a process that may start no others (a worker of "
+                "a study was started in a process that cannot start others (a worker of "
                 'multiprocessing.Pool, for example); expected engine="inline" there'
             )
         count = self.workers or default_workers(job.device)

@@ -117,7 +117,7 @@ class Asked:
         if _differ(first, self._rows(self.few), SAME):
             yield Finding(
                 "memory",
-                "the network's answer depends on what it was asked before",
+                "the network's output depends on its earlier inputs",
                 "expected a network without memory",
             )
 
@@ -146,28 +146,28 @@ class Asked:
             yield Finding(
                 "gradient",
                 f"the network cannot be differentiated: {_first_line(error)}",
-                "attacks along the gradient cannot move; square asks for none",
+                "gradient attacks cannot move; square needs no gradient",
             )
             return
         if not self.changing and _differ(first, [r.detach() for r in rows], self._rounding(first)):
             yield Finding(
                 "gradient",
-                "the network answers otherwise when gradients are asked for",
-                "expected one function",
+                "the network's output changes when gradients are enabled",
+                "expected the same function",
             )
         yield from self._of_slopes(slopes[0], slopes[1:], bool(parameters))
 
     def _of_slopes(
         self, slope: Tensor | None, others: list[Tensor | None], trained: bool
     ) -> Iterator[Finding]:
-        advice = "attacks along the gradient cannot move; square asks for none"
+        advice = "gradient attacks cannot move; square needs no gradient"
         if slope is None:
             self.differentiable = False
             yield Finding("gradient", "no gradient reaches the network's inputs", advice)
         elif not bool(slope.isfinite().all()):
             count = int((~slope.isfinite()).flatten(1).any(1).sum())
             seen = f"the gradient in the inputs is not finite at {count} of {len(slope)} points"
-            yield Finding("gradient", seen, "it is taken for zero there")
+            yield Finding("gradient", seen, "it is treated as zero there")
         elif not bool(slope.any()):
             yield Finding("gradient", "the gradient in the inputs is zero throughout", advice)
         if trained and all(other is None for other in others):

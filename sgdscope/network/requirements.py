@@ -190,6 +190,6 @@ def _of_scale(inputs: Tensor, logits: Tensor) -> Iterator[Finding]:
     different = bool((inputs != inputs[:1]).any())
     if different and len(logits) > 1 and bool((logits == logits[:1]).all()):
         yield Finding(
-            "constant", f"the network answers {len(logits)} different points alike to the last bit",
+            "constant", f"the network answers {len(logits)} different points bit for bit alike",
             "expected an answer that depends on the input",
         )  # fmt: skip

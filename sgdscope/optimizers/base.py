@@ -137,7 +137,7 @@ def _from_bytes(content: Tensor) -> Any:
         return torch.load(io.BytesIO(content.cpu().numpy().tobytes()), weights_only=True)
     except pickle.UnpicklingError as error:
         raise RequestError(
-            "its state has objects of a kind of its own; expected tensors, numbers and lists"
+            "its state has objects of other kinds; expected tensors, numbers and lists"
         ) from error
 
 

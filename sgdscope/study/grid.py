@@ -84,7 +84,7 @@ def _optimizers(study: Study, schedule: str, momenta: Sequence[Any]) -> Iterator
             beside = "momentum" in study.schedule[schedule] or "momentum" in study.model_fields_set
             if "momentum" in table and beside:
                 raise ValueError(
-                    f"{where}.momentum: momentum is also set beside the schedule; "
+                    f"{where}.momentum: momentum is also set with the schedule; "
                     "expected it in one place"
                 )
             axes = {"momentum": list(momenta), **table}

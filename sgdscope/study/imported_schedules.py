@@ -63,7 +63,7 @@ def _imported(path: str, rule: type[LRScheduler]) -> type[Schedule]:
     if "metrics" in rule.step.__code__.co_varnames[: rule.step.__code__.co_argcount]:
         raise RequestError(
             f"{where}: its rate depends on how training goes; expected a scheduler that is "
-            "stepped once an epoch and asks for nothing"
+            "stepped once an epoch and takes no arguments"
         )
     for option, (annotation, default) in options.items():
         if default is ... and ("Callable" in str(annotation) or "LRScheduler" in str(annotation)):
