@@ -19,7 +19,7 @@ from sgdscope.methods import Batch
 from sgdscope.network import Network, logits_of
 from sgdscope.results.record import Epoch
 from sgdscope.study.run import Run
-from sgdscope.training.precision import require_bfloat16
+from sgdscope.training.precision import autocast, require_bfloat16, tiny_as_zero
 
 
 def initialise(run: Run, data: Dataset) -> nn.Module:
@@ -39,29 +39,6 @@ def initialise(run: Run, data: Dataset) -> nn.Module:
                 "dense tensors, which can be saved"
             )
     return model.to(data.train.pixels.device)
-
-
-def autocast(run: Run, device: torch.device) -> torch.autocast:
-    """The context of a forward pass in training, in the run's precision."""
-    # A captured step may not cache casts, and nothing is cast twice in one pass.
-    return torch.autocast(
-        device.type, torch.bfloat16, enabled=run.precision == "bf16", cache_enabled=False
-    )
-
-
-@contextmanager
-def _tiny_as_zero() -> Iterator[None]:
-    """Have the CPU take numbers below 1e-38 for zero, with which it computes slowly.
-
-    Velocities of units that died fade into them: an update of M1 took five times as long. An attack
-    still needs them, for the gradient of a sure network can be as small.
-    """
-    already = not (torch.tensor([4e-38]) / 8).item()
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(already)
 
 
 class Training:
@@ -134,7 +111,7 @@ class Training:
         """Train one epoch."""
         start = time.perf_counter()
         with self._layers_seeded():
-            with _tiny_as_zero():
+            with tiny_as_zero():
                 self.updates.switch(training=True)
                 losses, hits = self._train_epoch()
                 self.updates.switch(training=False)

@@ -15,7 +15,8 @@ from sgdscope.errors import RequestError
 from sgdscope.optimizers import StackedUpdates
 from sgdscope.training.cuda_graph import WARM_UP, captured
 from sgdscope.training.layouts import Variant
-from sgdscope.training.loop import Training, autocast
+from sgdscope.training.loop import Training
+from sgdscope.training.precision import autocast
 from sgdscope.training.stacking import stack, unstack
 
 
