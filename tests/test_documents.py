@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from docs.tables import benchmarks
 from docs.tables.__main__ import MARKER, PAGE, page
-from docs.tables.kept import kept
+from docs.tables.kept import GROWING, kept
 from sgdscope import claims, registry
 from sgdscope.claims.verdicts import BENT, SIGNS, SMALL
 from sgdscope.cli import app
@@ -205,12 +205,14 @@ def test_every_table_of_the_paper_is_what_the_kept_results_say():
     assert page(text) == text
 
 
-def test_the_kept_verdicts_on_all_full_runs_are_those_of_the_runs():
-    full = kept()["full"]
-    found = {(one.claim, one.statement, one.when): one for one in claims.judge(full.results)}
-    assert len(found) == len(full.verdicts)
-    for one in full.verdicts:
-        again = found[one.claim, one.statement, one.when]
+@pytest.mark.parametrize("name", GROWING)
+def test_the_kept_verdicts_on_a_study_that_gains_runs_are_those_of_the_runs(name):
+    own = kept()[name]
+    verdicts = claims.judge(own.results)
+    found = {(one.claim, one.statement, one.when, one.eps): one for one in verdicts}
+    assert len(found) == len(own.verdicts)
+    for one in own.verdicts:
+        again = found[one.claim, one.statement, one.when, one.eps]
         assert (again.word, again.runs, again.seeds) == (one.word, one.runs, one.seeds)
         assert again.value == pytest.approx(one.value)
 

@@ -1,4 +1,4 @@
-"""Judge the full-size runs of all folders together, and write every table that docs/ generates."""
+"""Judge the studies that still gain runs, and write every table that docs/ generates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from docs.tables import benchmarks
-from docs.tables.kept import KEPT, ROOT, Kept, Rows, judge_full, kept
+from docs.tables.kept import GROWING, KEPT, ROOT, Kept, Rows, judge, kept
 from docs.tables.means import TABLES
 from docs.tables.verdicts import agreement_rows, verdict_rows
 from sgdscope.results.folder import StudyFolder
@@ -56,7 +56,8 @@ def rows_of(name: str, there: Mapping[str, Kept]) -> Rows:
 
 def main() -> None:
     """Enter here."""
-    judge_full(kept()["full"])
+    for name in GROWING:
+        judge(kept()[name])
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     for file in benchmarks.PAGES:
         file.write_text(benchmarks.page(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from sgdscope import claims
 from sgdscope.claims import Evidence, Verdict, record
 from sgdscope.claims.markdown import markdown
 from sgdscope.claims.verdicts import END
+from sgdscope.commands.study_folder import first_line
+from sgdscope.files import write_text
+from sgdscope.findings import Judged
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.folders import Folders
 from sgdscope.results.tables import Results
 
+GROWING = ("full", "extended")  # whose runs are not all there yet
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "results"
 FULL = sorted(path.name for path in KEPT.glob("fashion-stdcnn*"))  # one study in several folders
@@ -61,11 +64,12 @@ def kept() -> dict[str, Kept]:
     }
 
 
-def judge_full(full: Kept) -> None:
-    """Write the verdicts on the full-size runs of all folders together."""
-    found, folder = claims.judge(full.results), full.results.folder
-    page = StudyFolder(KEPT / JUDGED)
-    page.claims.write_text(record.as_json(found) + "\n", encoding="utf-8")
-    note = folder.together if isinstance(folder, Folders) else ""
-    title = str(full.folders[0].settings()["name"])
-    page.verdicts.write_text(markdown(found, title=title, note=note), encoding="utf-8")
+def judge(growing: Kept) -> None:
+    """Write the verdicts on all of a study's runs, from whichever folders, into one of them."""
+    judged, folder = Judged(growing.results), growing.results.folder
+    page = StudyFolder(growing.file.parent)
+    write_text(page.claims, record.as_json(judged.verdicts) + "\n")
+    note = folder.together if isinstance(folder, Folders) else first_line(judged)
+    found = [f"{one.headline} {one.numbers}" for one in judged.findings]
+    title = str(growing.folders[0].settings()["name"])
+    write_text(page.verdicts, markdown(judged.verdicts, title=title, note=note, found=found))

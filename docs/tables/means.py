@@ -53,11 +53,13 @@ class Means:
         sizes = self._found(source, next(iter(self.lines.values())), *self.rows[0]).index
         places = ", ".join(str(size * self.factor) for size in sizes)
         yield [f"at B = {places}", *self.lines]
+        counts = [self._counts(source, settings) for settings in self.lines.values()]
+        yield ["seeds", *(", ".join(str(one.get(size, 0)) for size in sizes) for one in counts)]
         for measure, eps in self.rows:
             cells = []
             for settings in self.lines.values():
                 found = self._found(source, settings, measure, eps)
-                cells.append(", ".join(_number(measure, value) for value in found))
+                cells.append(", ".join(self._numbers(source, settings, measure, found)))
             yield [Quantity(measure, eps).label, *cells]
 
     def _one(
@@ -66,21 +68,39 @@ class Means:
         sizes = self._found(source, settings, *self.rows[0]).index
         heads = ["per doubling, 95 %"] if beside is None else ["all runs", self.beside]
         yield [name, *(f"B = {size * self.factor}" for size in sizes), *heads]
-        counts = self._runs(source, settings).groupby("batch_size")["seed"].nunique()
+        counts = self._counts(source, settings)
         sources = [source] if beside is None else [source, beside]
         yield ["seeds", *(str(counts.get(size, 0)) for size in sizes), *("" for _ in sources)]
         for measure, eps in self.rows:
             found = self._found(source, settings, measure, eps)
             trends = [self._trend(one, settings, Quantity(measure, eps)) for one in sources]
-            values = [_number(measure, value) for value in found.reindex(sizes)]
+            values = self._numbers(source, settings, measure, found.reindex(sizes))
             yield [Quantity(measure, eps).label, *values, *trends]
 
-    def _runs(self, source: Kept, settings: Mapping[str, Any]) -> pd.DataFrame:
-        """The runs of a line that trained properly."""
+    def _numbers(
+        self, source: Kept, settings: Mapping[str, Any], measure: str, found: pd.Series
+    ) -> list[str]:
+        """In print; where there is none, whether a run was lost or not made yet."""
+        made = set(self._every_run(source, settings)["batch_size"])
+        return [
+            _number(measure, value) if pd.notna(value) else "lost" if size in made else "not run"
+            for size, value in found.items()
+        ]
+
+    def _every_run(self, source: Kept, settings: Mapping[str, Any]) -> pd.DataFrame:
         names = {one.name for one in source.results.lines if one.matches(settings)}
         every = source.results.runs
         mine = every[(every["model"] == self.model) & (every["data"] == self.data)]
-        return mine[mine["line"].isin(names) & (mine["status"] == "done")]
+        return mine[mine["line"].isin(names)]
+
+    def _counts(self, source: Kept, settings: Mapping[str, Any]) -> pd.Series:
+        """How many seeds each batch size has."""
+        return self._runs(source, settings).groupby("batch_size")["seed"].nunique()
+
+    def _runs(self, source: Kept, settings: Mapping[str, Any]) -> pd.DataFrame:
+        """The runs of a line that trained properly."""
+        every = self._every_run(source, settings)
+        return every[every["status"] == "done"]
 
     def _found(
         self, source: Kept, settings: Mapping[str, Any], measure: str, eps: float | None
@@ -144,24 +164,10 @@ TABLES = {
         [*FIRST, *EXTENDED],
         factor=16,
     ),
-    "momenta": Means(
-        "extended",
-        *FASHION,
-        {
-            "LR": FIXED,
-            "LR, m = 0.9": line("fixed", 0.9),
-            "LR/BS at 1/8": line("constant-ratio", ratio=0.0003125),
-            "LR/BS at 1/8, m = 0.9": line("constant-ratio", 0.9, ratio=0.0003125),
-        },
-        [*FIRST, *EXTENDED],
-        factor=16,
-    ),
 }
 
 
 def _number(measure: str, value: float) -> str:
-    if pd.isna(value):
-        return "lost"
     if measure.endswith("accuracy") or measure == MEDIAN:
         return f"{_settled(value):.3f}"
     return f"{float(f'{_settled(value):.2g}'):g}"

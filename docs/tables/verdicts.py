@@ -65,6 +65,8 @@ def asked() -> Iterator[Asked]:
         says = "(d) unmoved by momentum under LR/BS"
         yield Asked("d-momentum-robustness", says, "does not change", measure)
     yield Asked("e-higher-ratio", "(e) rises with lr/B", "rises with", ACCURACY)
+    yield Asked("robust-by-ratio", "ours: rises with lr/B", "", MARGIN)
+    yield Asked("flat-by-ratio", "ours: falls with lr/B", "", CURVATURE)
     for measure in ROBUSTNESS:
         says = "(f) barely varies under LR/BS on every line"
         yield Asked("f-steady-robustness", says, "everywhere", measure)
