@@ -8,13 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from sgdscope.claims import Evidence, Verdict, record
-from sgdscope.claims.markdown import markdown
 from sgdscope.claims.verdicts import END
-from sgdscope.commands.study_folder import first_line
+from sgdscope.commands.study_folder import verdicts_page
 from sgdscope.files import write_text
 from sgdscope.findings import Judged
 from sgdscope.results.folder import StudyFolder
-from sgdscope.results.folders import Folders
 from sgdscope.results.tables import Results
 
 GROWING = ("full", "extended")  # whose runs are not all there yet
@@ -66,10 +64,6 @@ def kept() -> dict[str, Kept]:
 
 def judge(growing: Kept) -> None:
     """Write the verdicts on all of a study's runs, from whichever folders, into one of them."""
-    judged, folder = Judged(growing.results), growing.results.folder
-    page = StudyFolder(growing.file.parent)
+    judged, page = Judged(growing.results), StudyFolder(growing.file.parent)
     write_text(page.claims, record.as_json(judged.verdicts) + "\n")
-    note = folder.together if isinstance(folder, Folders) else first_line(judged)
-    found = [f"{one.headline} {one.numbers}" for one in judged.findings]
-    title = str(growing.folders[0].settings()["name"])
-    write_text(page.verdicts, markdown(judged.verdicts, title=title, note=note, found=found))
+    write_text(page.verdicts, verdicts_page(judged))
