@@ -10,10 +10,22 @@ import pytest
 from sgdscope.attacks import Evidence
 from sgdscope.attacks.masking import Masking
 from sgdscope.curvature.symmetry import asymmetry_flag
+from sgdscope.report import explained
 
 ROOT = Path(__file__).parent.parent
 PLACES = ["network", "attacks", "auditing", "curvature", "measuring", "execution"]
 QUOTES = re.findall(r"^> (.*)$", (ROOT / "docs" / "flags.md").read_text(), re.MULTILINE)
+
+
+def sections() -> list[tuple[str, str]]:
+    """Each flag with the heading that it stands under."""
+    found, heading = [], ""
+    for line in (ROOT / "docs" / "flags.md").read_text().splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        if line.startswith("> "):
+            found.append((heading, line[2:]))
+    return found
 
 
 def wording(sentence: str) -> str:
@@ -128,3 +140,19 @@ def test_reasons_of_gaps_and_unconverged_numbers_are_explained(file):
 
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.JoinedStr | ast.Constant)
+
+
+@pytest.mark.parametrize(("heading", "flag"), sections())
+def test_the_page_explains_each_flag_and_names_its_section(heading, flag):
+    assert explained.explain(flag).title == heading
+    assert heading in explained.note(flag)
+
+
+def test_every_section_of_the_page_on_flags_is_named_by_the_report():
+    text = (ROOT / "docs" / "flags.md").read_text()
+    headings = set(re.findall(r"^### (.*)$", text, re.MULTILINE))
+    assert headings == {one.title for one in explained.FLAGS} | {explained.LOST}
+
+
+def test_a_flag_of_a_plugin_is_shown_as_it_is():
+    assert explained.note("the moon was full") == ""

@@ -121,7 +121,7 @@ def test_the_papers_figures_say_what_they_lack(page: Page) -> None:
     text = re.sub(r"\s+", " ", page.text)
     assert "13 λ₁: M1 on MNIST and StdCNN on MNIST; LR m=0, LR m=0.2, LR m=0.5, LR m=0.9" in text
     assert "StdCNN on MNIST, λ₁: LR m=0.2; StdCNN on MNIST, λ₁: LR m=0.5" in text
-    assert "more of which this study has nothing" in text
+    assert "more, for which this study has no data" in text
     assert "Missing: C1 on CIFAR-10, λ₁: every line" in text
 
 
@@ -149,6 +149,14 @@ def test_plotly_knows_every_option_that_is_drawn_with(payload: dict[str, Any]) -
         for plot in card["plots"]:
             go.Figure(plot["data"], plot["layout"])
     go.layout.Template(payload["template"])
+
+
+def test_warnings_say_what_a_flag_means_what_to_do_and_where_to_read_more(page: Page) -> None:
+    said = "The number is an estimate whose known error exceeds the tolerance"
+    assert said in page.text
+    assert "Do: Raise max_products" in page.text
+    for title in ("Not converged", "Runs that failed, diverged or collapsed"):
+        assert f"More: docs/flags.md, “{title}”" in page.text
 
 
 def test_warnings_name_every_mishap(page: Page) -> None:

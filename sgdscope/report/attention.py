@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sgdscope.report import markup
+from sgdscope.report import explained, markup
 from sgdscope.results import style
 from sgdscope.results.view import View, unconverged
 
@@ -26,9 +26,8 @@ def warnings(view: View, *, missing: int) -> list[str]:
     for status, meaning in MEANING.items():
         runs = view.runs[view.runs["status"] == status]
         if len(runs):
-            found.append(
-                _warning(status, f"{_runs(len(runs))} {status}", meaning, _list(_names(runs)))
-            )
+            html = explained.more(explained.LOST) + _list(_names(runs))
+            found.append(_warning(status, f"{_runs(len(runs))} {status}", meaning, html))
     if missing > 0:
         found.append(_warning("missing", f"{_runs(missing)} missing", "not trained yet", ""))
     if not view.table.empty:
@@ -45,7 +44,7 @@ def _unconverged(view: View) -> list[str]:
             "flagged",
             f"{style.label(str(measure))}: {_values(len(own))} not converged",
             f"largest residual {own['residual'].max():.3g}" if "residual" in own else "",
-            _list(_names(own)),
+            explained.note("not converged") + _list(_names(own)),
         )
         for measure, own in rows.groupby("measure")
     ]
@@ -63,15 +62,16 @@ def _flagged(view: View) -> list[str]:
         what = f"{style.label(str(measure))}: {own['reading'].nunique()} of "
         what += f"{_values(int(taken[measure]))} flagged"
         kinds = sorted((part for _, part in own.groupby("kind")), key=len, reverse=True)
-        folds = [markup.fold(*_kind(part), kind="panel") for part in kinds]
-        found.append(_warning("flagged", what, _example(kinds[0]), "".join(folds)))
+        found.append(_warning("flagged", what, _example(kinds[0]), "".join(map(_kind, kinds))))
     return found
 
 
-def _kind(rows: pd.DataFrame) -> tuple[str, str]:
-    """Flags of one kind: what they say, and whom."""
+def _kind(rows: pd.DataFrame) -> str:
+    """Flags of one kind: what they mean and what to do, then of which values they are."""
     names = [f"{name}: {flag}" for name, flag in zip(_names(rows), rows["flag"], strict=True)]
-    return f"{len(rows)}, {escape(_example(rows))}", _list(names)
+    summary = f"{_values(len(rows))}, {escape(_example(rows))}"
+    note = explained.note(str(rows["flag"].iloc[0]))
+    return note + markup.fold(summary, _list(names), kind="panel")
 
 
 def _example(rows: pd.DataFrame) -> str:

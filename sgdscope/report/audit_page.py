@@ -13,7 +13,7 @@ from sgdscope.auditing import Audit, Comparison
 from sgdscope.auditing.comparison import incomparable
 from sgdscope.files import write_text
 from sgdscope.network import Finding
-from sgdscope.report import markup, picture
+from sgdscope.report import explained, markup, picture
 from sgdscope.report.audit_examples import examples
 from sgdscope.report.audit_terminal import checks, label, number, rows
 from sgdscope.report.picture import Axis, Curve
@@ -200,7 +200,8 @@ def _doubts(one: Audited) -> str:
     return "".join(
         markup.fold(
             f"<b>{escape(one.network.name)}</b> <span>{escape(flag)}</span>",
-            f"<ul>{''.join(f'<li>{escape(name)}</li>' for name in names)}</ul>",
+            explained.note(flag)
+            + f"<ul>{''.join(f'<li>{escape(name)}</li>' for name in names)}</ul>",
             kind="warning flagged",
         )
         for flag, names in kinds.items()
