@@ -102,7 +102,8 @@ FLAGS = (
     ),
     Explained(
         "It remembers",
-        ("depends on its earlier inputs", "what it was asked before", "the network changes its own", "switches training mode"),
+        ("depends on its earlier inputs", "what it was asked before",
+         "the network changes its own", "switches training mode"),
         "The order of the inputs changes the answers.",
         "Guard updates with if self.training; never call train() in forward.",
     ),
