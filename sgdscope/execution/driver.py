@@ -15,6 +15,7 @@ from sgdscope.execution.engine import Engine, Job
 from sgdscope.execution.inline import InlineEngine
 from sgdscope.execution.local import LocalEngine
 from sgdscope.execution.messages import Message, Task
+from sgdscope.execution.notebook_progress import NotebookProgress, in_notebook
 from sgdscope.measuring import Measure
 from sgdscope.registry import reading_plugin
 from sgdscope.results.files import ARRAYS, WEIGHTS
@@ -58,7 +59,8 @@ def run(
         engine: "local" for processes on this machine, "inline" for this process, which is slower
             and can be debugged, "ray" for a Ray cluster.
         workers: runs at a time; by default one per core or GPU.
-        watcher: told of what there is to do and of everything that happens.
+        watcher: told of what there is to do and of everything that happens; by default a bar in a
+            notebook, and no one elsewhere.
         checkpoint_every: seconds of training that a crash may cost, rounded up to an epoch.
         allow_failures: return where every run failed, too.
 
@@ -71,6 +73,7 @@ def run(
     _refuse_while_reading_plugins()
     chosen = choose_engine(engine, workers=workers)
     device = choose_device(device, chosen)
+    watcher = watcher or (NotebookProgress() if in_notebook() else None)
     job = Job(_plugins(study), device, checkpoint_every, study.every_source)
     folder = StudyFolder(out)
     untrained = not folder.holds(study)

@@ -40,6 +40,11 @@ def bar(
     )
 
 
+def to_come(tasks: Sequence[Task]) -> int:
+    """Epochs and measures of all tasks, each of which is one event."""
+    return sum((task.run.epochs or 1) + len(task.measures) for task in tasks)
+
+
 class RunProgress:
     """A bar over all epochs and measures to come, and a line for each run that ends.
 
@@ -72,8 +77,7 @@ class RunProgress:
         lines = list(dict.fromkeys(task.run.line for task in tasks))
         short = dict(zip(lines, labels(lines), strict=True))
         self._labels = {task.run.id: short[task.run.line] for task in tasks}
-        total = sum((task.run.epochs or 1) + len(task.measures) for task in tasks)
-        self._bar.update(self._id, total=total)
+        self._bar.update(self._id, total=to_come(tasks))
         self._describe()
 
     def tell(self, message: Message) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
+from sgdscope.errors import RequestError
 from sgdscope.files import write_atomically
 from sgdscope.results.axis import BATCH
 from sgdscope.results.axis import default as default_axis
@@ -20,6 +21,9 @@ from sgdscope.results.record import Epoch, Result, array_prefix, at_once
 from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.line import Line
 from sgdscope.study.run import Run
+
+if TYPE_CHECKING:
+    from sgdscope.notebook import Page
 
 SETTINGS = ["run", "model", "data", "schedule", "schedule_options", "batch_size", "learning_rate"]
 SETTINGS += ["momentum", "epochs", "seed", "line"]
@@ -95,6 +99,23 @@ class Results:
         if self.folder is None:
             return {}
         return self.folder.arrays(run, array_prefix(measure, epoch=epoch, eps=eps))
+
+    def report(self, *, height: int = 900) -> Page:
+        """The study's page, which a notebook shows below the cell, ``height`` pixels high.
+
+        Raises:
+            RequestError: these results are of no folder, which has what was asked.
+        """
+        from sgdscope import notebook
+
+        if self.folder is None:
+            raise RequestError("results without a folder have no page; load them from a study's")
+        return notebook.page_of(self, height=height)
+
+    def _repr_html_(self) -> str:
+        from sgdscope import notebook
+
+        return notebook.of_results(self)
 
     def save(self, folder: KeptFiles) -> None:
         """Write ``results.csv`` and ``results.parquet``; both are derived and may be deleted.

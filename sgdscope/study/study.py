@@ -138,6 +138,11 @@ class Study(Settings):
             for epochs, names in asked.items()
         ]
 
+    def _repr_html_(self) -> str:
+        from sgdscope import notebook
+
+        return notebook.of_study(self)
+
     @cached_property
     def _owners(self) -> dict[str, Study]:
         return {run.id: part for part in self.part or [self] for run in part.runs}
