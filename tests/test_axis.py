@@ -9,7 +9,7 @@ from sgdscope.errors import RequestError
 from sgdscope.figures import batches, canvas, drawings
 from sgdscope.report import overview, terminal
 from sgdscope.report.cards import cards
-from sgdscope.results.axis import Axis, default
+from sgdscope.results.axis import Axis, choices, default
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 from sgdscope.study.study import Study
@@ -46,12 +46,21 @@ def test_the_axis_is_batch_size_where_it_varies_and_else_the_knob_with_most_valu
 def test_lines_leave_the_axis_out_and_have_the_batch_size_in_its_place():
     view = View(results(sizes=(64, 128)), axis="weight_decay")
     assert [line.label for line in view.lines] == [
-        "fixed, m = 0.9, batch size 128", "fixed, m = 0.9, batch size 64",
+        "fixed, m = 0.9, batch size 64", "fixed, m = 0.9, batch size 128",
     ]  # fmt: skip
     assert view.axis == Axis("weight_decay", list(DECAYS), log=False)
     assert sorted(view.table["x"].unique()) == list(DECAYS)
     (alone,) = View(results()).lines
     assert alone.label == "fixed, m = 0.9"
+
+
+def test_knobs_to_choose_from_are_those_that_alike_lines_differ_in():
+    found = results(sizes=(64, 128))
+    assert choices(found.runs, found.lines) == ["batch_size", "weight_decay"]
+    alone = results(decays=(0.0,), sizes=(64, 128))
+    assert choices(alone.runs, alone.lines) == ["batch_size"]
+    rates = Results.collect(made(lines=[("fixed", 0.9), ("step-decay", 0.9)], sizes=(64,)))
+    assert choices(rates.runs, rates.lines) == []
 
 
 def test_values_that_are_geometric_have_a_logarithmic_axis():

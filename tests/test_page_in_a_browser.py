@@ -54,6 +54,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return report.write(Judged.open(folder.path), folder.path).resolve().as_uri()
 
 
+@pytest.fixture(scope="module")
+def several_knobs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A study of three batch sizes and three momenta."""
+    lines = [("fixed", momentum) for momentum in (0.0, 0.5, 0.9)]
+    folder = synthetic.study(tmp_path_factory.mktemp("knobs"), lines=lines, seeds=1, mishaps=False)
+    return report.write(Judged.open(folder.path), folder.path).resolve().as_uri()
+
+
 def _replace(file: Path, old: str, new: str) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
 
@@ -73,7 +81,9 @@ def opened(browser: Any, url: str) -> Open:
     """Opens the page; on leaving, nothing was requested, logged as an error, or thrown."""
 
     @contextmanager
-    def opening(size: tuple[int, int] = DESK, scheme: str = "light") -> Iterator[Page]:
+    def opening(
+        size: tuple[int, int] = DESK, scheme: str = "light", url: str = url
+    ) -> Iterator[Page]:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme=scheme,
@@ -122,15 +132,16 @@ def _inside(page: Page, selector: str) -> list[bool]:
 def test_findings_stand_on_the_first_screen(seen: Look) -> None:
     page = seen(DESK, "light")
     assert _inside(page, "#overview h1, #overview .abstract") == [True, True]
+    assert _inside(page, "#overview .caution") == [True]
     assert _inside(page, "#overview .picture") == [True] * 3
     rows = _inside(page, "#overview .findings li")
     assert rows
     assert all(rows[:3])
 
 
-def test_a_phones_first_screen_has_the_title_and_nothing_is_cut_off(seen: Look) -> None:
+def test_a_phones_first_screen_has_title_and_caution_and_nothing_is_cut_off(seen: Look) -> None:
     page = seen(PHONE, "dark")
-    assert _inside(page, "#overview h1, #overview .abstract") == [True, True]
+    assert _inside(page, "#overview h1, #overview .abstract, #overview .caution") == [True] * 3
     _unfold(page)
     for card in page.locator("[data-card]").all():
         card.scroll_into_view_if_needed()
@@ -188,6 +199,40 @@ def _shown(card: Page) -> str:
     return shown
 
 
+def test_a_reader_chooses_the_axis_and_what_is_held_fixed_by_keyboard(
+    opened: Open, several_knobs: str
+) -> None:
+    with opened(url=several_knobs) as page:
+        card = page.locator("#card-test_accuracy")
+        along = card.locator(".segments[aria-label=along]")
+        assert along.locator("button").all_inner_texts() == ["batch size", "momentum"]
+        _shown(card)
+        title = "card => card.querySelector('.plot').layout.xaxis.title.text"
+        names = card.locator(".legend button")
+        assert card.evaluate(title) == "batch size"
+        assert names.count() == 3
+        along.locator("button").last.focus()
+        page.keyboard.press("Enter")
+        assert along.locator("[aria-pressed=true]").all_inner_texts() == ["momentum"]
+        assert card.evaluate(title) == "momentum"
+        sizes = [f"fixed, batch size {size}" for size in (64, 256, 1024)]
+        assert names.all_inner_texts() == sizes
+        fixed = card.get_by_label("batch size held fixed")
+        fixed.focus()
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.ariaLabel") == "batch size held fixed"
+        assert names.count() == 1
+        lines = (
+            "card => card.querySelector('.plot').data.filter(({meta}) => meta === 'mean').length"
+        )
+        assert card.evaluate(lines) == 1
+        fixed.select_option("any")
+        assert names.count() == 3
+        along.locator("button").first.click()
+        assert card.get_by_label("batch size held fixed").count() == 0
+        assert card.get_by_label("momentum held fixed").count() == 1
+
+
 def test_a_legend_hides_its_line_everywhere_and_shows_one_alone(opened: Open) -> None:
     with opened() as page:
         first, second = page.locator("[data-card]").nth(0), page.locator("[data-card]").nth(1)
@@ -218,6 +263,7 @@ def test_a_verdicts_link_leads_to_its_card_and_why_opens_the_warnings(opened: Op
         assert page.locator(f"[id='{target}'] h3").count()
     with opened() as page:
         assert not page.locator("#attention details").first.evaluate("one => one.open")
+        page.locator(".caution summary").click()
         page.locator(".caution a").click()
         page.wait_for_function("document.querySelector('#attention details').open")
 

@@ -26,6 +26,7 @@ def along_axis(
         measure: what their values are.
         beside: rows whose means are drawn dashed, to be compared with.
     """
+    rows = rows[rows["x"].notna()]
     log = style.on_log_axis(measure, good(rows))
     spreads = intervals.over_seeds(rows, PLACES, log=log)
     found = parts(_gapped(view, spreads), ["panel"])
@@ -35,6 +36,7 @@ def along_axis(
     for panel, own in view.by_panel(rows):
         curves = [*means(view, above[panel,], "x", role="beside")] if (panel,) in above else []
         curves += means(view, found[panel,], "x") if (panel,) in found else []
+        lost = view.lost(own, above=floor(own) if log else None)
         yield Chart(
             panel=panel,
             x=Scale(view.axis.label, log=view.axis.log, knob=view.axis),
@@ -43,7 +45,7 @@ def along_axis(
             chance=chance(view, panel, measure),
             curves=curves,
             dots=dots(view, own[own["status"] == "done"], "x"),
-            lost=dots(view, view.lost(own, above=floor(own) if log else None), "x"),
+            lost=dots(view, lost[lost["x"].notna()], "x"),
             seeds=spreads["seeds"],
         )
 

@@ -11,6 +11,7 @@ from sgdscope import claims
 from sgdscope.claims import Evidence, Verdict
 from sgdscope.findings.finding import Finding
 from sgdscope.findings.rules import find
+from sgdscope.results import axis
 from sgdscope.results.axis import BATCH
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.folders import Folders
@@ -87,6 +88,13 @@ class Judged:
     def view(self) -> View:
         """The results along the study's own axis."""
         return View(self.results)
+
+    @cached_property
+    def views(self) -> list[View]:
+        """The view, and one along each other knob that the study has several values of."""
+        others = axis.choices(self.results.runs, self.results.lines)
+        own = self.results.axis
+        return [self.view, *(View(self.results, axis=knob) for knob in others if knob != own)]
 
     @cached_property
     def _moments(self) -> list[Evidence]:

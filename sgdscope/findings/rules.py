@@ -227,15 +227,25 @@ def phrase(schedule: str) -> str:
 def _lost(evidence: Evidence) -> Iterator[Finding]:
     """Lines of which half of the runs or more diverged, collapsed or failed."""
     view = evidence.view
+    told, share = [], 0.0
     for line, runs in view.by_line(view.runs):
         gone = runs[runs["status"].isin([*LOST, "failed"])]
-        if 2 * len(gone) < len(runs):
-            continue
-        word = str(gone["status"].mode().iloc[0])
-        yield Finding(
-            kind="lost",
-            headline=f"Under {line.label} most runs do not train here.",
-            numbers=f"{len(gone)} of {len(runs)} {word}; no number of theirs means anything.",
-            weight=3.0 * len(gone) / len(view.runs) * len(view.lines),
-            anchor="attention",
-        )
+        if 2 * len(gone) >= len(runs):
+            word = str(gone["status"].mode().iloc[0])
+            told.append((line.label, f"{len(gone)} of {len(runs)} {word}"))
+            share += len(gone) / len(view.runs) * len(view.lines)
+    if not told:
+        return
+    if len(told) == 1:
+        (label, counts), *_ = told
+        headline = f"Under {label} most runs do not train here."
+    else:
+        headline = f"On {len(told)} of {len(view.lines)} lines most runs do not train here."
+        counts = "; ".join(f"{label}: {found}" for label, found in told)
+    yield Finding(
+        kind="lost",
+        headline=headline,
+        numbers=f"{counts}; their numbers mean nothing.",
+        weight=3.0 * share / len(told),
+        anchor="attention",
+    )

@@ -16,6 +16,7 @@ from sgdscope.results.covariates import LABELS, causes, values
 from sgdscope.results.spectra import Spectrum, described, spectra
 from sgdscope.results.view import View, good, most_informative_eps
 
+ALONG = "along"  # the control that chooses the knob of the x axis
 LEARNING = {
     "train_loss": "Loss while training, mean of each epoch",
     "validation_accuracy": "Validation accuracy",
@@ -44,16 +45,22 @@ class Card:
     plots: list[dict[str, Any]] = field(default_factory=list)
 
 
-def cards(view: View) -> Iterator[Card]:
-    """Every card that the results allow, in the order of interest."""
+def cards(view: View, *, beside: Sequence[View] = ()) -> Iterator[Card]:
+    """Every card that the results allow, in the order of interest.
+
+    Args:
+        view: the results along the study's own axis.
+        beside: the same along other knobs, which the reader may choose for the x axis.
+    """
     if view.runs.empty:
         return
+    views = [view, *beside]
     for name, radii in view.attacks.items():
-        yield _attack(view, name, radii)
+        yield _attack(views, name, radii)
     single = [name for name in view.measures if name not in view.attacks]
     for name in view.main:
-        yield _measure(view, name)
-    yield from _others(view, [name for name in single if name not in view.main])
+        yield _measure(views, name)
+    yield from _others(views, [name for name in single if name not in view.main])
     if "top_eigenvalue" in single and view.attacks:
         yield _relation(view)
     if any(len(radii) > 1 for radii in view.attacks.values()):
@@ -70,27 +77,43 @@ def cards(view: View) -> Iterator[Card]:
         yield _along(view, view.along(name), name, "along", style.label(name))
 
 
-def _attack(view: View, name: str, radii: list[float]) -> Card:
-    named = {f"{eps:g}": eps for eps in radii}
-    clean = view.at_end("test_accuracy")
+def _along_axes(
+    views: Sequence[View], measure: str, choice: dict[str, str], *, eps: float | None = None
+) -> Iterator[dict[str, Any]]:
+    """A measure at the end of training, along each knob."""
+    for view in views:
+        clean = None if eps is None else view.at_end("test_accuracy")
+        rows = view.at_end(measure, eps=eps)
+        for chart in charts.along_axis(view, rows, measure, beside=clean):
+            yield plot(chart, choice | {ALONG: view.axis.label})
+
+
+def _axes(views: Sequence[View]) -> dict[str, Control]:
+    return {ALONG: Control([view.axis.label for view in views], views[0].axis.label)}
+
+
+def _attack(views: Sequence[View], name: str, radii: list[float]) -> Card:
+    view, named = views[0], {f"{eps:g}": eps for eps in radii}
     return Card(
         id=name,
         section="batch",
         title=style.label(name),
         note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance."
         + _remarks(name),
-        controls={"eps": Control([*named], f"{most_informative_eps(view.at_end(name)):g}")},
+        controls=_axes(views)
+        | {"eps": Control([*named], f"{most_informative_eps(view.at_end(name)):g}")},
         axis="accuracy",
         scale="0 to 1",
         plots=[
-            plot(chart, {"eps": said})
+            made
             for said, eps in named.items()
-            for chart in charts.along_axis(view, view.at_end(name, eps=eps), name, beside=clean)
+            for made in _along_axes(views, name, {"eps": said}, eps=eps)
         ],
     )
 
 
-def _measure(view: View, name: str) -> Card:
+def _measure(views: Sequence[View], name: str) -> Card:
+    view = views[0]
     axis, scale = _axis(name, view.at_end(name))
     return Card(
         id=name,
@@ -99,9 +122,10 @@ def _measure(view: View, name: str) -> Card:
         note=_means(view, log=scale == "log")
         + " Dotted: chance." * (axis == "accuracy")
         + _remarks(name),
+        controls=_axes(views),
         axis=axis,
         scale=scale,
-        plots=[plot(chart, {}) for chart in charts.along_axis(view, view.at_end(name), name)],
+        plots=list(_along_axes(views, name, {})),
     )
 
 
@@ -125,8 +149,9 @@ def _axis(measure: str, rows: pd.DataFrame) -> tuple[str, str]:
     return "positive", "log" if style.on_log_axis(measure, good(rows)) else "linear"
 
 
-def _others(view: View, names: list[str]) -> Iterator[Card]:
+def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
     """What is not in the paper, behind a choice: accuracies and other measures apart."""
+    view = views[0]
     for kind, title in (("accuracy", "Other accuracies"), ("positive", "Other measures")):
         axes = {name: _axis(name, view.at_end(name)) for name in names}
         own = {style.label(name): name for name in names if axes[name][0] == kind}
@@ -137,16 +162,16 @@ def _others(view: View, names: list[str]) -> Iterator[Card]:
             id=f"others-{kind}",
             section="batch",
             title=title if len(own) > 1 else first,
-            controls={"measure": Control([*own], first)},
+            controls=_axes(views) | {"measure": Control([*own], first)},
             note=_means(view)
             + " Dotted: chance." * (kind == "accuracy")
             + (_remarks(name) if len(own) == 1 else ""),
             axis=kind,
             scale="as drawn" if kind == "positive" else axes[name][1],
             plots=[
-                plot(chart, {"measure": said})
+                made
                 for said, name in own.items()
-                for chart in charts.along_axis(view, view.at_end(name), name)
+                for made in _along_axes(views, name, {"measure": said})
             ],
         )
 

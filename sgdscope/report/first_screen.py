@@ -30,9 +30,8 @@ def first_screen(judged: Judged, *, byline: str) -> str:
     return (
         f'<header><p class="byline">{escape(byline)}</p><h1>{escape(title)}</h1>'
         + (f'<p class="abstract">{_emphasised(lead)}</p>' if lead else "")
-        + f'</header><div class="pictures">{drawn}</div>'
+        + f'</header>{_caution(view)}<div class="pictures">{drawn}</div>'
         + (f'<ol class="findings">{rows}</ol>' if rows else "")
-        + _caution(view)
     )
 
 
@@ -152,7 +151,7 @@ def _path(rows: pd.DataFrame) -> Iterator[picture.Point]:
 
 
 def _caution(view: View) -> str:
-    """What not to rely on, in one line."""
+    """What not to rely on, in one line that opens."""
     if view.runs.empty:
         return ""
     parts = [*_flagged(view), *_unfinished(view)]
@@ -160,10 +159,10 @@ def _caution(view: View) -> str:
         parts.append("one seed: intervals do not know what another seed would give")
     if not parts:
         return ""
-    return (
-        f'<p class="caution"><b>Do not rely on</b> {escape("; ".join(parts))}. '
-        '<a href="#attention">Why</a></p>'
-    )
+    summary = f"<b>Do not rely on</b> <span>{escape('; '.join(parts))}</span>"
+    items = "".join(f"<li>{escape(part)}</li>" for part in parts)
+    why = '<p><a href="#attention">Every warning, with its runs</a></p>'
+    return markup.fold(summary, f"<ul>{items}</ul>{why}", kind="caution")
 
 
 def _flagged(view: View, most: int = 3) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
 from importlib import resources
@@ -18,6 +19,7 @@ from sgdscope.report.gallery import gallery
 from sgdscope.report.sections import Section
 from sgdscope.report.tables import tables
 from sgdscope.results import style
+from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View
 
 LONG = 50_000  # characters of a section from which it is compressed
@@ -29,13 +31,13 @@ def html(judged: Judged) -> str:
     from plotly.offline import get_plotlyjs
 
     view = judged.view
-    shown = list(cards(view))
+    shown = list(cards(view, beside=judged.views[1:]))
     examples = gallery(view)
     parts = sections.build(judged, shown, examples=bool(examples))
     payload = {
         "tables": tables(view),
-        "lines": [asdict(line) for line in view.lines],
-        "dark": _dark(view),
+        "lines": [_line(line) for one in judged.views for line in one.lines],
+        "dark": _dark(judged.views),
         "template": plots.TEMPLATE,
         "stretch": {"end": style.STRETCH_END, "ticks": style.STRETCH_TICKS},
         "cards": [asdict(card) for card in shown],
@@ -64,11 +66,19 @@ def _is_long(section: Section) -> bool:
     return section.id != "overview" and len(section.html) > LONG
 
 
-def _dark(view: View) -> dict[str, str]:
+def _line(line: DrawnLine) -> dict[str, Any]:
+    """How a line looks, and the settings by which it is chosen."""
+    looks = {"key": line.key, "label": line.label, "colour": line.colour, "dark": line.dark}
+    knobs = {key: str(value) for key, value in line.line.knobs.items()}
+    return looks | {"mark": line.mark, "knobs": knobs}
+
+
+def _dark(views: Sequence[View]) -> dict[str, str]:
     """For each colour drawn on a light ground, the one to draw on a dark ground."""
-    light, dark = (style.axis_colours(view.axis.values, dark=dark) for dark in (False, True))
-    lines = {line.colour: line.dark for line in view.lines}
-    return plots.DARK | lines | {light[value]: dark[value] for value in view.axis.values}
+    values = views[0].axis.values
+    light, dark = (style.axis_colours(values, dark=dark) for dark in (False, True))
+    lines = {line.colour: line.dark for view in views for line in view.lines}
+    return plots.DARK | lines | {light[value]: dark[value] for value in values}
 
 
 def _json(payload: dict[str, Any]) -> str:

@@ -104,6 +104,28 @@ def default(lines: Sequence[Line], sizes: Iterable[int]) -> str:
     return next((knob for knob, own in values.items() if len(own) == most > 1), BATCH)
 
 
+def choices(runs: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
+    """The knobs that a study can be drawn along: batch size first, then those with most values.
+
+    On some network there must be lines that differ in the knob alone.
+    """
+    if runs.empty:
+        return []
+    named = {line.name: line for line in lines}
+    most = {BATCH: 0}
+    for _, own in runs.groupby(["model", "data"], sort=False):
+        most[BATCH] = max(most[BATCH], own[BATCH].nunique())
+        alike: dict[tuple[Any, ...], set[float]] = {}
+        for line in map(named.__getitem__, own["line"].unique()):
+            for knob, value in line.knobs.items():
+                if _is_number(value):
+                    alike.setdefault((knob, line.without(knob)), set()).add(float(value))
+        for (knob, _), values in alike.items():
+            most[knob] = max(most.get(knob, 0), len(values))
+    several = {knob: count for knob, count in most.items() if count > 1}
+    return sorted(several, key=lambda knob: (knob != BATCH, -several[knob]))
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,13 @@ class DrawnLine:
     mark: int  # index into MARKERS and SYMBOLS
 
 
-def lines(found: Iterable[Line]) -> list[DrawnLine]:
-    """Every line of a study: the paper's schedules first, other choices rising within each."""
+def lines(found: Iterable[Line], *, prefix: str = "") -> list[DrawnLine]:
+    """Every line of a study: the paper's schedules first, other choices rising within each.
+
+    Args:
+        found: the lines.
+        prefix: of their keys, where lines along several axes are drawn together.
+    """
     ordered = sorted(found, key=_line_order)
     names = list(dict.fromkeys(_schedule(line) for line in ordered))
     beside = sorted({line.choices[1:] for line in ordered}, key=_choices_order)
@@ -63,7 +69,7 @@ def lines(found: Iterable[Line]) -> list[DrawnLine]:
         place = own.index(line) / max(len(own) - 1, 1)
         light, dark = (mix(*ends, place) for ends in _shades(_schedule(line), names))
         mark = beside.index(line.choices[1:]) % len(MARKERS)
-        made.append(DrawnLine(line, f"line{len(made)}", label, light, dark, mark))
+        made.append(DrawnLine(line, f"{prefix}line{len(made)}", label, light, dark, mark))
     return made
 
 
@@ -79,9 +85,14 @@ def _line_order(line: Line) -> tuple[Any, ...]:
 def _choices_order(choices: Iterable[Choice]) -> list[Any]:
     """Numbers in their order, and before words."""
     return [
-        (one.name != "sgd", one.name, [_rising(value) for _, value in one.options])
+        (one.name != "sgd", _counted(one.name), [_rising(value) for _, value in one.options])
         for one in choices
     ]
+
+
+def _counted(name: str) -> str:
+    """A name that sorts by the numbers in it."""
+    return re.sub(r"\d+", lambda found: found[0].zfill(9), name)
 
 
 def _rising(value: Any) -> tuple[bool, float, str]:

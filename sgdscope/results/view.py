@@ -38,7 +38,8 @@ class View:
             self.runs, self.history, self.table = pd.DataFrame(), pd.DataFrame(), NO_ROWS
             return
         self.axis, x, lines = along(axis or results.axis, runs, results.lines)
-        self.lines = style.lines(dict.fromkeys(lines))
+        prefix = "" if self.axis.knob == results.axis else f"{self.axis.knob}-"
+        self.lines = style.lines(dict.fromkeys(lines), prefix=prefix)
         drawn = {one.line: one for one in self.lines}
         named = {
             kind: runs[kind].map(references.labels(runs[kind].unique(), taken=registry))

@@ -90,13 +90,46 @@ const build = (card, hole) => {
     }
     return boxes[i];
   };
+  // Beside the knob on the x axis others can be held fixed: of the lines those with that value are left.
+  const held = {};
+  const isHeld = (group) => {
+    const knobs = lineOf.get(group)?.knobs;
+    return !knobs || Object.entries(held).every(([knob, value]) => knobs[knob] === value);
+  };
+  const fixing = make("div", { class: "fixing", role: "group", "aria-label": "held fixed" });
+  const offerFixing = () => {
+    const groups = new Set(shown.flatMap(({ data }) => data.map(({ legendgroup }) => legendgroup)));
+    const values = new Map();
+    for (const group of groups) {
+      for (const [knob, value] of Object.entries(lineOf.get(group)?.knobs ?? {})) {
+        if (!values.has(knob)) values.set(knob, new Set());
+        values.get(knob).add(value);
+      }
+    }
+    const several = [...values].filter(([, own]) => own.size > 1);
+    renew(fixing, ...several.map(([knob, own]) => {
+      const name = knob.replaceAll("_", " ");
+      const ordered = [...own].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+      const list = make("select", {
+        "aria-label": `${name} held fixed`,
+        onchange: () => {
+          if (list.value) held[knob] = list.value; else delete held[knob];
+          fill();
+        },
+      }, make("option", { value: "" }, "any"), ...ordered.map((one) =>
+        make("option", { value: one }, one.replace(`${name} `, ""))));
+      return make("label", {}, make("span", {}, name), list);
+    }));
+    fixing.hidden = several.length === 0;
+  };
+
   const fill = () => {
     shown = card.plots.filter(({ choice }) => Object.entries(choice).every(([name, value]) => chosen[name] === value));
     panels.classList.toggle("single", shown.length === 1);
     shown.forEach((plot, i) => {
       const again = drawn.get(boxAt(i));
       boxes[i].previousSibling.textContent = plot.panel;
-      again.draw = () => draw(boxes[i], plot, axis);
+      again.draw = () => draw(boxes[i], plot, axis, isHeld);
       if (again.done) again.draw();
     });
     nothing.hidden = shown.length > 0;
@@ -106,7 +139,7 @@ const build = (card, hole) => {
   };
   const own = {
     legend: () => {
-      const found = entries(shown);
+      const found = entries(shown).filter(([group]) => isHeld(group));
       const groups = found.map(([group]) => group);
       renew(legend, ...found.map(([group, { name, colour, mark }]) =>
         make("button", {
@@ -119,15 +152,23 @@ const build = (card, hole) => {
   };
   const controls = Object.entries(card.controls)
     .filter(([, { choices }]) => choices.length > 1)
-    .map(([name, { choices }]) => segments(name, choices, chosen[name], (one) => { chosen[name] = one; fill(); }));
+    .map(([name, { choices }]) => segments(name, choices, chosen[name], (one) => {
+      chosen[name] = one;
+      if (name === "along") for (const knob of Object.keys(held)) delete held[knob];
+      fill();
+      if (name === "along") offerFixing();
+    }));
+  const isFree = (card.controls.along?.choices.length ?? 0) > 1;
   const axisControl = card.axis in axisChoices
     && segments("axis", axisChoices[card.axis], axis, (one) => { axis = one; fill(); });
   if (axisControl) controls.push(axisControl);
   hole.append(...[
     make("header", {}, make("h3", {}, card.title), ...controls),
+    isFree ? fixing : null,
     card.note ? make("p", { class: "note" }, card.note) : null,
     legend, nothing, panels,
   ].filter(Boolean));
   fill();
+  if (isFree) offerFixing();
   return own;
 };

@@ -63,8 +63,8 @@ const band = ({ x, y, customdata, legendgroup, line, meta }) => {
 
 const PAPER = { width: 600, height: 240 }; // pixels of a plot on A4; as in the style for print
 
-const draw = (box, plot, axis) => {
-  const figure = themed({ data: plot.data, layout: plot.layout });
+const draw = (box, plot, axis, isHeld) => {
+  const figure = themed({ data: plot.data.filter(({ legendgroup }) => isHeld(legendgroup)), layout: plot.layout });
   for (const trace of figure.data) {
     if (trace.meta === "runs") trace.text = trace.customdata.map(described);
     else if (trace.customdata) trace.text = trace.y.map(short);
@@ -106,7 +106,7 @@ const redraw = () => {
 night.addEventListener("change", redraw);
 
 // On paper every plot is drawn, in light colours, and what is short lies open.
-const folds = "#trends details, #attention > details";
+const folds = "#trends details, #attention > details, .caution";
 let unfolded = [];
 addEventListener("beforeprint", () => {
   printing = true;

@@ -13,6 +13,7 @@ let printing = false; // paper is light, and narrower than a screen
 const isDark = () => night.matches && !printing;
 const narrow = matchMedia("(max-width: 34rem)");
 const hidden = new Set(); // keys of lines and batch sizes switched off by their legend
+const lineOf = new Map(lines.map((one) => [one.key, one]));
 const drawn = new Map(); // box of a plot → how to draw it again
 
 // ---- small helpers
