@@ -197,10 +197,11 @@ def test_points_lead_to_their_run(payload: dict[str, Any]) -> None:
             for trace in plot["data"]:
                 if trace.get("meta") != "runs" or card["section"] != "batch":
                     continue
+                knob = plot["choice"]["along"].replace(" ", "_")
                 for x, place in zip(trace["x"], trace["customdata"], strict=True):
                     run = -1 - place if place < 0 else tables["readings"][place][0]
-                    assert tables["runs"][run][column["batch_size"]] == x
-                    points += 1
+                    assert tables["runs"][run][column[knob]] == x
+                    points += knob == "batch_size"
     assert points == 24 * 8 - 8  # every run in every plot, but for the one that failed
 
 
