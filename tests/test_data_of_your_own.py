@@ -365,6 +365,15 @@ def test_a_set_in_the_hubs_form_has_its_columns_found_or_named(hub):
     assert read(hub, "hub:trees?label=said&resize=4").classes == 2
 
 
+def test_a_set_that_its_library_saved_is_read_from_its_folder(hub):
+    import datasets
+
+    datasets.load_dataset(str(hub / "trees")).save_to_disk(hub / "saved")
+    found, same = (read(hub, f"hub:{name}?label=kind") for name in ("saved", "trees"))
+    assert torch.equal(found.train.pixels, same.train.pixels)
+    assert torch.equal(found.test.labels, same.test.labels)
+
+
 def test_images_larger_than_memory_are_refused_with_the_arithmetic(home, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 2_000.0)
     with pytest.raises(RequestError) as caught:

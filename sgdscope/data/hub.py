@@ -80,7 +80,8 @@ def _loaded(path: str, config: str | None) -> Any:
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries are its own affair
     try:
-        sets = datasets.load_dataset(path, config)
+        saved = (Path(path) / "dataset_dict.json").is_file()  # by its own save_to_disk
+        sets = datasets.load_from_disk(path) if saved else datasets.load_dataset(path, config)
     except Exception as error:  # whatever the hub, the network or the files say
         said = (str(error).splitlines() or ["no details"])[0]
         raise RequestError(
