@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from docs.tables import benchmarks
+from docs.tables import benchmarks, remedies
 from docs.tables.kept import GROWING, KEPT, ROOT, Kept, Rows, judge, kept
 from docs.tables.means import TABLES
 from docs.tables.verdicts import agreement_rows, verdict_rows
 from sgdscope.results.folder import StudyFolder
 from sgdscope.study.study import Study
 
-PAGE = ROOT / "docs" / "paper.md"
+PAGES = [ROOT / "docs" / "paper.md", ROOT / "docs" / "remedies.md"]
 MARKER = re.compile(r"(<!-- table: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -51,6 +51,8 @@ def rows_of(name: str, there: Mapping[str, Kept]) -> Rows:
         return verdict_rows(there)
     if name == "agreement":
         return agreement_rows(there)
+    if name in remedies.TABLES:
+        return remedies.TABLES[name].table(there[remedies.TABLES[name].kept])
     return TABLES[name].table(there)
 
 
@@ -58,7 +60,8 @@ def main() -> None:
     """Enter here."""
     for name in GROWING:
         judge(kept()[name])
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in PAGES:
+        file.write_text(page(file.read_text(encoding="utf-8")), encoding="utf-8")
     for file in benchmarks.PAGES:
         file.write_text(benchmarks.page(file.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -125,8 +125,9 @@ class Watch:
                 )
             )
             with _undisturbed(model):
-                subject = Subject(model, data, run.seed, run.batch_size, training.memory)
-                status = self._measure(training, subject, epoch)
+                status = self._measure(
+                    training, Subject(model, data, run.seed, run.batch_size), epoch
+                )
             training.keep(status, data=data, method=str(self.budget))
             return training.taken.values(epoch)
         finally:
