@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_model, save_model
 from torch import nn
@@ -25,6 +26,8 @@ class Case:
     epochs: int
     seed: int = 0
     train_size: int | None = None
+    method: str = "plain"
+    method_options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.model} {self.data} B={self.batch} lr={self.rate} m={self.momentum}"
@@ -36,6 +39,7 @@ class Case:
             model=self.model, data=self.data, train_size=self.train_size, schedule="fixed",
             schedule_options={"learning_rate": self.rate}, batch_size=self.batch,
             momentum=self.momentum, epochs=self.epochs, seed=self.seed,
+            method=self.method, method_options=self.method_options,
         )  # fmt: skip
 
     def trained(self, keep: Path | None) -> tuple[nn.Module, Dataset]:

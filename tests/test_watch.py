@@ -115,6 +115,28 @@ def test_what_is_watched_equals_what_is_measured_afresh(small, tmp_path):
         assert values["pgd_accuracy@0.1"] == attacked.value
 
 
+def test_an_eigenvalue_that_is_followed_equals_one_measured_afresh(small, tmp_path):
+    measures = {"top_eigenvalue": {"examples": 40, "afresh": 3}}
+    watch = sgdscope.Watch(
+        out=tmp_path, data=small, measures=measures, settings=SETTINGS, budget=None
+    )
+    fresh = []
+
+    def watching(model, **more):
+        watch(model, **more)
+        subject = Subject(copy.deepcopy(model).eval(), small, seed=0)
+        fresh.extend(MEASURES["top_eigenvalue"](examples=40).read(subject))
+
+    train(small, watching, epochs=6)
+    (result,) = watch.folder.results()
+    assert [m.evidence.get("followed", 0) for m in result.measurements] == [0, 1, 2, 0, 1, 2]
+    for mine, theirs in zip(result.measurements, fresh, strict=True):
+        assert mine.value == pytest.approx(theirs.value, rel=1e-3)
+        assert not mine.flags
+        if "followed" in mine.evidence:
+            assert mine.evidence["products"] < theirs.evidence["products"]
+
+
 def test_several_watched_trainings_are_drawn_as_a_study(small, tmp_path):
     for batch_size in (32, 64):
         settings = SETTINGS | {"batch_size": batch_size, "epochs": 2}

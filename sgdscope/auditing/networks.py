@@ -16,6 +16,7 @@ from sgdscope.auditing.weights import fingerprint, load_weights, read_weights
 from sgdscope.data import DATA, Dataset
 from sgdscope.errors import RequestError
 from sgdscope.models import MODELS
+from sgdscope.models.pretrained import pretrained
 from sgdscope.results.files import RESULT, WEIGHTS, digest
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import GivenNetwork, Result
@@ -25,8 +26,9 @@ from sgdscope.study.study import Study
 from sgdscope.training.loop import initialise
 
 EXPECTED = (
-    "NETWORK@WEIGHTS, where NETWORK is FILE.py:FUNCTION or another name that studies take, an "
-    "exported FILE.pt2, or the folder of a study's run"
+    "NETWORK@WEIGHTS, where NETWORK is FILE.py:FUNCTION or another name that studies take, "
+    "timm:NAME or transformers:FOLDER with their own weights, an exported FILE.pt2, or the folder "
+    "of a study's run"
 )
 _NAMED = re.compile(r"([\w .-]+)=(.+)", re.DOTALL)  # NAME=NETWORK
 
@@ -138,15 +140,21 @@ def _built(source: str, data: str) -> Opened:
             raise RequestError(
                 f"{source}: weights alone do not make a network; expected {EXPECTED}"
             )
+    if not weights and builder in MODELS:
+        raise RequestError(f"{source}: a network without weights; expected {source}@WEIGHTS")
     located = _located(model=builder, data=data)
     loaded = datasets.load(located["data"])
     # Normalisation stands in the network where its weights have it.
     there = read_weights(Path(weights)) if weights else {}
     moments = {"mean": loaded.mean, "std": loaded.std} if "normalise.mean" in there else {}
+    model: nn.Module | None = None
     try:
-        model = models.build(
-            located["model"], shape=loaded.shape, classes=loaded.classes, seed=0, **moments
-        )
+        if not weights:
+            model = pretrained(located["model"], classes=loaded.classes)
+        if model is None:
+            model = models.build(
+                located["model"], shape=loaded.shape, classes=loaded.classes, seed=0, **moments
+            )
     except RequestError:
         raise
     except Exception as error:  # whatever a user's own function says
@@ -155,7 +163,7 @@ def _built(source: str, data: str) -> Opened:
         raise RequestError(f"{source}: returns {type(model).__name__}; expected an nn.Module")
     if weights:
         load_weights(model, Path(weights))
-    name = Path(weights).stem if weights else builder.rpartition(":")[2]
+    name = Path(weights or builder.rpartition(":")[2]).stem
     return Opened(model, loaded, _described(model, name, located["data"], made_by=located["model"]))
 
 

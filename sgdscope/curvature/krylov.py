@@ -16,6 +16,7 @@ from sgdscope.errors import RequestError
 SHELF = 8  # blocks that memory is taken for at a time
 KEPT = 0.5  # share of its length that a vector keeps when it is orthogonal to the basis already, …
 PASSES = 4  # … or is made so again, at most so often
+LEAN = 0.1  # how much of a random start's length a start lies along each vector that it leans to
 NOISE = 32  # a remainder below this × the dtype's epsilon × the longest product is rounding
 
 
@@ -26,12 +27,20 @@ class Krylov:
         operator: a matrix, or a batch of them, each with a basis of its own.
         width: vectors in a block.
         seed: of the random start, normally distributed.
+        near: (size, j), orthonormal, that the start leans to: its variance along them is larger,
+            and nowhere smaller, so that what follows from its being random still does.
     """
 
-    def __init__(self, operator: Operator, width: int, *, seed: int = 0) -> None:
+    def __init__(
+        self, operator: Operator, width: int, *, seed: int = 0, near: Tensor | None = None
+    ) -> None:
         self.operator = operator
         self._generator = streams.generator(seed, "lanczos")
-        self._next, triangle = orthonormal(self._random(width))
+        start = self._random(width)
+        if near is not None:
+            draws = torch.randn(near.shape[-1], width, generator=self._generator).to(start)
+            start = start + LEAN * operator.size**0.5 * near.to(start) @ draws
+        self._next, triangle = orthonormal(start)
         # What is small is kept in float64 on the CPU.
         self.start = triangle.double().cpu()  # (*batch, width, width), in terms of the first block
         self._width = width

@@ -14,6 +14,8 @@ from sgdscope.errors import RequestError
 
 MISSED = 1e-5  # probability up to which it is neglected that a larger one was missed
 ROUNDING = 4  # errors of a value that are expected, in largest asymmetries
+CLOSE = 0.1  # of a value: where the next eigenvalue may stand, though no Ritz value is there yet
+NEAR = 3  # Ritz vectors that are kept to lean on
 ZERO = 1e-6  # of the largest magnitude: a smaller value is held to the tolerance of this share
 
 
@@ -28,8 +30,12 @@ class Eigenvalues:
     missed: Tensor  # (k,) bound on the chance that it lies further away than the tolerance
     rounding: Tensor  # (), (*batch,): what the products' rounding may have done to a value
     converged: bool  # every error, rounding included, is within the tolerance
+    settled: (
+        bool  # an eigenvalue, perhaps not the outermost, lies within the tolerance of the first
+    )
     products: int
     examples: int
+    near: Tensor  # (size, j), those and the next vectors: where to look when the matrix has changed
     flags: tuple[str, ...] = ()  # reasons not to trust them that lie in the network or the matrix
 
 
@@ -40,6 +46,7 @@ def top_eigenvalues(
     tolerance: float = 1e-3,
     max_products: int = 100,
     seed: int = 0,
+    near: Tensor | None = None,
 ) -> Eigenvalues:
     """The k largest eigenvalues (algebraically, not by magnitude), largest first.
 
@@ -58,11 +65,15 @@ def top_eigenvalues(
             millionth of the largest magnitude met if that is more.
         max_products: where to stop, converged or not.
         seed: of the random start.
+        near: (size, j), what was ``near`` in a matrix that differs a little. Products then end
+            once the value has settled: by Kato and Temple an eigenvalue lies within the tolerance.
+            That it is the largest is not known, unless ``converged`` says so; ``errors`` says
+            how far beyond it another may lie. For k = 1.
 
     Raises:
         RequestError: k is below 1 or above the operator's size, or products are not finite.
     """
-    return _extreme(operator, 1, k, tolerance, max_products, seed)
+    return _extreme(operator, 1, k, tolerance, max_products, seed, near)
 
 
 def bottom_eigenvalues(
@@ -78,30 +89,46 @@ def bottom_eigenvalues(
 
 
 def _extreme(
-    operator: Operator, sign: int, k: int, tolerance: float, max_products: int, seed: int
-) -> Eigenvalues:
+    operator: Operator, sign: int, k: int, tolerance: float, max_products: int, seed: int,
+    near: Tensor | None = None,
+) -> Eigenvalues:  # fmt: skip
     """The k largest of sign × operator."""
     if not 1 <= k <= operator.size:
         raise RequestError(f"k={k}; expected 1 … {operator.size}, the size of the matrix")
-    krylov = Krylov(operator, k, seed=seed)
+    krylov = Krylov(operator, k, seed=seed, near=near)
     before = operator.products
     while True:
         krylov.extend()
-        ritz, coefficients = torch.linalg.eigh(krylov.projected)
-        outermost = torch.arange(ritz.shape[-1])[:k] if sign < 0 else torch.arange(-1, -k - 1, -1)
-        values, coefficients = ritz[..., outermost], coefficients[..., outermost]
+        ritz, vectors = torch.linalg.eigh(krylov.projected)
+        if sign > 0:
+            ritz, vectors = ritz.flip(-1), vectors.flip(-1)  # the outermost first
+        values, coefficients = ritz[..., :k], vectors[..., :k]
         largest = ritz.abs().amax(-1, keepdim=True)
         accepted = tolerance * values.abs().maximum(ZERO * largest)
         chances = missed(krylov, values + sign * accepted, coefficients)
         products = operator.products - before
         known = bool((chances <= MISSED).all())
-        if known or krylov.exhausted or products >= max_products:
+        settled = _settled(krylov, ritz, coefficients, accepted)
+        if known or (settled and near is not None) or krylov.exhausted or products >= max_products:
             break
     rounding = ROUNDING * krylov.asymmetry
     errors = margins(krylov, values, coefficients, MISSED, sign=sign) + rounding[..., None]
     exact = bool((rounding[..., None] <= accepted).all())
     answer = Eigenvalues(
         values, krylov.combined(coefficients), krylov.residuals(coefficients), errors,
-        chances, rounding, known and exact, products, operator.examples,
+        chances, rounding, known and exact, settled and exact, products, operator.examples,
+        krylov.combined(vectors[..., : max(k, NEAR)]),
     )  # fmt: skip
     return trusted(answer, operator, tolerance)
+
+
+def _settled(krylov: Krylov, ritz: Tensor, coefficients: Tensor, accepted: Tensor) -> bool:
+    """Whether the outermost Ritz value is as near to an eigenvalue as is accepted.
+
+    A residual r leaves at most r² over the distance to the next eigenvalue (Kato 1949, Temple
+    1928), for which the next Ritz value stands, or one that is close and not seen yet.
+    """
+    if ritz.shape[-1] < 2:
+        return False
+    gap = (ritz[..., 0] - ritz[..., 1]).abs().minimum(CLOSE * ritz[..., 0].abs())
+    return bool((krylov.residuals(coefficients)[..., 0].square() <= accepted[..., 0] * gap).all())

@@ -29,6 +29,7 @@ class Subject:
     data: Dataset
     seed: int  # the run's; attack starts and probe vectors derive from it
     batch_size: int | None = None  # the run's, where there was a run
+    memory: dict[str, Any] = field(default_factory=dict)  # left by a measure at an earlier epoch
 
     @functools.cached_property
     def looked(self) -> Preflight:

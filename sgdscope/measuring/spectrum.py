@@ -4,6 +4,7 @@ All are of the mean cross-entropy over the first so many training images, evalua
 augmentation.
 """
 
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -13,6 +14,7 @@ from sgdscope import curvature
 from sgdscope.curvature import Eigenvalues, Hessian, InputHessian
 from sgdscope.measuring.base import MEASURES, Reading, Subject
 from sgdscope.measuring.card import Card
+from sgdscope.measuring.following import follow
 from sgdscope.measuring.training_images import RESCALING, OnTrainingImages
 from sgdscope.settings import Positive, Whole
 
@@ -36,13 +38,23 @@ class TopEigenvalue(_Eigenvalue):
 
     card = Card(label="λ₁, top Hessian eigenvalue", short="λ₁", log=True, order=50)
 
+    afresh: Whole = 1  # of a watched training, every so many readings; those between follow
+
     def read(self, subject: Subject) -> list[Reading]:
         """One reading; an eigenvalue lies within ``residual`` of it."""
         hessian = Hessian(subject.model, *self.points(subject))
-        found = curvature.top_eigenvalues(
-            hessian, tolerance=self.tolerance, max_products=self.max_products, seed=subject.seed
-        )
-        return [_of_eigenvalue("top_eigenvalue", found, self.tolerance)]
+        last = subject.memory.get("top_eigenvalue")
+        found, left, flags = follow(
+            hessian, last, afresh=self.afresh, tolerance=self.tolerance,
+            max_products=self.max_products, seed=subject.seed,
+        )  # fmt: skip
+        subject.memory["top_eigenvalue"] = left
+        reading = _of_eigenvalue("top_eigenvalue", found, self.tolerance)
+        if left.since:  # a followed value is not asked whether a larger one was missed
+            reading.evidence["followed"] = left.since
+            if found.settled:
+                reading = replace(reading, flags=list(found.flags))
+        return [replace(reading, flags=[*reading.flags, *flags])]
 
 
 @MEASURES.add("bottom_eigenvalue")

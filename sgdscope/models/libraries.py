@@ -25,12 +25,22 @@ def _library(name: str, model: str, *, needs: str) -> ModuleType:
         raise RequestError(f"model '{name}:{model}': {name} {why}; {needs}") from error
 
 
-def _timm(name: str) -> ModelBuilder:
+def load_timm(name: str) -> ModuleType:
+    """The library, which has a network of that name.
+
+    Raises:
+        RequestError: it cannot be imported, or has none.
+    """
     timm = _library(
         "timm", name, needs="pip install timm, with a torchvision of the same release as torch"
     )
     if not timm.is_model(name):
         raise RequestError(f"model 'timm:{name}': timm has none of that name{_near(timm, name)}")
+    return timm
+
+
+def _timm(name: str) -> ModelBuilder:
+    timm = load_timm(name)
 
     def build(*, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """Of timm's registry, with what it accepts of the images' size."""
@@ -55,8 +65,17 @@ def _near(timm: ModuleType, name: str) -> str:
     return f"; did you mean 'timm:{close[0]}'?" if close else "; timm.list_models() has them all"
 
 
+def load_transformers(name: str) -> ModuleType:
+    """The library.
+
+    Raises:
+        RequestError: it cannot be imported.
+    """
+    return _library("transformers", name, needs="pip install transformers")
+
+
 def _transformers(name: str) -> ModelBuilder:
-    transformers = _library("transformers", name, needs="pip install transformers")
+    transformers = load_transformers(name)
     return lambda *, shape, classes: _from_config(transformers, name, shape, classes)
 
 

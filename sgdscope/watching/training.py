@@ -31,6 +31,7 @@ class WatchedTraining:
         self.run, self.folder = run, folder
         self.taken = Taken(run.seed)
         self.history: list[Epoch] = []
+        self.memory: dict[str, Any] = {}  # left by measures at the epoch before
         if (kept := folder.result(run.id)) is not None:
             file = folder.run_file(run.id, ARRAYS)
             arrays = load(file.read_bytes()) if file.is_file() else {}
@@ -44,6 +45,8 @@ class WatchedTraining:
 
     def rewind(self, epoch: int) -> None:
         """Drop an epoch and all later ones."""
+        if any(one.epoch >= epoch for one in self.history):
+            self.memory.clear()
         self.history = [one for one in self.history if one.epoch < epoch]
         self.taken.forget(epoch)
 

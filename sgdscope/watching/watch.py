@@ -125,9 +125,8 @@ class Watch:
                 )
             )
             with _undisturbed(model):
-                status = self._measure(
-                    training, Subject(model, data, run.seed, run.batch_size), epoch
-                )
+                subject = Subject(model, data, run.seed, run.batch_size, training.memory)
+                status = self._measure(training, subject, epoch)
             training.keep(status, data=data, method=str(self.budget))
             return training.taken.values(epoch)
         finally:

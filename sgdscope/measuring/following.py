@@ -1,0 +1,63 @@
+"""λ₁ while a training is watched: near the last eigenvectors, and from a random start at times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from sgdscope import curvature
+from sgdscope.curvature import Eigenvalues, Operator
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What one reading leaves to the next."""
+
+    near: Tensor  # (size, j), where it found the largest eigenvalues
+    since: int  # readings since the last one that started afresh
+
+
+def follow(
+    operator: Operator,
+    last: Followed | None,
+    *,
+    afresh: int,
+    tolerance: float,
+    max_products: int,
+    seed: int,
+) -> tuple[Eigenvalues, Followed, list[str]]:
+    """λ₁, from the last reading or at random, what to leave to the next one, and flags.
+
+    A reading that starts at random finds out whether those before it still followed the largest:
+    it follows too, and flags it if what it follows is not what it finds.
+
+    Args:
+        operator: the matrix.
+        last: what the reading before left; none for the first.
+        afresh: every so many readings one starts at random.
+        tolerance: as in :func:`~sgdscope.curvature.top_eigenvalues`.
+        max_products: of one start.
+        seed: of starts.
+    """
+    if last is not None and (last.near.shape[0] != operator.size or afresh == 1):
+        last = None
+    found, flags, products = None, [], 0
+    if last is not None:
+        found = curvature.top_eigenvalues(
+            operator, tolerance=tolerance, max_products=max_products, seed=seed, near=last.near
+        )
+        if last.since + 1 < afresh:
+            return found, Followed(found.near, last.since + 1), []
+        products = found.products
+    fresh = curvature.top_eigenvalues(
+        operator, tolerance=tolerance, max_products=max_products, seed=seed
+    )
+    if found is not None and last is not None:
+        value, followed = fresh.values[0].item(), found.values[0].item()
+        if value - followed > 2 * tolerance * abs(value):
+            flags.append(
+                f"The {last.since} readings before followed another eigenvalue, {followed:.4g} "
+                "by now: they may be too low."
+            )
+    return replace(fresh, products=fresh.products + products), Followed(fresh.near, 0), flags
