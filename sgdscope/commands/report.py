@@ -41,11 +41,20 @@ def _is_audit(folder: Path) -> bool:
 
 def _draw(folders: list[Path], out: Path, log: str | None) -> None:
     """Tables and page of studies, beside which audits may stand."""
+    from sgdscope.auditing import Audit
     from sgdscope.findings import Judged
+    from sgdscope.report import beside
     from sgdscope.results.folder import StudyFolder
 
-    if audits := [folder for folder in folders if _is_audit(folder)]:
-        raise RequestError(f"{audits[0]}: an audit")
-    judged = Judged.open(*folders)
+    studies = [folder for folder in folders if not _is_audit(folder)]
+    if not studies:
+        raise RequestError(
+            f"{' and '.join(map(str, folders))}: audits alone; expected a study among them, or the "
+            "networks in one audit's folder, where they are compared"
+        )
+    judged = Judged.open(*studies)
+    audits = [Audit.load(folder) for folder in folders if _is_audit(folder)]
+    for one in audits:
+        beside.check(one, judged)
     judged.results.save(StudyFolder(out))
-    study_folder.show(judged, out, redraw=True, log=log)
+    study_folder.show(judged, out, redraw=True, log=log, audits=audits)

@@ -10,10 +10,18 @@ from sgdscope.commands.terminal import console
 from sgdscope.errors import RequestError
 
 if TYPE_CHECKING:
+    from sgdscope.auditing import Audit
     from sgdscope.findings import Judged
 
 
-def show(judged: Judged, out: Path, *, redraw: bool, log: str | None) -> None:
+def show(
+    judged: Judged,
+    out: Path,
+    *,
+    redraw: bool,
+    log: str | None,
+    audits: Sequence[Audit] = (),
+) -> None:
     """Write the page; print the short table, what was found and where the page is.
 
     Args:
@@ -21,9 +29,10 @@ def show(judged: Judged, out: Path, *, redraw: bool, log: str | None) -> None:
         out: its folder.
         redraw: whether a page that is as new as the results is written too.
         log: the logger that gets the results too; None: no logger.
+        audits: of other networks, to be shown beside the study's.
     """
     from sgdscope import report
-    from sgdscope.report import loggers
+    from sgdscope.report import audit_terminal, loggers
     from sgdscope.report import terminal as summary
     from sgdscope.results.folder import StudyFolder
     from sgdscope.results.freshness import is_fresh
@@ -36,9 +45,11 @@ def show(judged: Judged, out: Path, *, redraw: bool, log: str | None) -> None:
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     for line in summary.told(judged.findings):
         console.print(line, highlight=False)
+    for audit in audits:
+        console.print(audit_terminal.table(audit))
     folder = StudyFolder(out)
     fresh = not redraw and is_fresh(folder.report, folder)
-    page = folder.report if fresh else report.write(judged, out)
+    page = folder.report if fresh else report.write(judged, out, audits=audits)
     console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
     if log is not None:
         written = loggers.of_study(judged.results)

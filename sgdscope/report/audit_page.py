@@ -75,7 +75,7 @@ def _overview(found: Audit) -> str:
     if not told:
         told = [_short(one) for one in found.networks]
     said = "".join(f'<p class="abstract">{escape(sentence)}.</p>' for sentence in told[:3])
-    pictures = "".join(_by_eps(found))
+    pictures = "".join(by_eps(found))
     return (
         f'<p class="byline">{escape(byline)}</p><h1>{escape(title)}</h1>{said}'
         f'<div class="pictures">{pictures}</div>'
@@ -94,7 +94,7 @@ def _short(one: Audited) -> str:
     return f"{one.network.name}: " + (", ".join(said) or one.reason or one.status)
 
 
-def _by_eps(found: Audit) -> Iterator[str]:
+def by_eps(found: Audit) -> Iterator[str]:
     """Accuracy against eps, a picture an attack and a curve a network."""
     attacks: dict[str, None] = {}
     for one in found.networks:

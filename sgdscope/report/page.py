@@ -12,8 +12,9 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from sgdscope.auditing import Audit
 from sgdscope.findings import Judged
-from sgdscope.report import plots, sections
+from sgdscope.report import beside, plots, sections
 from sgdscope.report.cards import cards
 from sgdscope.report.gallery import gallery
 from sgdscope.report.sections import Section
@@ -26,14 +27,18 @@ LONG = 50_000  # characters of a section from which it is compressed
 SCRIPT = ("start", "plots", "cards", "gallery", "table", "begin")  # one module, in this order
 
 
-def html(judged: Judged) -> str:
-    """The whole page."""
+def html(judged: Judged, *, audits: Sequence[Audit] = ()) -> str:
+    """The whole page, with audits of other networks beside the study."""
     from plotly.offline import get_plotlyjs
 
     view = judged.view
     shown = list(cards(view, beside=judged.views[1:]))
     examples = gallery(view)
     parts = sections.build(judged, shown, examples=bool(examples))
+    place = next(i for i, part in enumerate(parts) if part.id == "study")
+    parts[place:place] = [
+        beside.section(audit, judged, number=i) for i, audit in enumerate(audits, start=1)
+    ]
     payload = {
         "tables": tables(view),
         "lines": [_line(line) for one in judged.views for line in one.lines],

@@ -127,14 +127,14 @@ def shared(result: Result) -> dict[str, Any]:
     taken = {
         f"{name}.{key}": value
         for name, options in result.measured.items()
-        for key, value in _options(name, json.dumps(options)).items()
+        for key, value in counting_options(name, json.dumps(options)).items()
     }
     return settings | taken
 
 
 @cache
-def _options(measure: str, taken: str) -> dict[str, Any]:
-    """A measure's options that change its values, those that came later at their defaults."""
+def counting_options(measure: str, taken: str) -> dict[str, Any]:
+    """A measure's options, as JSON, that change its values; those that came later at defaults."""
     options = json.loads(taken)
     code = {"code": options.pop("code")} if "code" in options else {}
     with suppress(ValidationError, RequestError):  # of a version or a plugin that is not there

@@ -1,0 +1,93 @@
+"""An audit's networks on a study's page: each number next to the range of the study's runs."""
+
+import re
+from html import unescape
+
+import pytest
+import synthetic
+from typer.testing import CliRunner
+
+from sgdscope.auditing.folder import AuditFolder
+from sgdscope.cli import app
+from sgdscope.results.record import Audited, GivenNetwork, Measurement
+
+STEPS = {"pgd_accuracy": {"eps": [0.1], "steps": 40}}
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(app, [*map(str, words)])
+
+
+@pytest.fixture
+def study(tmp_path):
+    return synthetic.study(tmp_path / "study", lines=[("fixed", 0.0)], mishaps=False)
+
+
+def audited(path, *, data="mnist", measured=STEPS, results=True):
+    """An audit's folder with one network."""
+    folder = AuditFolder(path)
+    network = GivenNetwork(
+        name="<mine>", source="net.pt", fingerprint="f", architecture="a", parameters=10, data=data
+    )
+    path.mkdir()
+    folder.prepare(
+        {"data": data, "split": "test", "networks": [{"id": network.id, "name": "<mine>"}]}
+    )
+    row = Measurement(epoch=0, measure="pgd_accuracy", eps=0.1, value=0.4321)
+    found = Audited(network=network, status="done", measured=measured, measurements=[row])
+    if results:
+        folder.save(found, None)
+    return folder
+
+
+def page_of(path) -> str:
+    return unescape(re.sub(r"<[^>]*>", " ", path.read_text()))
+
+
+def test_an_audits_numbers_stand_beside_the_range_of_the_studys_runs(study, tmp_path, invoke):
+    audited(tmp_path / "audit")
+    told = invoke("report", "study", "audit")
+    assert told.exit_code == 0, told.output
+    assert "page: out/study+audit/report.html" in told.output
+    page = (tmp_path / "out" / "study+audit" / "report.html").read_text()
+    assert "<mine>" not in page
+    (row,) = re.findall(r'<tr><th scope="row">PGD accuracy, eps 0\.1</th>.*?</tr>', page)
+    ends = [
+        row.value
+        for one in study.results()
+        for row in one.measurements
+        if (row.measure, row.eps) == ("pgd_accuracy", 0.1)
+    ]
+    assert "<td>0.432</td>" in row
+    assert f"<td>{min(ends):.3f} – {max(ends):.3f} <small>6 runs</small></td>" in row
+
+
+def test_a_measure_that_was_taken_otherwise_is_marked(study, tmp_path, invoke):
+    audited(tmp_path / "audit", measured={"pgd_accuracy": {"eps": [0.1], "steps": 7}})
+    assert invoke("report", "study", "audit", "--out", "both").exit_code == 0
+    assert "0.432 ≠" in page_of(tmp_path / "both" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"data": "cifar10"}, "expected test images of mnist, as the study has"),
+        ({"results": False}, "an audit without results; expected one that has been run"),
+    ],
+)
+def test_an_audit_that_cannot_be_compared_is_refused(settings, said, study, tmp_path, invoke):
+    audited(tmp_path / "audit", **settings)
+    told = invoke("report", "study", "audit")
+    assert told.exit_code == 2
+    assert said in " ".join(told.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_audits_alone_are_refused(tmp_path, invoke):
+    audited(tmp_path / "one")
+    audited(tmp_path / "other")
+    told = invoke("report", "one", "other")
+    assert told.exit_code == 2
+    assert "audits alone; expected a study among them" in " ".join(told.output.split())
