@@ -9,9 +9,9 @@ from datetime import timedelta
 from html import escape
 from typing import Any
 
-from sgdscope.execution.messages import Event, Message, Outcome, Task
+from sgdscope.execution.messages import Event, Message, Task
 from sgdscope.execution.progress_bar import to_come
-from sgdscope.results.record import Result
+from sgdscope.results.record import Outcome, Result
 
 PAUSE = 0.5  # seconds between two drawings: each is kept in the notebook's history of messages
 
