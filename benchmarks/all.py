@@ -34,10 +34,12 @@ HERE = Path(__file__).parent
 SMALL = [
     "attacks --threads 1 --epochs 1 --examples 200 --eps 0.1",
     "attacks --strong --threads 1 --epochs 1 --examples 50 --eps 0.15",
+    "audit --threads 1 --epochs 1 --examples 50",
     "nearest --examples 10",
     "trust --epochs 1 --examples 200 --strong-examples 20",
     "masking --data digits --norm linf",
     "curvature stdcnn --threads 1",
+    "watch --threads 1 --epochs 4 --examples 200 --train-size 2000",
     "spectra --threads 1",
     "memory 16 --threads 1",
     "silent",

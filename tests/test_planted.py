@@ -1,4 +1,4 @@
-"""Of twelve networks that mislead a measurement each gets its flag, and none of six honest ones."""
+"""Of fourteen networks that mislead a measure each gets its flag, and none of six honest ones."""
 
 import pytest
 import torch
@@ -65,6 +65,10 @@ def of_batch(z):
     return z - z.mean(0, keepdim=True)
 
 
+def one_hot(z):
+    return F.one_hot(z.argmax(1), 10).float()
+
+
 def broken(z):
     return torch.where(z.amax(1, keepdim=True) > z.amax(1).median(), z, float("nan"))
 
@@ -85,6 +89,7 @@ PLANTED = {
     "batch-dependent": (lambda net: Wrapped(net, after=of_batch), "rest of its batch"),
     "changing itself": (Counting, "changes its own"),
     "not finite": (lambda net: Wrapped(net, after=broken), "not finite"),
+    "the answer alone": (lambda net: Wrapped(net, after=one_hot), "no gradient reaches"),
 }  # fmt: skip
 
 

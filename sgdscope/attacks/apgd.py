@@ -149,6 +149,7 @@ class Targeted:
     seed: int = 0
     classes: int = 9
     give_up: bool = True
+    start: int = 0  # number of the random start
 
     def __post_init__(self) -> None:
         check_tactic(norm=self.norm, steps=self.steps, classes=self.classes)
@@ -168,7 +169,7 @@ class Targeted:
             together = min(max(victim.chunk // len(left), 1), ranks - rank)
             copies = left.repeat(together)
             aims = others[left][:, rank : rank + together].t().reshape(-1)
-            run = Apgd(self.steps, loss, self.norm, self.seed, give_up=self.give_up)
+            run = Apgd(self.steps, loss, self.norm, self.seed, self.start, self.give_up)
             tries = run(victim, replace(points[copies], targets=aims), eps[copies])
             fell, first = tries.fooled.view(together, -1).max(0)  # of the targets that fooled it
             keep = fell if rank else torch.ones_like(fell)  # no target: the likeliest one's try

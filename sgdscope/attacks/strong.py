@@ -25,15 +25,17 @@ def strong(
 ) -> list[Attacked]:
     """FGSM and a short PGD for the easy points, then APGD-CE, APGD-T and, for ℓ∞ images, Square.
 
-    After AutoAttack (Croce and Hein 2020), without its FAB. ``Attacked.by`` says which attack
-    fooled a point; one that only Square fools means that gradients mislead the others. There are
-    ``steps`` in each run of APGD and ``queries`` of Square.
+    After AutoAttack (Croce and Hein 2020), with APGD-T again in place of its FAB: from another
+    start, towards the three likeliest wrong classes. ``Attacked.by`` says which attack fooled a
+    point; one that only Square fools means that gradients mislead the others. There are ``steps``
+    in each run of APGD and ``queries`` of Square.
     """
     tactics: dict[str, Tactic] = {
         "fgsm": SingleStep(norm),
         "pgd": FixedSteps(10, 1 / 4, "margin", norm, seed, None, give_up),
         "apgd-ce": Apgd(steps, "cross_entropy", norm, seed, 0, give_up),
         "apgd-t": Targeted(steps, norm, seed, give_up=give_up),
+        "apgd-t again": Targeted(steps, norm, seed, 3, give_up, start=1),
     }
     if norm == "linf" and inputs.dim() == 4:
         tactics["square"] = SquareSearch(queries, seed, give_up)
