@@ -47,6 +47,7 @@ SMALL = [
     "training --runs 2 --epochs 1 --train-size 5000",
     "study --runs 2 --epochs 1 --train-size 2000",
     "growth --runs 4 16",
+    "plan",
     "measuring --models stdcnn --count 4 --images 200",
     "device --device cpu --smoke --out {scratch}/device.json",
     "arithmetic",

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from sgdscope.cli import app
 from sgdscope.execution import plan as planning
+from sgdscope.execution import probes
+from sgdscope.execution.local import default_workers
 from sgdscope.measuring import MEASURES
 from sgdscope.results import style
 from sgdscope.study.study import Study
@@ -38,7 +40,43 @@ def test_flops_are_those_of_forward_and_backward(made):
 
 def test_times_add_up(made):
     assert all(cost.training > 0 and cost.measuring > 0 for cost in made.costs)
-    assert made.seconds == pytest.approx(sum(cost.seconds for cost in made.costs) / 2)
+    assert made.busy == min(2, default_workers("cpu"))
+    at_work = sum(cost.seconds for cost in made.costs) / made.busy
+    assert made.seconds == pytest.approx(planning.START + at_work)
+
+
+def test_updates_cost_what_lines_through_the_probes_say():
+    line = probes.Line((2.0, 8.0, 32.0), (1.0, 4.0, 10.0))
+    assert [line(size) for size in (2, 5, 32, 80)] == [1.0, 2.5, 10.0, 22.0]
+    assert probes.Line((10.0,), (3.0,))(5) == 1.5
+
+
+def test_a_measure_is_probed_twice_however_often_and_by_whom_it_is_taken(monkeypatch):
+    looked, read = [], MEASURES["fgsm_accuracy"].read
+
+    def count(self, subject):
+        looked.append(sum(parameter.numel() for parameter in subject.model.parameters()))
+        return read(self, subject)
+
+    monkeypatch.setattr(MEASURES["fgsm_accuracy"], "read", count)
+    overrides = {
+        "model": ["resnet18-narrow", "stdcnn"], "batch_size": [32, 64], "seed": [0, 1],
+        "measure": {"fgsm_accuracy": {"eps": [0.1], "at": [1, 5], "along_examples": 50}},
+    }  # fmt: skip
+    costs = planning.plan(Study.load("quick", overrides=overrides), device="cpu").costs
+    assert looked == [23_010, 23_010]  # and on the quick network alone
+    assert [cost.measuring > costs[-1].measuring for cost in costs] == [True, True, False, False]
+
+
+def test_a_growing_batch_is_counted_as_it_grows(make_run):
+    growing = {"schedule": "batch-growth", "schedule_options": {"learning_rate": 0.1, "every": 2}}
+    run = make_run(batch_size=32, epochs=4, **growing)
+    found = list(planning._epochs(run, 256))
+    assert [size for _, size in found] == [run.size(epoch) for epoch in range(1, 5)]
+    assert all(count == 256 // size for count, size in found)
+    assert list(planning._epochs(make_run(batch_size=32, steps=20), 256)) == [
+        (8, 32), (8, 32), (4, 32),
+    ]  # fmt: skip
 
 
 def test_the_plan_is_printed_within_a_page(made):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import resource
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -19,17 +21,17 @@ from sgdscope.data import Dataset
 from sgdscope.execution.driver import check_parts, choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
 from sgdscope.execution.local import default_workers
-from sgdscope.measuring import Measure, Subject
+from sgdscope.execution.probes import Line, Measuring, crowding, updates
+from sgdscope.measuring import Measure
 from sgdscope.network import logits_of
 from sgdscope.results import style
 from sgdscope.study.run import Run
 from sgdscope.study.study import Study
 from sgdscope.training.cohorts import group
-from sgdscope.training.loop import Training, initialise
+from sgdscope.training.loop import initialise
 
-WARM, STEPS = 3, 8  # steps made before the clock starts, and timed
-EXAMPLES = 128  # on which a measure is probed
-IMAGES = 1_000  # of a data set, for the probe
+IMAGES = 600  # of a data set, to probe measures with
+START = 4.0  # seconds until a worker has imported torch and loaded data
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,15 @@ class Plan:
     @property
     def seconds(self) -> float:
         """All workers busy to the end, but no less than the longest run."""
-        longest = max((cost.training + cost.measuring for cost in self.costs), default=0.0)
-        return max(longest, sum(cost.seconds for cost in self.costs) / self.workers)
+        if not self.costs:
+            return 0.0
+        longest = max(cost.training + cost.measuring for cost in self.costs)
+        return START + max(longest, sum(cost.seconds for cost in self.costs) / self.busy)
+
+    @property
+    def busy(self) -> int:
+        """Workers that can be at work at once."""
+        return min(self.workers, max(len(self.left), 1), default_workers(self.device))
 
 
 def plan(
@@ -80,10 +89,10 @@ def plan(
     workers: int | None = None,
     finished: Collection[str] = (),
 ) -> Plan:
-    """Probe every model, data set, batch size and duration of a study, each for a few steps.
+    """Probe every model and data set of a study with a few small batches and images.
 
-    On a CPU the probe has one thread, as a worker has; other workers at the same time can slow it
-    down, which the estimate does not know, nor what a GPU gains by cohorts.
+    On a CPU the probe has one thread, as a worker has, and what all workers lose by working at once
+    is measured; what a GPU gains by cohorts is not known.
 
     Args:
         study: what to plan.
@@ -98,12 +107,17 @@ def plan(
     check_parts(study)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    left = [run for run in study.runs if run.id not in finished]
+    made = Plan(study, device, workers or default_workers(device), [], left, 0)
     try:
-        left = [run for run in study.runs if run.id not in finished]
-        costs = list(_costs(study, left, torch.device(device)))
+        slower = crowding(made.busy) if device == "cpu" else 1.0
+        costs = [
+            replace(one, training=slower * one.training, measuring=slower * one.measuring)
+            for one in _costs(study, left, torch.device(device))
+        ]
     finally:
         torch.set_num_threads(threads)
-    return Plan(study, device, workers or default_workers(device), costs, left, _memory(device))
+    return replace(made, costs=costs, memory=_memory(device))
 
 
 def _memory(device: str) -> int:
@@ -115,82 +129,75 @@ def _memory(device: str) -> int:
 
 def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[Cost]:
     """One a model, data set, batch size and duration, in the order of the runs."""
-    measuring: dict[tuple[str, str, int, str], float] = {}
+    parts: dict[str, Dataset] = {}
+    lines: dict[Any, Line] = {}
+    sums: dict[tuple[str, str], tuple[int, float]] = {}
+    probed, largest = Measuring(), max((run.batch_size for run in runs), default=1)
+    for run in runs:
+        if run.data not in parts:
+            parts[run.data] = _few(datasets.load(run.data), IMAGES).to(device)
+        if (network := (run.model, run.data)) not in sums:
+            sums[network] = _arithmetic(run, parts[run.data])
+            probed.a_pass(run, parts[run.data])
     for same in group(runs, len(runs)):
         run = same[0]
-        model, data, size = run.model, run.data, run.batch_size
-        whole = datasets.load(data).subset(run.train_size)
-        part = replace(
-            whole, train=whole.train[: max(IMAGES, size)], test=whole.test[:IMAGES],
-            validation=whole.validation[:EXAMPLES],
-        ).to(device)  # fmt: skip
-        per_epoch = len(whole.train) // size
-        steps = run.steps or (run.epochs or 0) * per_epoch
-        epochs = -(-steps // per_epoch)
-        measures = study.measures_of(run)
-        key = model, data, epochs, repr(measures)
-        if key not in measuring:
-            measuring[key] = _measuring(run, measures, part, whole, epochs)
-        parameters, flops = _arithmetic(run, part)
+        model, data = network = run.model, run.data
+        whole, part = datasets.load(data).subset(run.train_size), parts[data]
+        key = *network, run.precision, run.optimizer, run.method, repr(run.method_options)
+        if key not in lines:
+            enough = _few(datasets.load(data), max(IMAGES, largest)).to(device)
+            lines[key] = updates(run, enough, largest=largest)
+        epochs = list(_epochs(run, len(whole.train)))
+        steps = sum(count for count, _ in epochs)
+        looked = len(epochs) * len(whole.validation) + len(whole.test)
+        training = sum(count * lines[key](size) for count, size in epochs)
+        parameters, flops = sums[network]
         yield Cost(
             model=model,
             data=data,
-            batch_size=size,
+            batch_size=run.batch_size,
             runs=len(same),
             lines=len({run.line for run in same}),
-            epochs=epochs,
+            epochs=len(epochs),
             steps=steps,
             parameters=parameters,
-            flops=flops * steps * size,
-            training=_step_seconds(run, part) * steps,
-            measuring=measuring[key],
+            flops=flops * sum(count * size for count, size in epochs),
+            training=training + looked * probed.a_pass(run, part),
+            measuring=sum(
+                times * probed.seconds(measure, run, part, whole=whole)
+                for measure, times in _taken(study.measures_of(run), len(epochs))
+            ),
             bytes_kept=4 * parameters,
         )
 
 
-def _step_seconds(run: Run, data: Dataset) -> float:
-    """Of one update, by the training code itself."""
-    run = run.model_copy(update={"train_size": None, "epochs": None, "steps": WARM})
-    Training(run, data).advance()
-    training = Training(run.model_copy(update={"steps": STEPS}), data)
-    start = time.perf_counter()
-    while not training.finished:
-        training.advance()
-    return (time.perf_counter() - start) / STEPS
+def _few(data: Dataset, images: int) -> Dataset:
+    """Enough of a data set to probe with."""
+    return replace(
+        data,
+        train=data.train[:images],
+        validation=data.validation[:IMAGES],
+        test=data.test[:IMAGES],
+    )
 
 
-def _measuring(
-    run: Run, measures: dict[str, Measure], part: Dataset, whole: Dataset, epochs: int
-) -> float:
-    """Seconds of all measures of one run: each probed on few images, scaled to as many as it uses.
+def _epochs(run: Run, images: int) -> Iterator[tuple[int, int]]:
+    """Updates and batch size of each epoch; of a run that counts updates, as many as they fill."""
+    left = run.steps or math.inf
+    for epoch in itertools.count(1) if run.epochs is None else range(1, run.epochs + 1):
+        size = run.size(epoch)
+        count = int(min(images // size, left))
+        if count < 1:
+            return
+        yield count, size
+        left -= count
 
-    An untrained network is fooled at once; the probe trains it for a few steps first.
-    """
-    probe = run.model_copy(update={"train_size": None, "epochs": None, "steps": STEPS})
-    training = Training(probe, part)
-    while not training.finished:
-        training.advance()
-    total = 0.0
+
+def _taken(measures: Mapping[str, Measure], epochs: int) -> Iterator[tuple[Measure, int]]:
+    """Each measure as it is taken, and how often."""
     for measure in measures.values():
-        for taken, times in ((measure, 1), (measure.during_training(), _times(measure, epochs))):
-            if times:
-                total += times * _reading_seconds(taken, training, part, whole)
-    return total
-
-
-def _times(measure: Measure, epochs: int) -> int:
-    return sum(measure.due(epoch) for epoch in range(1, epochs))
-
-
-def _reading_seconds(measure: Measure, training: Training, part: Dataset, whole: Dataset) -> float:
-    """Of one reading."""
-    run = training.run
-    subject = Subject(training.network, part, run.seed, run.batch_size)
-    fewer = measure.on_fewer(EXAMPLES)
-    start = time.perf_counter()
-    fewer.read(subject)
-    spent = time.perf_counter() - start
-    return spent * measure.cost_in_images(whole) / fewer.cost_in_images(part)
+        yield measure, 1
+        yield measure.during_training(), sum(measure.due(epoch) for epoch in range(1, epochs))
 
 
 def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:
@@ -245,6 +252,5 @@ def summary(made: Plan) -> Iterator[str]:
     )
     yield (
         f"about {style.duration(made.seconds)} with {made.workers} workers on {made.device} "
-        f"({os.cpu_count()} cores) if nothing else runs; estimated from a few steps, "
-        "within a factor of two or so"
+        f"({os.cpu_count()} cores) if nothing else runs; estimated from short probes"
     )
