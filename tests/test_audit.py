@@ -330,3 +330,19 @@ def test_the_same_network_twice_is_refused(home, tmp_path):
     twice = [source(home, "long"), f"again={source(home, 'long')}"]
     with pytest.raises(RequestError, match="the same network"):
         auditing.audit(twice, data="digits", out=tmp_path)
+
+
+def test_networks_of_several_seeds_are_compared_over_seeds_on_terminal_and_page(home, tmp_path):
+    names = []
+    for name in ("a:0", "a:1", "b:0", "b:1"):
+        torch.save(network(len(names)).state_dict(), tmp_path / f"{len(names)}.pt")
+        names.append(f"{name}={home}/net.py:build@{tmp_path}/{len(names)}.pt")
+    out = tmp_path / "out"
+    answer = CliRunner().invoke(
+        app, ["audit", *names, "--data", "digits", "--out", str(out), "--measure", "test_accuracy"]
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "over 2 and 2 seeds" in answer.output
+    assert "over 2 and 2 seeds" in (out / "report.html").read_text()
+    (over_seeds,) = json.loads((out / "audit.json").read_text())["over_seeds"]
+    assert (over_seeds["network"], over_seeds["other"]) == ("b", "a")

@@ -16,6 +16,7 @@ from sgdscope.auditing.comparison import Comparison, compare
 from sgdscope.auditing.folder import AuditFolder
 from sgdscope.auditing.looking import look
 from sgdscope.auditing.networks import Opened, open_network
+from sgdscope.auditing.seeds import SeedComparison, compare_seeds
 from sgdscope.auditing.table import table
 from sgdscope.data.inference import logits
 from sgdscope.errors import RequestError
@@ -69,11 +70,17 @@ class Audit:
         """Every other network against the first, measure by measure."""
         return compare(self.networks, self.folder)
 
+    @property
+    def over_seeds(self) -> list[SeedComparison]:
+        """Networks that are named by their seeds, ``NAME:SEED``, against the first of them."""
+        return compare_seeds(self.networks)
+
     def record(self) -> dict[str, Any]:
         """All of it but arrays, for other programs."""
         return {
             "networks": [one.model_dump(mode="json") for one in self.networks],
             "comparisons": [one.record() for one in self.comparisons],
+            "over_seeds": [one.record() for one in self.over_seeds],
         }
 
     @classmethod

@@ -30,7 +30,7 @@ EXPECTED = (
     "timm:NAME or transformers:FOLDER with their own weights, an exported FILE.pt2, or the folder "
     "of a study's run"
 )
-_NAMED = re.compile(r"([\w .-]+)=(.+)", re.DOTALL)  # NAME=NETWORK
+_NAMED = re.compile(r"([\w .-]+(?::\d+)?)=(.+)", re.DOTALL)  # NAME=… or NAME:SEED=…
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,15 @@ def _compared(found: Audit) -> str:
     )
     heads = ("measure", "difference", "it alone", "other alone", "points", "p (McNemar)")
     head = "".join(f"<th>{name}</th>" for name in heads)
-    return f'<p class="lead">{escape(lead)}</p>' + markup.table(head, body, name="Differences")
+    over_seeds = "".join(f"<li>{escape(one.sentence)}</li>" for one in found.over_seeds)
+    return (
+        f'<p class="lead">{escape(lead)}</p>'
+        + markup.table(head, body, name="Differences")
+        + (
+            f"<p>Over seeds, with Welch’s 95 % interval:</p><ul>{over_seeds}</ul>"
+            * bool(over_seeds)
+        )
+    )
 
 
 def _doubts(one: Audited) -> str:

@@ -112,9 +112,11 @@ def _several(names: list[str]) -> str:
 
 def compared(found: Audit) -> list[tuple[str, str]]:
     """A sentence for each comparison, with its style; ! where one of its numbers is flagged."""
+    over_points = [(one.sentence, bool(one.flags)) for one in found.comparisons]
+    over_seeds = [(one.sentence, one.flagged) for one in found.over_seeds]
     return [
-        (f"! {one.sentence}", "yellow") if one.flags else (one.sentence, "")
-        for one in found.comparisons
+        (f"! {said}", "yellow") if flagged else (said, "")
+        for said, flagged in over_points + over_seeds
     ]
 
 

@@ -1,0 +1,119 @@
+"""Networks trained from several seeds each, ``NAME:SEED``: how they differ over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from sgdscope.auditing.comparison import LEVEL
+from sgdscope.results import style
+from sgdscope.results.record import Audited
+from sgdscope.settings import written
+
+Kind = Literal["difference", "ratio"]
+
+
+@dataclass(frozen=True)
+class SeedComparison:
+    """The mean of a measure over a network's seeds, set against that of another."""
+
+    network: str
+    other: str  # with which it is compared
+    measure: str
+    eps: float | None
+    kind: (
+        Kind  # of accuracies the difference of means; of other measures the ratio of geometric ones
+    )
+    value: float
+    low: float  # its 95 % interval over seeds (Welch 1947)
+    high: float
+    seeds: int
+    other_seeds: int
+    flagged: bool
+
+    def record(self) -> dict[str, object]:
+        """All of it by name, with its sentence."""
+        return asdict(self) | {"sentence": self.sentence}
+
+    @property
+    def sentence(self) -> str:
+        """What was found, with its interval."""
+        where = style.label(self.measure)
+        if self.eps is not None:
+            where += f" at eps {written(self.eps)}"
+        over = f"over {self.seeds} and {self.other_seeds} seeds"
+        if self.kind == "ratio":
+            said = (
+                f"{self.value:.3g} times that of {self.other} ({self.low:.3g} to {self.high:.3g})"
+            )
+            told = self.low > 1 or self.high < 1
+        else:
+            said = (
+                f"{100 * self.value:+.1f} points beside {self.other} "
+                f"({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+            )
+            told = self.low > 0 or self.high < 0
+        doubt = "" if told else "; the two cannot be told apart"
+        return f"{self.network}, {where}: {said}, {over}{doubt}"
+
+
+def compare_seeds(networks: Sequence[Audited]) -> list[SeedComparison]:
+    """Every network against the first, over two seeds or more of each."""
+    groups: dict[str, list[Audited]] = {}
+    for one in networks:
+        name, colon, _ = one.network.name.partition(":")
+        if colon:
+            groups.setdefault(name, []).append(one)
+    several = {name: seeds for name, seeds in groups.items() if len(seeds) > 1}
+    if len(several) < 2:
+        return []
+    first, *others = several
+    keys = {(m.measure, m.eps): None for m in several[first][0].measurements}
+    found = []
+    for name in others:
+        for measure, eps in keys:
+            mine, theirs = (_values(several[one], measure, eps) for one in (name, first))
+            if len(mine) == len(several[name]) and len(theirs) == len(several[first]):
+                flagged = any(
+                    m.flags
+                    for one in (*several[name], *several[first])
+                    for m in one.measurements
+                    if (m.measure, m.eps) == (measure, eps)
+                )
+                found.append(_compared(name, first, measure, eps, mine, theirs, flagged=flagged))
+    return found
+
+
+def _values(networks: Sequence[Audited], measure: str, eps: float | None) -> list[float]:
+    return [
+        m.value
+        for one in networks
+        for m in one.measurements
+        if (m.measure, m.eps) == (measure, eps) and math.isfinite(m.value)
+    ]
+
+
+def _compared(
+    name: str, other: str, measure: str, eps: float | None, mine: list[float],
+    theirs: list[float], *, flagged: bool,
+) -> SeedComparison:  # fmt: skip
+    """Welch's interval, which takes the two spreads for different ones."""
+    kind: Kind = "difference"
+    left, right = np.array(mine), np.array(theirs)
+    if not style.is_accuracy(measure) and (left > 0).all() and (right > 0).all():
+        kind, left, right = "ratio", np.log(left), np.log(right)
+    value = float(left.mean() - right.mean())
+    low = high = value
+    if left.std() > 0 or right.std() > 0:
+        span = stats.ttest_ind(left, right, equal_var=False).confidence_interval(LEVEL)
+        low, high = float(span.low), float(span.high)
+    if kind == "ratio":
+        value, low, high = math.exp(value), math.exp(low), math.exp(high)
+    return SeedComparison(
+        name, other, measure, eps, kind, value, low, high, len(mine), len(theirs), flagged
+    )

@@ -1,0 +1,68 @@
+"""Several seeds of each network are compared over seeds, not over points."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_comparison import audited, reading
+
+from sgdscope.auditing.networks import _NAMED
+from sgdscope.auditing.seeds import compare_seeds
+
+
+def seeds(name, accuracies, sharpness):
+    return [
+        audited(
+            f"{name}:{seed}",
+            reading("pgd_accuracy", accuracy, eps=0.1),
+            reading("top_eigenvalue", value),
+        )
+        for seed, (accuracy, value) in enumerate(zip(accuracies, sharpness, strict=True))
+    ]
+
+
+SMALL = seeds("small", [0.62, 0.64, 0.60], [10.0, 12.0, 11.0])
+LARGE = seeds("large", [0.50, 0.53, 0.51, 0.49], [40.0, 55.0, 48.0, 61.0])
+
+
+def test_the_difference_of_accuracies_has_welchs_interval():
+    accuracy, _ = compare_seeds([*LARGE, *SMALL])
+    left, right = np.array([0.62, 0.64, 0.60]), np.array([0.50, 0.53, 0.51, 0.49])
+    a, b = left.var(ddof=1) / 3, right.var(ddof=1) / 4
+    degrees = (a + b) ** 2 / (a**2 / 2 + b**2 / 3)
+    half = stats.t.ppf(0.975, degrees) * math.sqrt(a + b)
+    middle = left.mean() - right.mean()
+    assert (accuracy.value, accuracy.low, accuracy.high) == pytest.approx(
+        (middle, middle - half, middle + half)
+    )
+    assert accuracy.sentence.startswith("small, PGD accuracy at eps 0.1: +11.2 points beside large")
+    assert accuracy.sentence.endswith("over 3 and 4 seeds")
+
+
+def test_curvatures_are_compared_by_their_ratio():
+    _, sharpness = compare_seeds([*LARGE, *SMALL])
+    assert sharpness.kind == "ratio"
+    assert sharpness.value == pytest.approx(
+        stats.gmean([10, 12, 11]) / stats.gmean([40, 55, 48, 61])
+    )
+    assert sharpness.low < sharpness.value < sharpness.high < 1
+
+
+def test_seeds_that_differ_more_than_the_networks_tell_nothing():
+    other = seeds("other", [0.4, 0.6, 0.5], [50.0, 45.0, 55.0])
+    accuracy, _ = compare_seeds([*LARGE, *other])
+    assert accuracy.low < 0 < accuracy.high
+    assert accuracy.sentence.endswith("cannot be told apart")
+
+
+def test_one_seed_of_either_is_not_compared_over_seeds():
+    assert not compare_seeds([*LARGE, SMALL[0]])
+    assert not compare_seeds([audited("a", reading("top_eigenvalue", 1.0)), *LARGE])
+
+
+def test_a_name_may_have_a_seed():
+    assert _NAMED.fullmatch("small:1=net.py:build@net.pt").groups() == (
+        "small:1", "net.py:build@net.pt",
+    )  # fmt: skip
+    assert _NAMED.fullmatch("net.py:build@a=b.pt") is None
