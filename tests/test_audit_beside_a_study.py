@@ -7,8 +7,11 @@ import pytest
 import synthetic
 from typer.testing import CliRunner
 
+from sgdscope.auditing import Audit
 from sgdscope.auditing.folder import AuditFolder
 from sgdscope.cli import app
+from sgdscope.findings import Judged
+from sgdscope.report import beside
 from sgdscope.results.record import Audited, GivenNetwork, Measurement
 
 STEPS = {"pgd_accuracy": {"eps": [0.1], "steps": 40}}
@@ -25,7 +28,7 @@ def study(tmp_path):
     return synthetic.study(tmp_path / "study", lines=[("fixed", 0.0)], mishaps=False)
 
 
-def audited(path, *, data="mnist", measured=STEPS, results=True):
+def audited(path, *, data="mnist", eps=(0.1,), measured=STEPS, results=True):
     """An audit's folder with one network."""
     folder = AuditFolder(path)
     network = GivenNetwork(
@@ -35,8 +38,8 @@ def audited(path, *, data="mnist", measured=STEPS, results=True):
     folder.prepare(
         {"data": data, "split": "test", "networks": [{"id": network.id, "name": "<mine>"}]}
     )
-    row = Measurement(epoch=0, measure="pgd_accuracy", eps=0.1, value=0.4321)
-    found = Audited(network=network, status="done", measured=measured, measurements=[row])
+    rows = [Measurement(epoch=0, measure="pgd_accuracy", eps=one, value=0.4321) for one in eps]
+    found = Audited(network=network, status="done", measured=measured, measurements=rows)
     if results:
         folder.save(found, None)
     return folder
@@ -62,6 +65,19 @@ def test_an_audits_numbers_stand_beside_the_range_of_the_studys_runs(study, tmp_
     ]
     assert "<td>0.432</td>" in row
     assert f"<td>{min(ends):.3f} – {max(ends):.3f} <small>6 runs</small></td>" in row
+
+
+def test_a_picture_by_eps_has_the_studys_lines_too(study, tmp_path):
+    folder = audited(tmp_path / "audit", eps=[0.05, 0.1])
+    part = beside.section(Audit.load(folder.path), Judged.open(study.path), number=1)
+    keys = unescape(part.html.split('<p class="keys">')[1].split("</p>")[0])
+    labels = re.findall(r"</i>(.*?)</span>", keys)
+    sizes = sorted(Judged.open(study.path).view.axis.values)
+    assert labels[0] == "<mine>"
+    assert labels[1].endswith(f"batch size {sizes[0]:g}")
+    assert labels[2].endswith(f"batch size {sizes[-1]:g}")
+    colours = re.findall(r"--light:(#\w+)", keys)
+    assert len(set(colours)) == len(colours) > 2
 
 
 def test_a_measure_that_was_taken_otherwise_is_marked(study, tmp_path, invoke):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from importlib import resources
+from itertools import cycle
 from pathlib import Path
 from string import Template
 
@@ -94,19 +95,29 @@ def _short(one: Audited) -> str:
     return f"{one.network.name}: " + (", ".join(said) or one.reason or one.status)
 
 
-def by_eps(found: Audit) -> Iterator[str]:
-    """Accuracy against eps, a picture an attack and a curve a network."""
+def by_eps(
+    found: Audit, *, others: Callable[[str], Sequence[Curve]] = lambda attack: ()
+) -> Iterator[str]:
+    """Accuracy against eps, a picture an attack and a curve a network.
+
+    Args:
+        found: the audit.
+        others: further curves, by attack.
+    """
     attacks: dict[str, None] = {}
     for one in found.networks:
         attacks |= {m.measure: None for m in one.measurements if m.eps is not None}
     for attack in attacks:
+        beside = others(attack)
+        shades = range(len(style.SCHEDULES) * bool(beside), len(SHADES))  # not those of the others
         curves = [
-            Curve(points, SHADES[i % len(SHADES)], DARK_SHADES[i % len(SHADES)], one.network.name)
-            for i, one in enumerate(found.networks)
+            Curve(points, SHADES[shade], DARK_SHADES[shade], one.network.name)
+            for shade, one in zip(cycle(shades), found.networks, strict=False)
             if len(points := _curve(one, attack)) > 1
         ]
         if not curves:
             continue
+        curves += beside
         radii = sorted({eps for curve in curves for eps, _ in curve.points})
         ticks = [(eps, written(eps)) for eps in radii[:: 1 + len(radii) // 6]]
         x = Axis("eps", ticks, radii[0], radii[-1])

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from sgdscope import references
 from sgdscope.auditing import Audit
 from sgdscope.errors import RequestError
 from sgdscope.findings import Judged
 from sgdscope.report import audit_page, audit_terminal, markup
+from sgdscope.report.picture import Curve
 from sgdscope.report.sections import Section
+from sgdscope.results import style
 from sgdscope.results.differing import counting_options
 from sgdscope.results.record import Measured, Measurement
-from sgdscope.results.view import good
+from sgdscope.results.view import View, good
 
+MOST = 6  # of the study's curves in a picture
 Key = tuple[str, float | None]  # a measure and its eps
 Options = dict[str, list[dict[str, Any]]]  # of each measure, those that change its values
 LEAD = (
@@ -48,7 +52,10 @@ def section(audit: Audit, judged: Judged, *, number: int) -> Section:
     taken = _options(_results(judged))
     body = "".join(_row(key, audit, judged, taken) for key in keys)
     table = markup.table(head, body, name="Audited networks and the study's runs")
-    pictures = "".join(audit_page.by_eps(audit))
+    data = audit.networks[0].network.data
+    pictures = "".join(
+        audit_page.by_eps(audit, others=lambda attack: _lines(attack, judged.view, data=data))
+    )
     html = f'<p class="lead">{escape(LEAD)}</p>{table}<div class="pictures">{pictures}</div>'
     return Section(f"audited-{number}", f"Audited: {', '.join(heads)}", html)
 
@@ -97,3 +104,20 @@ def _span(key: Key, judged: Judged, *, data: str) -> str:
 
 def _printed(measure: str, eps: float | None, value: float) -> str:
     return audit_terminal.number(Measurement(epoch=0, measure=measure, eps=eps, value=value))
+
+
+def _lines(attack: str, view: View, *, data: str) -> list[Curve]:
+    """The study's lines on the data, means over seeds at either end of the axis, paler first."""
+    rows = view.by_eps(attack)
+    rows = rows[(rows["status"] == "done") & (rows["data"] == references.labels([data])[data])]
+    curves = []
+    for panel, here in view.by_panel(rows):
+        name = f"{panel}, " if rows["panel"].nunique() > 1 else ""
+        for line, own in view.by_line(here):
+            ends = [own["x"].min(), own["x"].max()][: own["x"].nunique()]
+            paler = style.mix(line.colour, "#FFFFFF", 0.5), style.mix(line.dark, "#000000", 0.4)
+            for x, looks in zip(ends, [paler, (line.colour, line.dark)], strict=False):
+                means = own[own["x"] == x].groupby("eps")["value"].mean()
+                points = [(float(str(eps)), float(value)) for eps, value in means.items()]
+                curves.append(Curve(points, *looks, f"{name}{line.label}, {view.axis.named(x)}"))
+    return curves[:MOST]
