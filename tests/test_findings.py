@@ -11,6 +11,7 @@ from sgdscope.claims.quantities import TEST_ACCURACY
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings import find
 from sgdscope.findings.finding import Trend
+from sgdscope.report import first_screen
 from sgdscope.results.tables import Results
 
 KEPT = Path(__file__).parent.parent / "results" / "fashion-stdcnn"
@@ -89,3 +90,19 @@ def test_lines_that_do_not_train_are_told(tmp_path):
 def test_a_study_of_which_nothing_is_measured_has_none(tmp_path):
     folder = synthetic.study(tmp_path, finished=False)
     assert find(claims.moments(Results.load(folder.path))) == []
+
+
+def test_what_was_not_tracked_is_said_in_a_sentence(tmp_path):
+    folder = synthetic.study(tmp_path, mishaps=False)
+    found = find(claims.moments(Results.load(folder.path)))
+    told = [one.numbers for one in found if "cannot be told" in one.numbers]
+    assert any(
+        "cannot be told: it was measured only at the end of training." in one for one in told
+    )
+    assert not any("told: was" in one for one in told)
+
+
+def test_powers_are_raised_on_the_page():
+    html = first_screen._emphasised("λ₁ ∝ B^−0.41 (−0.68 to −0.14); ∝ B^0.44.")
+    assert "B<sup>−0.41</sup> <span" in html
+    assert html.endswith("B<sup>0.44</sup>.")

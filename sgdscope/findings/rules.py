@@ -199,7 +199,9 @@ def _numbers(trend: Trend, *, several: bool) -> str:
         return f"{said}; at equal training loss {equal}."
     if not trend.why_not:
         return f"{said}."
-    return f"{said}. At equal training loss: {trend.why_not.split(';')[0]}."
+    why_not = trend.why_not.split(";")[0]
+    subject = "it " if why_not.startswith("was ") else ""
+    return f"{said}. At equal training loss it cannot be told: {subject}{why_not}."
 
 
 def _estimate(found: Estimate, quantity: Quantity, axis: Axis, *, short: bool = False) -> str:

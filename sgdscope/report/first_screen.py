@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -60,8 +61,9 @@ def _row(finding: Finding) -> str:
 
 
 def _emphasised(text: str) -> str:
-    """Intervals softer than what they are of."""
-    return escape(text).replace("(", '<span class="interval">(').replace(")", ")</span>")
+    """Intervals softer than what they are of, powers raised."""
+    raised = re.sub(r"\^(−?\d+\.\d+)", r"<sup>\1</sup>", escape(text))
+    return raised.replace("(", '<span class="interval">(').replace(")", ")</span>")
 
 
 def _pictures(view: View, trend: Trend) -> Iterator[str]:
