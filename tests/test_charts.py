@@ -29,7 +29,10 @@ def every(view: View) -> dict[str, list[Chart]]:
         "measure": [*charts.along_axis(view, view.at_end("top_eigenvalue"), "top_eigenvalue")],
         "attack": [
             *charts.along_axis(
-                view, view.at_end("pgd_accuracy", eps=0.3), "pgd_accuracy", beside=ends
+                view,
+                view.at_end("pgd_accuracy", eps=0.3),
+                "pgd_accuracy",
+                beside=charts.beside(view, ends),
             )
         ],
         "curvature": [*charts.against_curvature(view, "pgd_accuracy", eps=0.3)],

@@ -1,6 +1,6 @@
 """Charts as data: prepared once, drawn for print by ``figures`` and for the page by ``report``."""
 
-from sgdscope.charts.along import along_axis, along_training, at_equal_progress
+from sgdscope.charts.along import along_axis, along_training, at_equal_progress, beside
 from sgdscope.charts.chart import Chart, Curve, Dots, Scale
 from sgdscope.charts.others import against_curvature, against_eps, densities
 
@@ -14,5 +14,6 @@ __all__ = [
     "along_axis",
     "along_training",
     "at_equal_progress",
+    "beside",
     "densities",
 ]

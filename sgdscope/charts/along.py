@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import pandas as pd
 
-from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts
+from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts, slim
 from sgdscope.results import intervals, style
 from sgdscope.results.axis import Axis
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View, floor, good
 
 PLACES = ["panel", "line", "x"]
+EMPTY: Mapping[str, list[Curve]] = MappingProxyType({})
 
 
 def along_axis(
-    view: View, rows: pd.DataFrame, measure: str, *, beside: pd.DataFrame | None = None
+    view: View, rows: pd.DataFrame, measure: str, *, beside: Mapping[str, list[Curve]] = EMPTY
 ) -> Iterator[Chart]:
     """One value a run against its value along the axis, a chart a panel.
 
@@ -24,18 +26,16 @@ def along_axis(
         view: of a study.
         rows: a run each.
         measure: what their values are.
-        beside: rows whose means are drawn dashed, to be compared with.
+        beside: of each panel, what is drawn under it, to be compared with.
     """
-    rows = rows[rows["x"].notna()]
+    rows = slim(rows[rows["x"].notna()])
+    rows = rows.assign(at=rows["x"])
     log = style.on_log_axis(measure, good(rows))
     spreads = intervals.over_seeds(rows, PLACES, log=log)
     found = parts(_gapped(view, spreads), ["panel"])
-    above = {}
-    if beside is not None:
-        above = parts(_gapped(view, intervals.over_seeds(beside, PLACES)), ["panel"])
     for panel, own in view.by_panel(rows):
-        curves = [*means(view, above[panel,], "x", role="beside")] if (panel,) in above else []
-        curves += means(view, found[panel,], "x") if (panel,) in found else []
+        curves = [*beside.get(panel, [])]
+        curves += means(view, found[panel,]) if (panel,) in found else []
         lost = view.lost(own, above=floor(own) if log else None)
         yield Chart(
             panel=panel,
@@ -44,17 +44,24 @@ def along_axis(
             log=log,
             chance=chance(view, panel, measure),
             curves=curves,
-            dots=dots(view, own[own["status"] == "done"], "x"),
-            lost=dots(view, lost[lost["x"].notna()], "x"),
+            dots=dots(view, own[own["status"] == "done"]),
+            lost=dots(view, lost[lost["x"].notna()].assign(at=lost["x"])),
             seeds=spreads["seeds"],
         )
+
+
+def beside(view: View, rows: pd.DataFrame) -> dict[str, list[Curve]]:
+    """Means to draw dashed under what is to be compared with them, by panel."""
+    spreads = _gapped(view, intervals.over_seeds(rows, PLACES))
+    return {panel: list(means(view, own, role="beside")) for panel, own in view.by_panel(spreads)}
 
 
 def _gapped(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
     """With an empty row for each value that a line lacks, so that the line has a gap there."""
     places = spreads[["panel", "line"]].drop_duplicates()
     values = pd.DataFrame({"x": view.axis.values})
-    return places.merge(values, how="cross").merge(spreads, how="left")
+    full = places.merge(values, how="cross").merge(spreads, how="left")
+    return full.rename(columns={"x": "at"})
 
 
 def along_training(
@@ -68,8 +75,10 @@ def along_training(
         measure: what their values are; λ₁ has its stability limit beside it.
         by_line: whether a chart is of one place, and its curves are lines.
     """
+    rows = slim(rows)
     log = style.on_log_axis(measure, good(rows))
     spreads = intervals.over_seeds(rows, [*PLACES, "epoch"], log=log)
+    spreads = spreads.rename(columns={"epoch": "at"})
     limits = parts(rows, PLACES) if measure == "top_eigenvalue" else {}
     colours = style.axis_colours(view.axis.values)
     found: dict[tuple[str, str, float | None], list[Curve]] = {}
@@ -80,7 +89,7 @@ def along_training(
                 who = _who(line, view.axis, colours, place, by_line=by_line)
                 whose = (panel, "", place) if by_line else (panel, line.key, None)
                 into = found.setdefault(whose, [])
-                into.append(Curve("mean", *who, spread.rename(columns={"epoch": "at"})))
+                into.append(Curve("mean", *who, spread))
                 if (measured := limits.get((panel, line.key, x))) is not None:
                     once = measured.drop_duplicates("epoch").sort_values("epoch")
                     points = pd.DataFrame({"at": once["epoch"], "middle": once["limit"]})
@@ -121,7 +130,7 @@ def at_equal_progress(
         eps: of an attack.
     """
     rows = view.along(measure, eps=eps)
-    rows = rows[(rows["panel"] == panel) & (rows["status"] == "done")]
+    rows = slim(rows[(rows["panel"] == panel) & (rows["status"] == "done")])
     log = style.on_log_axis(measure, rows["along"])
     colours = style.axis_colours(view.axis.values)
     for line, own in view.by_line(rows):

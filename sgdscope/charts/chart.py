@@ -84,17 +84,28 @@ def chance(view: View, panel: str, measure: str) -> float | None:
     return view.chance(panel) if style.is_accuracy(measure) else None
 
 
-def means(view: View, spreads: pd.DataFrame, x: str, *, role: Role = "mean") -> Iterable[Curve]:
-    """A curve a line."""
+def means(view: View, spreads: pd.DataFrame, *, role: Role = "mean") -> Iterable[Curve]:
+    """A curve a line, of rows with ``at`` along x."""
     for line, own in view.by_line(spreads):
         label = line.label if role == "mean" else f"{line.label}: test accuracy"
         mark = line.mark if role == "mean" else None
-        yield Curve(role, line.key, label, line.colour, own.rename(columns={x: "at"}), mark)
+        yield Curve(role, line.key, label, line.colour, own, mark)
 
 
-def dots(view: View, rows: pd.DataFrame, x: str) -> list[Dots]:
-    """Runs, line by line."""
-    return [Dots(line, own.assign(at=own[x])) for line, own in view.by_line(rows)]
+def dots(view: View, rows: pd.DataFrame) -> list[Dots]:
+    """Runs, line by line, of rows with ``at`` along x."""
+    return [Dots(line, own) for line, own in view.by_line(rows)]
+
+
+def slim(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that charts are made of: a table has a hundred more, and each is copied."""
+    return rows[[name for name in rows if name in _SHOWN]]
+
+
+_SHOWN = frozenset({
+    "run", "panel", "line", "x", "eps", "epoch", "value", "status", "flags", "converged",
+    "reading", "seed", "limit", "along", "loss", "gradient_time", "top_eigenvalue",
+})  # fmt: skip
 
 
 def parts(rows: pd.DataFrame, by: list[str]) -> dict[tuple[object, ...], pd.DataFrame]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts
+from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts, slim
 from sgdscope.results import intervals, style
 from sgdscope.results.spectra import MEASURE, Spectrum
 from sgdscope.results.view import View, edged
@@ -18,22 +18,24 @@ def against_curvature(view: View, attack: str, *, eps: float) -> Iterator[Chart]
     log, rows = edged(view.paired(attack, eps=eps), "top_eigenvalue")
     last = max(len(view.axis.values) - 1, 1)
     sizes = {value: i / last for i, value in enumerate(view.axis.values)}
-    rows = rows.assign(size=rows["x"].map(sizes).fillna(0.0).astype(float))
+    size = rows["x"].map(sizes).fillna(0.0).astype(float)
+    rows = slim(rows).assign(size=size, at=rows["top_eigenvalue"])
     for panel, own in view.by_panel(rows):
         yield Chart(
             panel=panel,
             x=Scale(style.label("top_eigenvalue"), log=log),
             measure=attack,
             chance=chance(view, panel, attack),
-            dots=dots(view, own, "top_eigenvalue"),
+            dots=dots(view, own),
         )
 
 
 def against_eps(view: View, attack: str) -> Iterator[Chart]:
     """Accuracy under an attack against its eps: a chart a panel and place along the axis."""
-    rows = view.by_eps(attack)
+    rows = slim(view.by_eps(attack))
+    rows = rows.assign(at=rows["eps"])
     spreads = intervals.over_seeds(rows, ["panel", "line", "x", "eps"])
-    found = parts(spreads, ["x", "panel"])
+    found = parts(spreads.rename(columns={"eps": "at"}), ["x", "panel"])
     taken = parts(rows[rows["status"] == "done"], ["x", "panel"])
     for x in view.axis.values:
         for panel in view.panels:
@@ -44,8 +46,8 @@ def against_eps(view: View, attack: str) -> Iterator[Chart]:
                     measure=attack,
                     chance=chance(view, panel, attack),
                     at=x,
-                    curves=[*means(view, found[x, panel], "eps")],
-                    dots=dots(view, taken[x, panel], "eps"),
+                    curves=[*means(view, found[x, panel])],
+                    dots=dots(view, taken[x, panel]),
                     seeds=spreads["seeds"],
                 )
 

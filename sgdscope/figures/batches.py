@@ -29,7 +29,7 @@ def measure(view: View, name: str) -> Figure:
 def attack(view: View, name: str, *, eps: float) -> Figure:
     """Accuracy under an attack, with the test accuracy beside it, dashed."""
     rows, clean = view.at_end(name, eps=eps), view.at_end("test_accuracy")
-    drawn = list(charts.along_axis(view, rows, name, beside=clean))
+    drawn = list(charts.along_axis(view, rows, name, beside=charts.beside(view, clean)))
     figure = _sheet(view, drawn, f"{style.label(name)}, eps = {eps:g}", stretched=False)
     handles = canvas.keys(view.lines, drawn)
     if not clean.empty:

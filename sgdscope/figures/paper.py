@@ -189,8 +189,9 @@ def label(setting: Setting) -> str:
 def _panel(view: View, panel: Panel) -> list[Chart]:
     """What is drawn in a panel: of each network that stands for the paper's, a chart."""
     rows = view.at_end(panel.measure, eps=panel.eps)
-    clean = None if panel.eps is None else view.at_end("test_accuracy")
-    return list(charts.along_axis(view, rows, panel.measure, beside=clean))
+    clean = view.at_end("test_accuracy")
+    under = {} if panel.eps is None else charts.beside(view, clean)
+    return list(charts.along_axis(view, rows, panel.measure, beside=under))
 
 
 def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:

@@ -82,9 +82,9 @@ def _along_axes(
 ) -> Iterator[dict[str, Any]]:
     """A measure at the end of training, along each knob."""
     for view in views:
-        clean = None if eps is None else view.at_end("test_accuracy")
+        under = {} if eps is None else charts.beside(view, view.at_end("test_accuracy"))
         rows = view.at_end(measure, eps=eps)
-        for chart in charts.along_axis(view, rows, measure, beside=clean):
+        for chart in charts.along_axis(view, rows, measure, beside=under):
             yield plot(chart, choice | {ALONG: view.axis.label})
 
 
