@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,9 @@ def test_values_that_differ_are_those_of_the_first_folder_and_said(
     (note,) = folders.notes
     assert note.startswith("12 runs are in more than one folder, counted once: in 12 of them")
     assert "by 0.99 % at most" in note
+    report.write(Judged.open(first.path, other.path), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert note in unescape(page.split('<section id="attention">')[1].split("</section>")[0])
 
 
 def test_the_fuller_of_two_results_counts(first: StudyFolder, tmp_path: Path) -> None:

@@ -87,6 +87,11 @@ def _warning(kind: str, what: str, meaning: str, html: str) -> str:
     return markup.fold(text, html, kind=f"warning {kind}")
 
 
+def note(sentence: str) -> str:
+    """What to know of how several folders were put together."""
+    return _warning("flagged", "Several folders.", sentence, "")
+
+
 def _list(items: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
 

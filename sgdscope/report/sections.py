@@ -72,7 +72,8 @@ def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Sect
             judged.verdicts, places={one.section for one in cards} | {c.id for c in cards}
         )
         made.append(Section("claims", "Claims", _lead(html, _CLAIMS)))
-    if finished and (warnings := attention.warnings(view, missing=judged.planned - finished)):
+    warnings = attention.warnings(view, missing=judged.planned - finished) if finished else []
+    if warnings := [*warnings, *map(attention.note, judged.notes[1:])]:
         made.append(Section("attention", "Warnings", _folded(warnings)))
     for id_, (title, lead) in PLOTTED.items():
         holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
