@@ -141,6 +141,9 @@ def test_many_differences_are_named_by_the_folder(first: StudyFolder, tmp_path: 
     change(other, measured={"pgd_accuracy": options})
     labels = {line.label for line in View(Results.load(first.path, other.path)).lines}
     assert {"fixed, m = 0, folder = first", "fixed, m = 0, folder = other"} <= labels
+    (note,) = Folders([first.path, other.path]).notes
+    assert note.startswith("They differ in epochs, PGD ")
+    assert note.endswith("; lines that would be alike are named by their folder.")
 
 
 def test_other_data_are_panels_of_their_own(first: StudyFolder, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from sgdscope.study.line import labels
 LOSS = "loss"
 TOLD = 4  # findings; the page has more
 ATTACKS = 2  # so many have a column: the table stays within 100 characters
+LABEL = 24  # characters of a line's name; a longer one is folded
 WIDE = 100  # characters that the table takes at most with bands; without them about 80
 
 Cells = dict[tuple[str, float], str]  # by line and value along the axis
@@ -39,7 +40,8 @@ def table(view: View, *, width: int = WIDE) -> Table:
     names |= {LOSS: None} if panels else {}
     alone = next(iter(panels.values())) if len(panels) == 1 else {}
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("schedule", overflow="ellipsis", no_wrap=True)
+    grid.add_column("schedule", overflow="fold", max_width=LABEL)
+    widest = 0
     head = "batch" if view.axis.knob == BATCH else view.axis.label
     for name in [head, *names]:
         grid.add_column(f"{name} {_eps(alone, name)}".rstrip(), justify="right", no_wrap=True)
@@ -50,6 +52,7 @@ def table(view: View, *, width: int = WIDE) -> Table:
             grid.add_row(f"[bold]{escape(panel.replace(' on ', ' '))}[/]", "", *said)
         lines = dict(view.by_line(view.runs[view.runs["panel"] == panel]))
         short = labels([drawn.line for drawn in lines])
+        widest = max([widest, *map(len, short)])
         for label, (line, own) in zip(short, lines.items(), strict=True):
             for i, (x, runs) in enumerate(own.groupby("x", dropna=False)):
                 place = line.key, _numeric(float(str(x)))
@@ -59,6 +62,7 @@ def table(view: View, *, width: int = WIDE) -> Table:
                 grid.add_row(
                     "" if i else escape(label), _place(view, float(str(x))), *cells, _statuses(runs)
                 )
+    grid.columns[0].min_width = min(widest, LABEL)
     return grid
 
 

@@ -99,6 +99,14 @@ def differences(found: Found) -> list[Difference]:
     ]
 
 
+def told(differences: Sequence[Difference]) -> list[str]:
+    """A sentence each, with its values; one for all where they are many."""
+    if len(differences) <= FEW:
+        return [one.sentence for one in differences]
+    listed = ", ".join(in_print(one.name) for one in differences)
+    return [f"They differ in {listed}; lines that would be alike are named by their folder."]
+
+
 def _several(values: Mapping[tuple[str, Panel], set[str]]) -> bool:
     by_panel: dict[Panel, set[str]] = {}
     for (_, panel), own in values.items():

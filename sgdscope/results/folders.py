@@ -118,8 +118,7 @@ class Folders:
     @property
     def notes(self) -> list[str]:
         """What a reader must know of how they were put together, a sentence each."""
-        told = [one.sentence for one in self._differences]
-        return [*told, *self._shared()]
+        return [*differing.told(self._differences), *self._shared()]
 
     @cached_property
     def _found(self) -> dict[str, list[Result]]:
