@@ -236,7 +236,7 @@ def test_a_script_that_starts_its_study_while_it_is_read_is_told(home):
     done = carried_out(home, part=NET, guard="if True:")
     last = done.stderr.splitlines()[-1]
     assert "runs failed" in last
-    assert 'put what starts it under: if __name__ == "__main__"' in last
+    assert 'put the call under: if __name__ == "__main__"' in last
 
 
 def test_a_part_that_no_file_holds_is_refused(home):

@@ -57,7 +57,7 @@ def follow(
         value, followed = fresh.values[0].item(), found.values[0].item()
         if value - followed > 2 * tolerance * abs(value):
             flags.append(
-                f"The {last.since} readings before followed another eigenvalue, {followed:.4g} "
-                "by now: they may be too low."
+                f"The last {last.since} readings followed another eigenvalue, now {followed:.4g}, "
+                "and may be too low."
             )
     return replace(fresh, products=fresh.products + products), Followed(fresh.near, 0), flags

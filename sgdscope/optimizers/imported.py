@@ -55,7 +55,7 @@ def _grouped(rule: type[torch.optim.Optimizer], parameters: Sequence[nn.Paramete
     """Parameters; or matrices and the rest apart, for a Muon that has a rule for each."""
     try:
         source = inspect.getsource(rule)
-    except OSError:  # there is none at hand
+    except (OSError, TypeError):  # there is none at hand
         source = ""
     if "use_muon" not in source:
         return list(parameters)

@@ -153,6 +153,11 @@ FLAGS = (
         "Raise max_products (of the density probes or steps), or set tolerance to the error.",
     ),
     Explained(
+        "Followed the wrong eigenvalue", ("followed another eigenvalue",),
+        "A larger eigenvalue rose between two readings from a random start; this one is right.",
+        "Lower afresh, or leave it out.",
+    ),
+    Explained(
         "Not symmetric", ("products with the matrix are not symmetric",),
         "A layer with a backward pass of its own has a second derivative that is wrong or missing.",
         "Replace it with torch's own operations while measuring.",
