@@ -20,7 +20,7 @@ from sgdscope.execution import plan as planning
 from sgdscope.execution.local import default_workers
 from sgdscope.study.study import Study
 
-ALONG = {"batch_size": [64, 256], "seed": [0, 1], "schedule": "fixed", "momentum": 0.9}
+ALONG = {"batch_size": [16, 64], "seed": [0, 1], "schedule": "fixed", "momentum": 0.9}
 STUDIES = {
     "digits": ("quick", None, {"batch_size": [16, 64], "seed": [0, 1]}),
     "mnist": ("paper/mnist-stdcnn", None, ALONG | {"epochs": 3, "train_size": 5000}),

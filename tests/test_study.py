@@ -50,6 +50,15 @@ def test_a_runs_id_follows_from_its_settings_alone(file):
     assert not ids & {run.id for run in Study.load(file, overrides={"epochs": 3}).runs}
 
 
+def test_a_copied_run_with_other_settings_derives_everything_afresh(make_run):
+    run = make_run(schedule="fixed", schedule_options={"learning_rate": 0.1})
+    assert (run.id, run.peak) == (run.model_copy().id, 0.1)
+    other = run.model_copy(update={"schedule_options": {"learning_rate": 0.4}})
+    assert other.peak == 0.4
+    assert other.id != run.id
+    assert other.line != run.line
+
+
 @pytest.mark.parametrize(
     ("overrides", "count"),
     [

@@ -129,23 +129,23 @@ def _memory(device: str) -> int:
 
 def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[Cost]:
     """One a model, data set, batch size and duration, in the order of the runs."""
-    parts: dict[str, Dataset] = {}
+    wholes = {name: datasets.load(name) for name in dict.fromkeys(run.data for run in runs)}
+    parts = {name: _few(whole, IMAGES).to(device) for name, whole in wholes.items()}
     lines: dict[Any, Line] = {}
     sums: dict[tuple[str, str], tuple[int, float]] = {}
     probed, largest = Measuring(), max((run.batch_size for run in runs), default=1)
     for run in runs:
-        if run.data not in parts:
-            parts[run.data] = _few(datasets.load(run.data), IMAGES).to(device)
         if (network := (run.model, run.data)) not in sums:
             sums[network] = _arithmetic(run, parts[run.data])
             probed.a_pass(run, parts[run.data])
     for same in group(runs, len(runs)):
         run = same[0]
         model, data = network = run.model, run.data
-        whole, part = datasets.load(data).subset(run.train_size), parts[data]
-        key = *network, run.precision, run.optimizer, run.method, repr(run.method_options)
+        whole, part = wholes[data].subset(run.train_size), parts[data]
+        kind = model, part.shape, part.classes, part.augmented
+        key = *kind, run.precision, run.optimizer, run.method, repr(run.method_options)
         if key not in lines:
-            enough = _few(datasets.load(data), max(IMAGES, largest)).to(device)
+            enough = _few(wholes[data], max(IMAGES, largest)).to(device)
             lines[key] = updates(run, enough, largest=largest)
         epochs = list(_epochs(run, len(whole.train)))
         steps = sum(count for count, _ in epochs)

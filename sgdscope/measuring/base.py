@@ -107,11 +107,11 @@ class Measure(Settings, ABC):
         return self
 
     def cost_in_images(self, data: Dataset) -> int:
-        """How many images it looks at; its time goes with them. By default it may be any."""
+        """How often it looks at an image; its time goes with that. By default it may be any."""
         return len(data.train) + len(data.test)
 
     def on_fewer(self, examples: int) -> Self:
-        """The measure on so few examples, to see how long it takes."""
+        """The measure on so few examples, or less of it otherwise, to see how long it takes."""
         return self
 
     @abstractmethod

@@ -61,6 +61,15 @@ class AttackAccuracy(_OnTest):
             )
         return self
 
+    def cost_in_images(self, data: Dataset) -> int:
+        """Those of the test images, once an eps."""
+        return len(self.eps) * super().cost_in_images(data)
+
+    def on_fewer(self, examples: int) -> Self:
+        """The same on fewer images, at the smallest eps and the largest."""
+        ends = list(dict.fromkeys([min(self.eps), max(self.eps)]))
+        return super().on_fewer(examples).model_copy(update={"eps": ends})
+
     def during_training(self) -> Self:
         """The same attack on ``along_examples`` points, or on ``examples`` if these are fewer."""
         limits = [limit for limit in (self.along_examples, self.examples) if limit is not None]

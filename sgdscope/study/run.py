@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
@@ -43,6 +44,13 @@ class Run(BaseModel):
     method_options: Options = {}  # likewise
     code: str | None = None  # digests of the plugins that its parts come from
     content: str | None = None  # digests of the user's own data, and of files of the network's
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A run with other settings; what was derived from these is not copied."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[name]
+        return copy
 
     @cached_property
     def id(self) -> str:
