@@ -252,5 +252,6 @@ def summary(made: Plan) -> Iterator[str]:
     )
     yield (
         f"about {style.duration(made.seconds)} with {made.workers} workers on {made.device} "
-        f"({os.cpu_count()} cores) if nothing else runs; estimated from short probes"
+        f"({os.cpu_count()} cores) if nothing else runs; estimated from short probes, "
+        "with attacks on images that are all classified correctly"
     )
