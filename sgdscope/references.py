@@ -73,7 +73,9 @@ def resolve(kind: str, name: str) -> Any:
     if place in _brought:
         names = _brought[place][1]
     elif place.endswith(".py"):
-        raise RequestError(f"{kind} {name!r}: no file {place}; expected one that the study brings")
+        raise RequestError(
+            f"{kind} {name!r}: no file {place}; expected one that belongs to the study"
+        )
     else:
         names = _of_module(kind, name, place)
     if attribute not in names:

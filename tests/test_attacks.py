@@ -509,7 +509,7 @@ class Randomised(Scaled):
 
 
 PLANTED = [
-    (Scaled, "rounded off"),
+    (Scaled, "lost to rounding"),
     (Scaled, "no gradient at all"),
     (Quantised, "no gradient at all"),
     (Probabilities, "probabilities"),

@@ -571,7 +571,7 @@ def test_claims_from_the_command_line_with_one_of_the_users_own(tmp_path):
     invoke = CliRunner().invoke
     shown = invoke(app, ["claims", out])
     assert shown.exit_code == 0, shown.output
-    assert "test accuracy falls" in shown.output
+    assert "test accuracy falls" in " ".join(shown.output.split())
     assert "mine" in invoke(app, ["list", "claims"]).output
     printed = json.loads(invoke(app, ["claims", out, "--json"]).output)
     assert printed == json.loads(folder.claims.read_text())

@@ -101,7 +101,7 @@ def test_a_comparison_counts_the_points_that_only_one_survives():
     assert found.low < 0.21 < found.high
     assert found.p == pytest.approx(stats.binomtest(311, 412).pvalue)
     assert found.sentence.startswith("B keeps 21.0 points more under PGD at eps 8/255 than A (+")
-    assert found.sentence.endswith("311 of 1,000 points only B gets right, 101 only A")
+    assert found.sentence.endswith("311 of 1,000 points are right only for B, 101 only for A")
 
 
 def test_what_was_measured_in_different_ways_is_not_compared():

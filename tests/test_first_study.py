@@ -100,7 +100,7 @@ def test_what_a_new_study_expects_is_judged_as_stated_before_the_first_result(in
 
 
 CANNOT_BE = {
-    "--model stdcnn": "--data: required, since nobody can be asked here",
+    "--model stdcnn": "--data: required where there is no terminal to ask on",
     "--model stdcnn --data digits --question width --out a.toml": "names no knob",
     "--model m2 --data digits --question momentum --out a.toml": "did you mean 'm1'?",
     "--model m1 --data folder:no --question momentum --out a.toml": "no folder no; expected",

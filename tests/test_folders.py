@@ -143,7 +143,7 @@ def test_many_differences_are_named_by_the_folder(first: StudyFolder, tmp_path: 
     assert {"fixed, m = 0, folder = first", "fixed, m = 0, folder = other"} <= labels
     (note,) = Folders([first.path, other.path]).notes
     assert note.startswith("They differ in epochs, PGD ")
-    assert note.endswith("; lines that would be alike are named by their folder.")
+    assert note.endswith("; lines that would otherwise share a name are named by their folder.")
 
 
 def test_other_data_are_panels_of_their_own(first: StudyFolder, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_other_code_under_the_same_name_is_refused(first: StudyFolder, tmp_path:
         (folder.path / "plugins").mkdir()
         (folder.path / "plugins" / "mine.py").write_text(f"number = {number}\n")
         restate(folder, plugins=["plugins/mine.py"])
-    with pytest.raises(RequestError, match=r"compared: mine\.py has other code in each"):
+    with pytest.raises(RequestError, match=r"compared: mine\.py has different code in each"):
         Results.load(first.path, other.path)
 
 
@@ -194,7 +194,8 @@ def test_other_images_under_the_same_name_are_refused(first: StudyFolder, tmp_pa
         run = result.run.model_copy(update={"content": "0123"})
         text = result.model_copy(update={"run": run}).model_dump_json()
         other.run_file(result.id, RESULT).write_text(text)
-    with pytest.raises(RequestError, match="stdcnn on mnist has other images or another file"):
+    message = "stdcnn on mnist has different images or a different file"
+    with pytest.raises(RequestError, match=message):
         Results.load(first.path, other.path)
 
 

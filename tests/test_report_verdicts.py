@@ -70,7 +70,7 @@ def test_claims_of_which_nothing_can_be_told_share_a_card() -> None:
     assert html.count("<article") == 2
     first, last = html.split("<article")[1:]
     assert "Momentum lowers λ₁ in most cases" in first
-    assert "What these runs cannot tell" in last
+    assert "Not testable on these runs" in last
     assert last.count("<details") == 2
 
 

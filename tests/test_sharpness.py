@@ -174,7 +174,7 @@ def test_unconverged_is_flagged(name: str, subject: Subject) -> None:
     measure = MEASURES[name](examples=40, max_products=1, tolerance=1e-6)
     (reading,) = measure.read(subject)
     assert reading.evidence["converged"] is False
-    assert "did not converge in 1 products: a further eigenvalue" in reading.flags[0]
+    assert "did not converge in 1 products: another eigenvalue" in reading.flags[0]
 
 
 def test_unconverged_trace_is_flagged(subject: Subject) -> None:

@@ -162,7 +162,7 @@ def test_the_small_budget_keeps_updates_and_learning_rates(name):
 def test_what_is_said_of_a_shorter_miniature_holds():
     small = Study.load(PAPER[0], budget="small", overrides={"epochs": 5})
     first = small.description.splitlines()[0]
-    assert "learning rates and lr·N/B as in full" in first
+    assert "learning rates and lr·N/B as in the full study" in first
     assert "epochs = 5" in first
 
 
@@ -413,7 +413,7 @@ def test_a_quotient_is_a_number_in_study_files_and_in_every_part(file, tmp_path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("eps = 8/255", 'a quotient stands in quotes: "8/255"'),
+        ("eps = 8/255", 'write a quotient in quotes: "8/255"'),
         ('eps = "8/0"', "eps.0 = '8/0': input should be a valid number"),
         ('eps = ["8/255", "16/510"]', "is listed twice"),
     ],

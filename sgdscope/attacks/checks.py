@@ -53,7 +53,7 @@ def checked(
     if classes < needed:
         raise RequestError(
             f"the model has {classes} classes; expected at least {needed}, which the dlr loss "
-            "compares; margin takes two"
+            "compares; the margin loss needs only two"
         )
     victim = Victim(model, inputs.device, dtype=inputs.dtype, differentiable=looked.differentiable)
     precise = torch.promote_types(inputs.dtype, torch.float32)

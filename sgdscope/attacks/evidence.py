@@ -26,18 +26,18 @@ COMPARED = 300  # points that noise and the margin's step are tried on
 
 @dataclass(frozen=True)
 class Evidence:
-    """Signs that gradients were of use, at one eps; counts are of points right unperturbed."""
+    """Signs that gradients were of use, at one eps; counts are of correctly classified points."""
 
     loss: Loss  # the attack's
     one_step: bool  # the attack is FGSM
     search: bool  # the attack is Square alone, which asks for no gradient
     clean_accuracy: float
     confidence: float  # mean largest probability
-    right: int  # points right unperturbed
+    right: int  # correctly classified points
     zero_gradient: int  # the loss has no gradient there at all
     saturated: int  # float32 rounds cross-entropy's gradient of the label's logit to zero
     given_up: int  # stopped early, the boundary out of reach
-    compared: int  # the first points right unperturbed, on which the five below were taken
+    compared: int  # the first correctly classified points, on which the five below were taken
     attack_fooled: float  # share that the attack fools
     noise_fooled: float  # share that random signs (ℓ2: a random direction) of the whole eps fool
     noise_beats: int  # points that noise fools and the attack does not
@@ -60,7 +60,7 @@ class Evidence:
 
     def flags(self) -> list[str]:
         """Reasons not to trust the accuracy, one sentence each."""
-        of = f"of the {self.right:,} points right unperturbed"
+        of = f"of the {self.right:,} correctly classified points"
         among = f"of {self.compared:,} points compared"
         found = [
             (
@@ -69,8 +69,8 @@ class Evidence:
             ),
             (
                 self._saturation_misleads(),
-                f"cross-entropy's gradient is rounded off at {self.saturated:,} {of}; margin's "
-                "is not",
+                f"cross-entropy's gradient is lost to rounding at {self.saturated:,} {of}; the "
+                "margin loss's is not",
             ),
             (
                 _notable(self.noise_beats, self.compared),
@@ -132,7 +132,7 @@ def gather(
 ) -> list[Evidence]:
     """Evidence for each untargeted result of one attack; takes the attack's own arguments.
 
-    Noise, and one step with the margin loss, are tried on the first points right unperturbed,
+    Noise, and one step with the margin loss, are tried on the first correctly classified points,
     ``COMPARED`` of them, with one gradient for all eps; gradients are tried on the first of those
     (see ``masking``).
     """

@@ -17,7 +17,7 @@ AT_LEAST = 3  # points that one step without gradients fools
 
 @dataclass(frozen=True)
 class Masking:
-    """Signs that gradients mislead, at one eps; counts of points right unperturbed."""
+    """Signs that gradients mislead, at one eps; counts of correctly classified points."""
 
     probed: int = 0  # points whose gradient was held against small and large changes
     step_wrong: int = 0  # it is half wrong about random changes as long as a step of PGD
@@ -46,35 +46,38 @@ class Masking:
         found = [
             (
                 _share(self.step_wrong, self.probed) >= STEP_SHARE,
-                f"gradients are misleading: at {self.step_wrong} of {self.probed} points they are "
-                "wrong by half or more about random changes of one small step (eps / 15)",
+                f"gradients are misleading: at {self.step_wrong} of {self.probed} points they "
+                "misjudge random changes of one small step (eps / 15) by half or more",
             ),
             (
                 _share(self.uphill_wrong, self.probed) >= UPHILL_SHARE,
                 "the loss does not rise as its gradient says: at "
-                f"{self.uphill_wrong} of {self.probed} points a step of {self.uphill:.2g} along it "
-                "gains three times what it promises, or a third, or less",
+                f"{self.uphill_wrong} of {self.probed} points a step of {self.uphill:.2g} along "
+                "it gains three times what the gradient predicts or more, or a third or less",
             ),
             (
                 _share(self.idle_wrong, self.probed) >= IDLE_SHARE,
                 f"gradients pass over pixels that matter: at {self.idle_wrong} of {self.probed} "
-                "points those with 2% of the gradient change the loss by 10% of its promise",
+                "points the pixels with 2% of the gradient change the loss by 10% of what it "
+                "predicts",
             ),
             (
                 self.loss_misleads,
-                f"the attack's loss misleads: at {self.loss_wrong} of {self.loss_tried} points its "
-                "gradient has next to nothing in common with the margin's",
+                f"the attack's loss misleads: at {self.loss_wrong} of {self.loss_tried} points "
+                "its gradient is almost unrelated to that of the margin loss",
             ),
             (
                 self.ends >= FEWEST_ENDS and _share(self.end_wrong, self.ends) >= END_SHARE,
-                f"the attack was misled: at {self.end_wrong} of {self.ends} points where it ended "
-                "in vain, the gradient has almost nothing to do with what small changes do",
+                f"the attack was misled: at {self.end_wrong} of {self.ends} points where it "
+                "ended without success, the gradient says almost nothing about the effect of "
+                "small changes",
             ),
             (
                 _share(self.path_wrong, self.paths) >= PATH_SHARE
                 or _share(self.path_missed, self.paths) >= MISSED_SHARE,
                 "gradients miss part of what the network does: on the way to an image of another "
-                f"class they are wrong by a fifth or more at {self.path_missed} of {self.paths} "
+                f"class they miss a fifth of the change or more at {self.path_missed} of "
+                f"{self.paths} "
                 f"points, by half or more at {self.path_wrong}",
             ),
             (

@@ -57,8 +57,8 @@ class Comparison:
             percent = f"{100 * self.difference:+.1f} points"
         span = f"({100 * self.low:+.1f} to {100 * self.high:+.1f})"
         counts = (
-            f"{self.only_network:,} of {self.points:,} points only {self.network} gets right, "
-            f"{self.only_other:,} only {self.other}"
+            f"{self.only_network:,} of {self.points:,} points are right only for {self.network}, "
+            f"{self.only_other:,} only for {self.other}"
         )
         if not self.differs:
             both = f"{self.network} and {self.other}"

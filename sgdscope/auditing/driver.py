@@ -196,9 +196,10 @@ def _check(opened: Sequence[Opened]) -> None:
         network = one.network
         if network.data != first.data:
             raise RequestError(
-                f"{network.source}: its data are {network.data}, those of {first.source} "
-                f"{first.data}; expected one data set for all (--data), since networks are "
-                "compared on the same points"
+                f"{network.source} would be measured on {network.data}, {first.source} on "
+                f"{first.data}; "
+                "expected one data set for all (--data), since networks are compared on the "
+                "same points"
             )
         for what, key in (
             ("have the same name", network.name),

@@ -64,8 +64,8 @@ def _of_scale(model: nn.Module, data: Dataset) -> Iterator[Finding]:
             "scale",
             f"the loss is {loss.mean():.3g} with pixels in [0, 1] ({right} of {len(labels)} right) "
             f"and {lower.mean():.3g} {way} ({theirs_right} right)",
-            "if it was trained so, make that step the network's first layer: every number here is "
-            "of the network as it is, on [0, 1]",
+            "if it was trained that way, make this scaling its first layer: every number here "
+            "was taken with pixels in [0, 1]",
         )
 
 
@@ -82,9 +82,8 @@ def _of_saturation(scores: Tensor, labels: Tensor) -> Iterator[Finding]:
     if of and count > SATURATED * of:
         yield Finding(
             "saturated",
-            "the logits are so large that cross-entropy has no gradient in its label at "
-            f"{count} of {of} points",
-            "expected attacks by the margin loss: pgd_margin_accuracy",
+            f"the logits are so large that cross-entropy has no gradient at {count} of {of} points",
+            "expected attacks with the margin loss, such as pgd_margin_accuracy",
         )
 
 

@@ -104,8 +104,8 @@ def _of_run(path: Path, data: str | None) -> Opened:
     load_weights(model, path / WEIGHTS)
     if digest((path / WEIGHTS).read_bytes()) != result.digests.get(WEIGHTS):
         raise RequestError(
-            f"{path / WEIGHTS}: not the weights that the run ended with; expected those whose "
-            f"digest {RESULT} has"
+            f"{path / WEIGHTS}: not the weights that the run ended with; expected those with the "
+            f"digest in {RESULT}"
         )
     own = loaded.subset(run.train_size) if chosen == run.data else loaded
     network = _described(

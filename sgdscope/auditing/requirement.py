@@ -65,14 +65,14 @@ class Requirement:
     def _of(self, audited: Audited, reading: Measurement, folder: AuditFolder) -> Judgement:
         name, value = audited.network.name, reading.value
         if not math.isfinite(value):
-            why = reading.flags[0] if reading.flags else "it is no finite number"
+            why = reading.flags[0] if reading.flags else "it is not finite"
             return Judgement(self, name, "cannot tell", None, why)
         low, high = _interval(audited, reading, folder)
         span = (value, low, high)
         if (high < self.bound) if self.at_least else (low > self.bound):
             return Judgement(self, name, "failed", span, "")
         if (low < self.bound) if self.at_least else (high > self.bound):
-            return Judgement(self, name, "cannot tell", span, "the interval holds the bound")
+            return Judgement(self, name, "cannot tell", span, "the interval contains the bound")
         if reading.flags:
             return Judgement(self, name, "cannot tell", span, f"flagged: {reading.flags[0]}")
         return Judgement(self, name, "met", span, "")

@@ -54,7 +54,7 @@ class SeedComparison:
             told = self.low > 1 or self.high < 1
         else:
             said = (
-                f"{100 * self.value:+.1f} points beside {self.other} "
+                f"{100 * self.value:+.1f} points compared with {self.other} "
                 f"({100 * self.low:+.1f} to {100 * self.high:+.1f})"
             )
             told = self.low > 0 or self.high < 0

@@ -86,7 +86,8 @@ def _why(error: Exception) -> str:
     if "Unsupported" in said or "GLOBAL" in said:
         name = said.partition("GLOBAL ")[2].split()[:1] or ["an object"]
         return (
-            f"holds {name[0]}, and to read it would execute code; expected a state dict alone: "
+            f"holds {name[0]}, which cannot be read without executing code; expected only a "
+            "state dict: "
             "torch.save(model.state_dict(), …)"
         )
     return f"cannot be read: {(said.strip().splitlines() or [type(error).__name__])[0]}"

@@ -12,8 +12,9 @@ from sgdscope.claims.record import telling
 from sgdscope.claims.verdicts import LEGEND, Verdict
 
 READING = (
-    "In brackets the 95 % interval, not corrected for the number of verdicts; ? without a number "
-    "was not tested. An attack is shown at its largest eps that tells runs apart; `claims.json` "
+    "In brackets: the 95 % interval, not corrected for the number of verdicts. A ? without a "
+    "number was not tested. Each attack is shown at the largest eps that distinguishes the runs; "
+    "`claims.json` "
     "has every eps and reason."
 )
 

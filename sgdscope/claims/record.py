@@ -31,8 +31,8 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     """
     grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     grid.add_column("claim", overflow="fold", ratio=1)
-    grid.add_column("found at the end", justify="right", max_width=22)
-    grid.add_column("so at the end", no_wrap=True)
+    grid.add_column("estimate at end", justify="right", max_width=22)
+    grid.add_column("verdict at end", no_wrap=True)
     grid.add_column("at equal loss", no_wrap=True)
     for claim, pairs in groupby(telling(verdicts), key=lambda pair: pair[0].claim):
         group = list(pairs)
@@ -51,7 +51,10 @@ def table(verdicts: Sequence[Verdict]) -> Table:
             grid.add_row(statement, _number(end), _answer(end), _answer(equal))
         if untested:
             example = f"{untested[0].statement}: {untested[0].reason}"
-            grid.add_row(f"  [dim]{len(untested)} not told by these runs, as {escape(example)}[/]")
+            grid.add_row(
+                f"  [dim]{len(untested)} not testable on these runs, for example "
+                f"{escape(example)}[/]"
+            )
     return grid
 
 

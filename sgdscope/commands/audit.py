@@ -26,7 +26,7 @@ def audit(
         list[str],
         typer.Argument(
             help="file.py:function@weights.safetensors (or .pt), MODEL@weights, exported.pt2, or "
-            "the folder of a study's run; NAME=… in front gives it a name."
+            "the folder of a study's run; prefix NAME= to name it."
         ),
     ],
     data: Annotated[
@@ -44,7 +44,8 @@ def audit(
         typer.Option("--set", metavar="MEASURE.KEY=V[,V…]", help="An option of a measure."),
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="How many images to attack and to take curvature on.")
+        int | None,
+        typer.Option(min=1, help="How many images to use for attacks and for curvature."),
     ] = None,
     split: Annotated[
         str, typer.Option(help="Images to measure on: test, validation or train.")

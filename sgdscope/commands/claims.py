@@ -14,11 +14,14 @@ from sgdscope.files import write_text
 
 def claims(
     folders: Annotated[
-        list[Path], typer.Argument(help="A study's folder; several are judged together.")
+        list[Path], typer.Argument(help="A study's folder; several folders are judged together.")
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for claims.json and claims.md; of several, none is written."),
+        typer.Option(
+            help="Folder for claims.json and claims.md; default: the study's; for several, none "
+            "is written."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
     include_collapsed: Annotated[
@@ -45,9 +48,9 @@ def claims(
             return
         study_folder.introduce(judged)
         if not any(verdict.tested for verdict in verdicts):
-            why = "no finished run has the measurements that one needs"
+            why = "no finished run has the measurements that a claim needs"
             if verdicts:
-                why = "the table says what each one lacks"
+                why = "the table says what each claim lacks"
             console.print(f"no claim can be tested: {why}", highlight=False)
         if verdicts:
             console.print(record.table(verdicts))

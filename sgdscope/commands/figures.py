@@ -29,11 +29,13 @@ def figures(
         list[str],
         typer.Argument(
             metavar="FOLDER… [FIGURE…]",
-            help="A study's folder, or several; then figures, such as fig09 or 'pgd*', unless all.",
+            help="One or more study folders, then the figures to draw, such as fig09 or 'pgd*'; "
+            "default: all.",
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder beside whose page they go; of several, out/A+B.")
+        Path | None,
+        typer.Option(help="Folder to write to; default: the study's, or out/A+B for several."),
     ] = None,
     kinds: Annotated[list[FigureKind] | None, typer.Option("--as", help="Default: both.")] = None,
     workers: Annotated[

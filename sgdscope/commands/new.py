@@ -20,7 +20,8 @@ def new(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Data: mnist, folder:woods, npz:FILE, …")] = None,
     question: Annotated[
-        str | None, typer.Option(help="A knob and what to look at: 'batch size and robustness'.")
+        str | None,
+        typer.Option(help="A knob and what to measure, such as 'batch size and robustness'."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study file to write.")] = None,
 ) -> None:
@@ -54,7 +55,7 @@ def _asked(what: str, default: str) -> str:
     if not _at_terminal():
         option = what.partition("(")[2].rstrip(")")
         raise RequestError(
-            f"{option}: required, since nobody can be asked here; for example {default!r}"
+            f"{option}: required where there is no terminal to ask on; for example {default!r}"
         )
     return str(typer.prompt(what, default=default))
 

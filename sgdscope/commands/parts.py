@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sgdscope.registry import Registry
 
 OPTIONS = (
-    "Each also takes every and at: the epochs to take it after. Options without a value are unset."
+    "Each also takes every or at: the epochs after which to measure. Options without a "
+    "value are unset."
 )
 
 
@@ -93,6 +94,6 @@ def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
             yield f"{name}:{PATHS[name]}", (source.__doc__ or "").split("\n")[0]
     if kind is Kind.models:
         for name in LIBRARIES:
-            yield f"{name}:NAME", f"An untrained network of {name}, if that is installed."
+            yield f"{name}:NAME", f"An untrained network from {name}, if it is installed."
     if kind in (Kind.data, Kind.models):
         yield "FILE.py:NAME", "A function or class of your own; in a module, PACKAGE.MODULE:NAME."

@@ -15,10 +15,13 @@ from sgdscope.errors import RequestError
 def report(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="A study's or an audit's folder; several make one page of all."),
+        typer.Argument(help="A study's or an audit's folder; several folders make one page."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for page and tables; of several, out/A+B.")
+        Path | None,
+        typer.Option(
+            help="Folder for the page and tables; default: the study's, or out/A+B for several."
+        ),
     ] = None,
     log: Log = None,
     look: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
@@ -49,8 +52,8 @@ def _draw(folders: list[Path], out: Path, log: str | None) -> None:
     studies = [folder for folder in folders if not _is_audit(folder)]
     if not studies:
         raise RequestError(
-            f"{' and '.join(map(str, folders))}: audits alone; expected a study among them, or the "
-            "networks in one audit's folder, where they are compared"
+            f"{' and '.join(map(str, folders))}: only audits; expected a study among them, or "
+            "one audit of all the networks, which compares them"
         )
     judged = Judged.open(*studies)
     audits = [Audit.load(folder) for folder in folders if _is_audit(folder)]

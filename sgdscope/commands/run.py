@@ -27,7 +27,7 @@ class EngineName(StrEnum):
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="A shipped study's name, or a TOML file.")],
+    study: Annotated[str, typer.Argument(help="The name of a built-in study, or a TOML file.")],
     out: Out = None,
     settings: Annotated[
         list[str] | None,

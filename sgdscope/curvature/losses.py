@@ -68,7 +68,7 @@ class ExampleLoss:
         if not leaves(outputs):
             raise RequestError(
                 f"the network's output is {type(outputs).__name__} without a floating-point "
-                "tensor; expected one to take the loss of"
+                "tensor; expected one to compute the loss of"
             )
         rows = len(leaves(outputs)[0]) if leaves(outputs)[0].dim() else 0
         if rows == 0:
@@ -104,8 +104,8 @@ class ExampleLoss:
         value, slopes = self._with_slopes(whole, labels)
         if not _alike(value, self._with_slopes(whole, labels)[0]):
             self.flags = [
-                "the loss is randomised: two calls with the same outputs differ; expected one "
-                "number for the same outputs and labels"
+                "the loss is randomised: two calls with the same outputs differ; expected the "
+                "same number for the same outputs and labels"
             ]
         third = max(1, len(labels) // 3)
         for edges in ({1}, {third, min(2 * third, len(labels) - 1)}):
@@ -173,7 +173,7 @@ def _repeated(outputs: Any, rows: int, index: Tensor) -> Any:
         if not leaf.dim() or len(leaf) != rows:
             raise RequestError(
                 f"the network's outputs for {rows} examples have shape {tuple(leaf.shape)}; "
-                f"expected one row per example, since the loss is not a mean over examples"
+                "expected one row per example, since the loss is not a mean over examples"
             )
         picked.append(leaf[index % rows])
     return rebuilt(outputs, iter(picked))

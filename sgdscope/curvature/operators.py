@@ -89,7 +89,7 @@ class Examples:
         if torch.finfo(torch.float32).eps < self.noise < torch.inf:
             self.flags.append(
                 f"the network computes in {precision(model, self.inputs)}, in which products are "
-                f"exact to {self.noise:.1%}; expected float32"
+                f"accurate to {self.noise:.1%}; expected float32"
             )
 
 

@@ -78,7 +78,9 @@ def execute_cohort(
                 del left[outcome.result.run.id]
                 yield outcome
         except Exception:
-            _log.exception("%d runs that train together failed; now one by one", len(left))
+            _log.exception(
+                "%d runs that train together failed; retrying them one by one", len(left)
+            )
     for task in left.values():
         yield execute(task, measures(task), load, tell=tell, checkpoint_every=checkpoint_every)
 

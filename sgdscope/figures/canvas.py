@@ -228,7 +228,7 @@ def extras(charts: Sequence[Chart]) -> list[Line2D]:
 def left_out(rows: pd.DataFrame) -> str:
     """How many lost runs a figure does not show, where they have no mark of their own."""
     lost = rows.loc[rows["status"].isin(LOST), "run"].nunique()
-    return f"; {lost} diverged or collapsed left out" if lost else ""
+    return f"; {lost} diverged or collapsed runs left out" if lost else ""
 
 
 def legend(figure: Figure, handles: Sequence[Artist], *, note: str = "") -> None:

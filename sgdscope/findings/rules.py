@@ -145,7 +145,7 @@ def _headline(
         "flat": f"barely varies with batch size{cases}",
     }
     if kind == "unclear":
-        return f"{how}, {subject} shows no sure trend with batch size{cases}."
+        return f"{how}, {subject} shows no clear trend with batch size{cases}."
     return f"{how}, {subject} {endings[kind]}."
 
 
@@ -153,8 +153,8 @@ def _along_another(kind: Kind, course: Course, first: Trend, start: str, cases: 
     """The headline on a study that is drawn along another knob than batch size."""
     label = first.sample.axis.label
     endings: dict[Kind, str] = {
-        "progress": "; at equal training loss nothing is left of it",
-        "fades": "; at equal training loss little is left of it",
+        "progress": "; at equal training loss the effect disappears",
+        "fades": "; at equal training loss little of it remains",
         "kept": ", at equal training loss too",
         "reversed": ", and goes the other way at equal training loss",
         "open": "; at equal training loss it is undecided",
@@ -201,7 +201,7 @@ def _numbers(trend: Trend, *, several: bool) -> str:
         return f"{said}."
     why_not = trend.why_not.split(";")[0]
     subject = "it " if why_not.startswith("was ") else ""
-    return f"{said}. At equal training loss it cannot be told: {subject}{why_not}."
+    return f"{said}. At equal training loss it is not testable: {subject}{why_not}."
 
 
 def _estimate(found: Estimate, quantity: Quantity, axis: Axis, *, short: bool = False) -> str:

@@ -21,7 +21,7 @@ from sgdscope.network import Network
 from sgdscope.settings import AsList, Positive, Radius, Whole
 
 SHOWN = 8  # adversarial examples kept to look at, for each eps
-ONE_STEP = "One step only: attacks of more steps fool more points."
+ONE_STEP = "A single step: attacks with more steps fool more points."
 
 
 class _OnTest(Measure):

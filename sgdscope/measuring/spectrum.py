@@ -197,9 +197,9 @@ def _unconverged(found: Eigenvalues, what: str, tolerance: float) -> list[str]:
     error = (found.errors / least).max().item()
     rounding = (found.rounding[..., None] / least).max().item()
     reason = (
-        f"rounding alone may be {rounding:.2g} of the value"
+        f"rounding error alone may reach {rounding:.2g} of the value"
         if rounding > tolerance
-        else (f"a further eigenvalue may lie {error:.2g} of the value beyond it")
+        else f"another eigenvalue may lie beyond it by {error:.2g} of the value"
     )
     return [
         *found.flags,

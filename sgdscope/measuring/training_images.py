@@ -8,7 +8,9 @@ from sgdscope.data import Dataset
 from sgdscope.measuring.base import Measure, Subject
 from sgdscope.settings import Whole
 
-RESCALING = "Rescaling weights can change it and keep every answer (Dinh et al. 2017)."
+RESCALING = (
+    "Rescaling the weights can change it without changing any prediction (Dinh et al. 2017)."
+)
 
 
 class OnTrainingImages(Measure):

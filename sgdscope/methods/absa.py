@@ -29,8 +29,8 @@ class Absa(Method):
     """
 
     source = "Yao, Gholami, Arfeen, Liaw, Gonzalez, Keutzer and Mahoney 2018, arXiv 1810.01021"
-    helps = "large batches in the end, at a small batch's accuracy"
-    cost = "λ₁ of some images an epoch; one more pass of the attacked ones"
+    helps = "training ends with large batches, at the accuracy of small ones"
+    cost = "λ₁ of some images once per epoch; one extra pass over the attacked images"
 
     factor: Annotated[int, Field(ge=2)] = 2
     largest: Whole = 16  # batch size, in multiples of the first

@@ -23,7 +23,7 @@ class AdversarialTraining(Method):
 
     source = "Madry, Makelov, Schmidt, Tsipras and Vladu 2018, arXiv 1706.06083"
     helps = "accuracy under attack within eps; test accuracy falls"
-    cost = "one more forward and backward pass a step of the attack"
+    cost = "one forward and backward pass per step of the attack"
 
     eps: Positive = 0.1  # in pixels of [0, 1]
     steps: Whole = 7

@@ -20,7 +20,7 @@ class Augmentation(Method):
     """
 
     source = "as for CIFAR-10 in He, Zhang, Ren and Sun 2016, arXiv 1512.03385, section 4.2"
-    helps = "generalisation on images whose label does not depend on place and side"
+    helps = "generalisation on images whose label does not depend on position or left and right"
     cost = "a copy of each batch"
 
     pad: Annotated[int, Field(ge=0)] = 4  # black pixels on each side, before the crop

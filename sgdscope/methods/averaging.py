@@ -65,9 +65,9 @@ class Ema(_Averaging):
     The running moments of batch normalisation are averaged alike.
     """
 
-    source = "Polyak and Juditsky 1992, with the exponential weights that are usual since"
-    helps = "where the learning rate stays large to the end: it takes the noise away"
-    cost = "one addition of weights an update, and a second copy of them"
+    source = "Polyak and Juditsky 1992, with the exponential weights that have become usual since"
+    helps = "removes the noise of a learning rate that stays large to the end"
+    cost = "one addition of the weights per update, and a second copy of them"
 
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
@@ -84,8 +84,8 @@ class Swa(_Averaging):
     """
 
     source = "Izmailov, Podoprikhin, Garipov, Vetrov and Wilson 2018, arXiv 1803.05407"
-    helps = "wider optima, at a learning rate that does not decay to nothing"
-    cost = "a second copy of the weights; with batch normalisation one more forward pass an epoch"
+    helps = "wider optima, if the learning rate does not decay to zero"
+    cost = "a second copy of the weights; with batch normalisation one extra forward pass per epoch"
 
     start_epoch: Whole = 1
 

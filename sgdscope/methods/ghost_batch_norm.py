@@ -18,8 +18,11 @@ class GhostBatchNorm(Method):
     """
 
     source = "Hoffer, Hubara and Soudry 2017, arXiv 1705.08741"
-    helps = "large batches on networks with batch normalisation: its noise is a small batch's"
-    cost = "one normalisation a part instead of one a batch"
+    helps = (
+        "large batches on networks with batch normalisation: its statistics are as noisy as "
+        "a small batch's"
+    )
+    cost = "one normalisation per part instead of one per batch"
 
     size: Whole = 32
 

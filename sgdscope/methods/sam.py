@@ -19,7 +19,7 @@ class Sam(Method):
 
     symbols = {"rho": "ρ"}
     source = "Foret, Kleiner, Mobahi and Neyshabur 2021, arXiv 2010.01412"
-    helps = "flatter minima, where small batches would find them too"
+    helps = "flatter minima, as small batches find"
     cost = "twice the passes"
 
     rho: Positive = 0.05

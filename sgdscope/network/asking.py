@@ -84,7 +84,8 @@ class Asked:
             yield Finding(
                 "random",
                 "the network is randomised: two passes over the same inputs differ",
-                "make it deterministic in evaluation mode, or read its numbers as one draw of many",
+                "make it deterministic in evaluation mode, or treat every number as one random "
+                "draw",
             )
 
     def _in_company(self, first: list[Tensor]) -> Iterator[Finding]:
@@ -95,13 +96,16 @@ class Asked:
             try:
                 rows = self._rows(inputs)
             except CannotBeAskedError as failed:
-                seen, advice = failed.finding.seen, "expected a network of any number of points"
+                seen, advice = (
+                    failed.finding.seen,
+                    "expected a network that accepts any number of points",
+                )
                 yield Finding("batch size", seen, advice)
                 continue
             if any(not r.dim() or len(r) != len(inputs) for r in compress(rows, by_row)):
                 seen = f"the network's output for {len(inputs)} points is {tuple(rows[0].shape)}"
                 yield Finding(
-                    "batch size", seen, "expected one row per point, of any number of them"
+                    "batch size", seen, "expected one row per point, for any number of points"
                 )
                 continue
             theirs = [r[places] for r in compress(rows, by_row)]
@@ -146,7 +150,7 @@ class Asked:
             yield Finding(
                 "gradient",
                 f"the network cannot be differentiated: {_first_line(error)}",
-                "gradient attacks cannot move; square needs no gradient",
+                "gradient attacks cannot take a step; square needs no gradient",
             )
             return
         if not self.changing and _differ(first, [r.detach() for r in rows], self._rounding(first)):
@@ -160,7 +164,7 @@ class Asked:
     def _of_slopes(
         self, slope: Tensor | None, others: list[Tensor | None], trained: bool
     ) -> Iterator[Finding]:
-        advice = "gradient attacks cannot move; square needs no gradient"
+        advice = "gradient attacks cannot take a step; square needs no gradient"
         if slope is None:
             self.differentiable = False
             yield Finding("gradient", "no gradient reaches the network's inputs", advice)
@@ -181,7 +185,7 @@ class Asked:
     def _failure(self, inputs: Tensor, error: Exception) -> Finding:
         dtypes = {p.dtype for p in self.network.model.parameters() if p.is_floating_point()}
         if inputs.is_floating_point() and len(dtypes) == 1 and inputs.dtype not in dtypes:
-            expected = f"expected {dtypes.pop()}, as the network's parameters"
+            expected = f"expected {dtypes.pop()}, like the network's parameters"
             return Finding("fails", f"inputs are {inputs.dtype}", expected, "refuse")
         seen, _, advice = _first_line(error).rpartition("; ")
         return Finding("fails", seen or _first_line(error), advice, "refuse")

@@ -41,7 +41,7 @@ def logits_of(outputs: Any) -> Tensor:
 
 
 def answers(logits: Tensor) -> Tensor:
-    """The class of the largest logit, (N,) int64; −1 where that logit is no finite number."""
+    """The class of the largest logit, (N,) int64; −1 where that logit is not finite."""
     best = logits.max(1)
     return torch.where(best.values.isfinite(), best.indices, -1)
 

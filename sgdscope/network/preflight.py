@@ -110,5 +110,5 @@ def _of_touched(touched: Touched, asked: Asked) -> Iterator[Finding]:
         yield Finding(
             "random",
             "the network draws random numbers, or seeds them, when it is called",
-            "its outputs agreed here, but may not elsewhere",
+            "its outputs agreed here, but may not in general",
         )

@@ -185,11 +185,11 @@ def _of_scale(inputs: Tensor, logits: Tensor) -> Iterator[Finding]:
     elif bool((logits <= 1e-6).all()) and bool((logits.logsumexp(1).abs() < 1e-3).all()):
         yield Finding(
             "log-probabilities", "the outputs are log-probabilities",
-            "cross-entropy, margins and answers are those of logits", "note",
+            "cross-entropy, margins and predictions are the same as from logits", "note",
         )  # fmt: skip
     different = bool((inputs != inputs[:1]).any())
     if different and len(logits) > 1 and bool((logits == logits[:1]).all()):
         yield Finding(
-            "constant", f"the network answers {len(logits)} different points bit for bit alike",
-            "expected an answer that depends on the input",
+            "constant", f"the network gives {len(logits)} different points bit-identical outputs",
+            "expected outputs that depend on the input",
         )  # fmt: skip

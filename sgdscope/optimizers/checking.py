@@ -41,8 +41,9 @@ def check(rule: Optimizer, network: nn.Module, *, name: str) -> None:
     pairs = zip(whole.parameters(), cut.parameters(), strict=True)
     if not all(torch.equal(one, other) for one, other in pairs):
         raise RequestError(
-            f"optimizer.{name}: an interrupted run would not end with the same bits, as it keeps "
-            "more than its state_dict holds; expected one that resumes from that"
+            f"optimizer.{name}: an interrupted run would not end with the same bits, because it "
+            "keeps state outside its state_dict; expected one that resumes from its state_dict "
+            "alone"
         )
 
 

@@ -14,9 +14,10 @@ from sgdscope.results.view import View, unconverged
 
 MEANING = {
     "failed": "stopped with an error; not in any figure",
-    "diverged": "loss or weights became NaN or infinite; drawn as ×, in no mean or band",
+    "diverged": "loss or weights became NaN or infinite; drawn as ×, and left out of means and "
+    "bands",
     "collapsed": "predicts one class for 99 of 100 images or more, so its 'robust' accuracy is an "
-    "artefact; drawn as ▽, in no mean or band",
+    "artefact; drawn as ▽, and left out of means and bands",
 }
 
 

@@ -150,7 +150,7 @@ def _look(found: Audit) -> str:
         + "</tr>"
         for check in columns[0]
     )
-    return markup.table(heads, body, name="What stands in the way of an attack")
+    return markup.table(heads, body, name="What could make a number meaningless")
 
 
 def _found(findings: Sequence[Finding]) -> str:
@@ -159,7 +159,7 @@ def _found(findings: Sequence[Finding]) -> str:
         f"<b>{escape(one.advice[:1].upper() + one.advice[1:])}.</b></p>"
         for one in findings
     )
-    return said or '<span class="kind kept">as it should be</span>'
+    return said or '<span class="kind kept">passed</span>'
 
 
 def _numbers(found: Audit) -> str:
@@ -187,8 +187,8 @@ def _format(value: float | int | bool) -> str:
 def _compared(found: Audit) -> str:
     lead = (
         f"Each network against {found.networks[0].network.name} on the same points: differences in "
-        "percentage points with 95 % intervals over points (Tango 1998), and how many points only "
-        "one of the two answers rightly."
+        "percentage points with 95 % intervals over points (Tango 1998), and how many points "
+        "only one of the two gets right."
     )
     body = "".join(
         f"<tr><th>{escape(one.network)}</th><td>{escape(label(one.measure, one.eps))}</td>"

@@ -32,7 +32,7 @@ FLAGS = (
         "The loss is flat at these points, so the attack does not move.", MARGIN,
     ),
     Explained(
-        "Rounded off", ("gradient is rounded off at",),
+        "Rounded off", ("gradient is lost to rounding at", "gradient is rounded off at",),
         "The network is so confident that cross-entropy's gradient is mostly rounding error.",
         MARGIN,
     ),
@@ -68,7 +68,7 @@ FLAGS = (
     ),
     Explained(
         "Another direction", ("the attack's loss misleads",),
-        "Gradients of the two losses, which rise for the same reason, have nothing in common.",
+        "The two losses rise for the same reason, yet their gradients have nothing in common.",
         "First attack with the margin loss. " + LAYER,
     ),
     Explained(
@@ -82,11 +82,12 @@ FLAGS = (
     ),
     Explained(
         "A step without a gradient", ("one step towards the nearest image of another class",),
-        "The simplest attack there is does better than one that follows gradients.", LAYER,
+        "The simplest possible attack does better than one that follows gradients.", LAYER,
     ),
     Explained(
         "It is random", ("the network is randomised", "the network draws random numbers"),
-        "Attacks face a different network at each step, and curvature is that of no network.",
+        "Attacks face a different network at each step, and no single network has the curvature "
+        "measured.",
         "Switch the noise off in evaluation mode, or attack the mean over many draws.",
     ),
     Explained(
@@ -96,7 +97,9 @@ FLAGS = (
     ),
     Explained(
         "It accepts only some batch sizes",
-        ("one row per point, of any number", "expected a network of any number of points"),
+        ("one row per point, for any number", "one row per point, of any number",
+         "expected a network of any number of points",
+         "expected a network that accepts any number of points"),
         "A batch size is fixed in the code, or the program was exported with one.",
         "Write x.flatten(1) in place of a fixed view; export with a dynamic batch size.",
     ),
@@ -109,7 +112,7 @@ FLAGS = (
     ),
     Explained(
         "Probabilities", ("the outputs are probabilities", "the outputs all lie in [0, 1]"),
-        "Another softmax is applied to what is one already: attacks and curvature come out small.",
+        "A second softmax is applied to them, so attacks and curvature come out too small.",
         "Remove the last softmax or sigmoid.",
     ),
     Explained(
@@ -118,7 +121,7 @@ FLAGS = (
         "Find the overflow; half precision is a usual cause.",
     ),
     Explained(
-        "One answer", ("bit for bit alike", "alike to the last bit"),
+        "One answer", ("bit-identical outputs", "bit for bit alike", "alike to the last bit"),
         "No attack can change an answer that does not depend on the input: this is not robustness.",
         "Train the network, or find where its input is rounded away.",
     ),
@@ -127,7 +130,7 @@ FLAGS = (
         ("inputs are whole numbers in", "with pixels in [0, 1]", "expected it to accept any pixels",
          "expected it to take any pixels"),
         "An eps is a distance in [0, 1], and so are the pixels that the network is given.",
-        "Make the normalisation that it was trained with its first layer.",
+        "Add the normalisation that it was trained with as its first layer.",
     ),
     Explained(
         "Very large logits", ("the logits are so large",),
@@ -142,7 +145,8 @@ FLAGS = (
         "Use strong_accuracy, whose search needs no gradient, or leave out the layer at fault.",
     ),
     Explained(
-        "Rounding", ("rounding alone may be", "products are exact to"),
+        "Rounding", ("rounding error alone may reach", "rounding alone may be",
+                     "products are accurate to", "products are exact to"),
         "More products do not help: the arithmetic is not exact enough.",
         "Measure in float32, or in float64 where the eigenvalue is tiny; use more examples.",
     ),
@@ -164,16 +168,16 @@ FLAGS = (
     ),
     Explained(
         "A random loss", ("the loss is randomised",),
-        "A loss of your own gives another number each time.", "Fix its random draws.",
+        "A loss of your own gives a different number each time.", "Fix its random draws.",
     ),
     Explained(
         "λ₁ is doubtful", ("λ₁ is doubtful",),
-        "The robustness is fine, but the λ₁ that it is drawn against is flagged.",
+        "The robustness is fine, but the λ₁ that it is plotted against is flagged.",
     ),
     Explained(
         "Could not be taken", ("could not be taken",),
         "The measure raised an exception; the run's other numbers are fine.",
-        "Fix the cause and run the same command again, which takes only that measure.",
+        "Fix the cause and run the same command again; it takes only that measure.",
     ),
 )  # fmt: skip
 LOST = "Runs that failed, diverged or collapsed"

@@ -42,7 +42,7 @@ def _nothing(view: View) -> str:
     if len(view.axis.values) < 3:
         said = "Trends need three batch sizes or more; this study has fewer that trained."
     else:
-        said = "These runs are too few for a trend, which takes five at three batch sizes."
+        said = "There are too few runs for a trend, which takes five runs at three batch sizes."
     return view.axis.reworded(said)
 
 
@@ -158,7 +158,7 @@ def _caution(view: View) -> str:
         return ""
     parts = [*_flagged(view), *_unfinished(view)]
     if len(view.seeds) and view.seeds.max() == 1:
-        parts.append("one seed: intervals do not know what another seed would give")
+        parts.append("one seed: intervals do not show how results vary between seeds")
     if not parts:
         return ""
     summary = f"<b>Do not rely on</b> <span>{escape('; '.join(parts))}</span>"

@@ -30,8 +30,8 @@ def matrix(statements: Iterable[Moments], *, places: Collection[str]) -> str:
     return (
         '<div class="matrix" tabindex="0" role="group" aria-label="Verdicts"><table>'
         f"<thead><tr><td></td>{heads}</tr></thead>"
-        f'<tbody>{rows}</tbody></table></div><p class="signs">{LEGEND} Point at one for what it '
-        "rests on; it leads to its figure.</p>"
+        f'<tbody>{rows}</tbody></table></div><p class="signs">{LEGEND} '
+        "Hover over a verdict for its evidence; click it for its figure.</p>"
     )
 
 

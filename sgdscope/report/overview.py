@@ -46,7 +46,7 @@ def byline(judged: Judged) -> str:
         ends = [view.axis.text(value) for value in view.axis.values]
         said.append(f"{view.axis.plural} {ends[0]} to {ends[-1]}")
         said.append(f"{seeds} seed{'s' * (seeds > 1)}")
-        said.append(f"{style.duration(view.runs['seconds'].sum())} of computing")
+        said.append(f"{style.duration(view.runs['seconds'].sum())} of compute")
     return " · ".join(said)
 
 

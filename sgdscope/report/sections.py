@@ -20,7 +20,7 @@ PLOTTED = {
         "By batch size",
         "Each measure at the end of training. Diverged (×) and collapsed (▽) runs are in no line "
         "or band; hollow marks are flagged or did not converge. Hover over a mark to see its "
-        "run; click to find it in the table.",
+        "run; click it to find the run in the table.",
     ),
     "progress": (
         "At equal progress",

@@ -48,7 +48,7 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
         else:
             untold.append(_folded(named, rest, places))
     if untold:
-        head = "<header><h3>What these runs cannot tell</h3></header>"
+        head = "<header><h3>Not testable on these runs</h3></header>"
         cards.append(f'<article class="card claim">{head}{"".join(untold)}</article>')
     return "".join(cards)
 
@@ -63,7 +63,7 @@ def _claim(
             f"{len(first)} statements", html, kind="panel"
         )
     if rest:
-        html += _folded("At other eps, or nothing to tell", rest, places)
+        html += _folded("At other eps, or without information", rest, places)
     head = f"<h3>{escape(name)}</h3>{_tally(first)}"
     return f'<article class="card claim"><header>{head}</header>{answer}{html}</article>'
 

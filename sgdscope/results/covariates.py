@@ -15,7 +15,7 @@ LABELS = {
     "stability": "Stability ratio, λ₁·lr/(2(1 + m))",
     "confidence": "Mean test confidence",
     "margin": "Mean test logit margin",
-    "most_predicted": "Commonest answer’s share",
+    "most_predicted": "Share of the most common prediction",
 }
 _BESIDE_TEST_ACCURACY = ["confidence", "margin", "most_predicted"]
 

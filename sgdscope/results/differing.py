@@ -56,8 +56,8 @@ def check(found: Found) -> None:
         for (model, data), content in mine.contents.items():
             if theirs.contents.get((model, data), content) != content:
                 raise RequestError(
-                    f"{refused}{model} on {data} has other images or another file in each; "
-                    "expected the same"
+                    f"{refused}{model} on {data} has different images or a different file in "
+                    "each; expected the same"
                 )
 
 
@@ -104,7 +104,10 @@ def told(differences: Sequence[Difference]) -> list[str]:
     if len(differences) <= FEW:
         return [one.sentence for one in differences]
     listed = ", ".join(in_print(one.name) for one in differences)
-    return [f"They differ in {listed}; lines that would be alike are named by their folder."]
+    return [
+        f"They differ in {listed}; lines that would otherwise share a name are named by their "
+        "folder."
+    ]
 
 
 def _several(values: Mapping[tuple[str, Panel], set[str]]) -> bool:

@@ -127,7 +127,7 @@ class KeptFiles:
                 names = [name for name in kept.keys() if name.startswith(prefix)]  # noqa: SIM118
                 return {name.removeprefix(prefix): kept.get_tensor(name) for name in names}
         except SafetensorError as error:
-            _log.warning("%s is damaged (%s): nothing of it is shown", file, error)
+            _log.warning("%s is damaged (%s) and ignored", file, error)
             return {}
 
     def _ids(self) -> list[str]:

@@ -52,8 +52,8 @@ class Folders:
                 other, first = known.setdefault(plugin.name, (name, plugin))
                 if first.digest != plugin.digest:
                     raise RequestError(
-                        f"{other} and {name} cannot be compared: {plugin.name} has other code in "
-                        "each; expected the same"
+                        f"{other} and {name} cannot be compared: {plugin.name} has different "
+                        "code in each; expected the same"
                     )
         for folder in self.each.values():
             folder.load_plugins()

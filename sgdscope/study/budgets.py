@@ -59,7 +59,7 @@ def _miniature(factor: int, cuts: Mapping[str, Any], overrides: Mapping[str, Any
         further.append(" and less often" * any(key.endswith(".at") for key in sampled))
     return (
         f"A MINIATURE, 1/{factor}: training images and batch sizes divided by {factor}; "
-        f"{kept} and lr·N/B as in full{''.join(further)}."
+        f"{kept} and lr·N/B as in the full study{''.join(further)}."
     )
 
 

@@ -258,7 +258,7 @@ class Study(Settings):
             settings["name"] = f"{settings['name']}-{budget}"
             settings["description"] = "\n".join(
                 [
-                    f"MINIATURES (--budget {budget}), each as its part says.",
+                    f"MINIATURES (--budget {budget}), each described by its part.",
                     settings.get("description", ""),
                 ]
             )

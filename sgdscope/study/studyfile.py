@@ -48,7 +48,7 @@ def read(file: Path) -> dict[str, Any]:
         raise RequestError(f"{file}: not valid UTF-8: {error}") from error
     except tomllib.TOMLDecodeError as error:
         bare = _QUOTIENT.search(text)
-        hint = f'; a quotient stands in quotes: "{bare[1]}"' if bare else ""
+        hint = f'; write a quotient in quotes: "{bare[1]}"' if bare else ""
         raise RequestError(f"{file}: not valid TOML: {error}{hint}") from error
     except OSError as error:
         raise RequestError(f"{file}: {error.strerror}") from error

@@ -70,7 +70,7 @@ class Budget:
         taken = self.spent / self.training if self.training else 0.0
         said = f"watched; measuring took {taken:.1%} of the training time"
         if self.share is not None:
-            said += f", of which {self.share:.0%} were allowed"
+            said += f", and the budget allows {self.share:.0%}"
         if self.left_out:
             several = (f"{name} at {_epochs(epochs)}" for name, epochs in self.left_out.items())
             said += f"; left out: {', '.join(several)}"

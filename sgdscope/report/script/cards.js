@@ -75,7 +75,7 @@ const build = (card, hole) => {
   const chosen = Object.fromEntries(Object.entries(card.controls).map(([name, { first }]) => [name, first]));
   const legend = make("div", { class: "legend" });
   const panels = make("div", { class: "panels" });
-  const nothing = make("p", { class: "note" }, "No properly trained run was measured so.");
+  const nothing = make("p", { class: "note" }, "No successful run has this measurement.");
   let axis = card.scale; // "as drawn": each plot as it comes, until one is chosen
   let shown = [];
 
@@ -145,7 +145,7 @@ const build = (card, hole) => {
         make("button", {
           type: "button",
           "aria-pressed": String(!hidden.has(group)),
-          title: "click: show or hide; double click: this one alone",
+          title: "click: show or hide; double-click: show only this one",
           onclick: (event) => toggle(group, groups, event.detail === 2),
         }, key(colour, mark), name)));
     },
