@@ -342,7 +342,7 @@ def test_networks_of_several_seeds_are_compared_over_seeds_on_terminal_and_page(
         app, ["audit", *names, "--data", "digits", "--out", str(out), "--measure", "test_accuracy"]
     )
     assert answer.exit_code == 0, answer.output
-    assert "over 2 and 2 seeds" in answer.output
-    assert "over 2 and 2 seeds" in (out / "report.html").read_text()
+    assert "over 2 seeds each" in answer.output
+    assert "over 2 seeds each" in (out / "report.html").read_text()
     (over_seeds,) = json.loads((out / "audit.json").read_text())["over_seeds"]
     assert (over_seeds["network"], over_seeds["other"]) == ("b", "a")

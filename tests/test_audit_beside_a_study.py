@@ -106,4 +106,4 @@ def test_audits_alone_are_refused(tmp_path, invoke):
     audited(tmp_path / "other")
     told = invoke("report", "one", "other")
     assert told.exit_code == 2
-    assert "audits alone; expected a study among them" in " ".join(told.output.split())
+    assert "only audits; expected a study among them" in " ".join(told.output.split())

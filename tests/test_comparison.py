@@ -108,11 +108,11 @@ def test_what_was_measured_in_different_ways_is_not_compared():
     readings = [reading("pgd_accuracy", 0.5, eps=0.1)]
     first, second = audited("a", *readings), audited("b", *readings)
     folder = Folder(a=[True, False], b=[True, True]).of(first, second)
-    assert len(compare([first, second], folder)) == 1
+    assert len(compare([(second, first)], folder)) == 1
     with_more = second.model_copy(update={"measured": {"pgd_accuracy": {"steps": 100}}})
-    assert not compare([first, with_more], folder)
+    assert not compare([(with_more, first)], folder)
     short = Folder(a=[True], b=[True, True]).of(first, second)
-    assert not compare([first, second], short)
+    assert not compare([(second, first)], short)
 
 
 def test_a_requirement_is_met_failed_or_cannot_be_told():

@@ -8,7 +8,7 @@ from scipy import stats
 from test_comparison import audited, reading
 
 from sgdscope.auditing.networks import _NAMED
-from sgdscope.auditing.seeds import compare_seeds
+from sgdscope.auditing.seeds import compare_seeds, pairs
 
 
 def seeds(name, accuracies, sharpness):
@@ -36,7 +36,9 @@ def test_the_difference_of_accuracies_has_welchs_interval():
     assert (accuracy.value, accuracy.low, accuracy.high) == pytest.approx(
         (middle, middle - half, middle + half)
     )
-    assert accuracy.sentence.startswith("small, PGD accuracy at eps 0.1: +11.2 points beside large")
+    assert accuracy.sentence.startswith(
+        "PGD accuracy at eps 0.1 of small is 11.2 points higher than that of large (+"
+    )
     assert accuracy.sentence.endswith("over 3 and 4 seeds")
 
 
@@ -53,7 +55,21 @@ def test_seeds_that_differ_more_than_the_networks_tell_nothing():
     other = seeds("other", [0.4, 0.6, 0.5], [50.0, 45.0, 55.0])
     accuracy, _ = compare_seeds([*LARGE, *other])
     assert accuracy.low < 0 < accuracy.high
-    assert accuracy.sentence.endswith("cannot be told apart")
+    assert accuracy.sentence.startswith(
+        "PGD accuracy at eps 0.1 does not tell other from large: 0.8 points lower (−"
+    )
+
+
+def test_each_network_is_paired_with_the_firsts_of_its_seed():
+    def named(networks):
+        return [(a.network.name, b.network.name) for a, b in networks]
+
+    assert named(pairs([*SMALL, *LARGE])) == [
+        (f"large:{seed}", f"small:{seed}") for seed in range(3)
+    ]  # large:3 has nobody of its seed
+    assert named(pairs([*SMALL, LARGE[0]])) == [
+        ("small:1", "small:0"), ("small:2", "small:0"), ("large:0", "small:0"),
+    ]  # fmt: skip
 
 
 def test_one_seed_of_either_is_not_compared_over_seeds():

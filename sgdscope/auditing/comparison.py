@@ -54,8 +54,8 @@ class Comparison:
             where = f"under {style.short(self.measure)} at eps {written(self.eps)}"
         percent = f"{abs(100 * self.difference):.1f} points"
         if not self.differs:
-            percent = f"{100 * self.difference:+.1f} points"
-        span = f"({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+            percent = f"{100 * self.difference:+.1f} points".replace("-", "−")
+        span = f"({100 * self.low:+.1f} to {100 * self.high:+.1f})".replace("-", "−")
         counts = (
             f"{self.only_network:,} of {self.points:,} points are right only for {self.network}, "
             f"{self.only_other:,} only for {self.other}"
@@ -68,23 +68,23 @@ class Comparison:
         return f"{self.network} {verb} {percent} {more} {where} than {self.other} {span}: {counts}"
 
 
-def compare(networks: Sequence[Audited], folder: AuditFolder) -> list[Comparison]:
-    """Every network against the first, wherever both were measured alike on the same points.
+def compare(pairs: Sequence[tuple[Audited, Audited]], folder: AuditFolder) -> list[Comparison]:
+    """The first of each pair against the second, wherever both were measured alike.
 
     Args:
-        networks: of one audit, in order.
+        pairs: of the networks of one audit.
         folder: where their answers to single points are kept.
     """
     found = []
-    for one in networks[1:]:
+    for one, other in pairs:
         for mine in one.measurements:
-            if (theirs := _same(mine, networks[0])) is None:
+            if (theirs := _same(mine, other)) is None:
                 continue
-            if one.measured.get(mine.measure) != networks[0].measured.get(mine.measure):
+            if one.measured.get(mine.measure) != other.measured.get(mine.measure):
                 continue  # taken in different ways
-            left, right = points(one, mine, folder), points(networks[0], theirs, folder)
+            left, right = points(one, mine, folder), points(other, theirs, folder)
             if left is not None and right is not None and len(left) == len(right):
-                found.append(paired(one, networks[0], mine, left, right, theirs.flags))
+                found.append(paired(one, other, mine, left, right, theirs.flags))
     return found
 
 

@@ -16,7 +16,7 @@ from sgdscope.auditing.comparison import Comparison, compare
 from sgdscope.auditing.folder import AuditFolder
 from sgdscope.auditing.looking import look
 from sgdscope.auditing.networks import Opened, open_network
-from sgdscope.auditing.seeds import SeedComparison, compare_seeds
+from sgdscope.auditing.seeds import SeedComparison, compare_seeds, pairs
 from sgdscope.auditing.table import table
 from sgdscope.data.inference import logits
 from sgdscope.errors import RequestError
@@ -67,8 +67,8 @@ class Audit:
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """Every other network against the first, measure by measure."""
-        return compare(self.networks, self.folder)
+        """Every other network against the first, or the first of its seed, measure by measure."""
+        return compare(pairs(self.networks), self.folder)
 
     @property
     def over_seeds(self) -> list[SeedComparison]:

@@ -38,39 +38,71 @@ class SeedComparison:
 
     def record(self) -> dict[str, object]:
         """All of it by name, with its sentence."""
-        return asdict(self) | {"sentence": self.sentence}
+        return asdict(self) | {"differs": self.differs, "sentence": self.sentence}
 
     @property
     def sentence(self) -> str:
         """What was found, with its interval."""
-        where = style.label(self.measure)
+        accuracy = style.is_accuracy(self.measure)
+        what = style.label(self.measure) if accuracy else style.short(self.measure)
         if self.eps is not None:
-            where += f" at eps {written(self.eps)}"
-        over = f"over {self.seeds} and {self.other_seeds} seeds"
+            what += f" at eps {written(self.eps)}"
+        over = f"over {self.seeds} seeds each"
+        if self.seeds != self.other_seeds:
+            over = f"over {self.seeds} and {self.other_seeds} seeds"
         if self.kind == "ratio":
-            said = (
-                f"{self.value:.3g} times that of {self.other} ({self.low:.3g} to {self.high:.3g})"
-            )
-            told = self.low > 1 or self.high < 1
+            size = f"{self.value:.3g} times"
+            span = f"{self.low:.3g} to {self.high:.3g}"
         else:
-            said = (
-                f"{100 * self.value:+.1f} points compared with {self.other} "
-                f"({100 * self.low:+.1f} to {100 * self.high:+.1f})"
-            )
-            told = self.low > 0 or self.high < 0
-        doubt = "" if told else "; the two cannot be told apart"
-        return f"{self.network}, {where}: {said}, {over}{doubt}"
+            size = f"{abs(100 * self.value):.1f} points {'higher' if self.value > 0 else 'lower'}"
+            span = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}".replace("-", "−")
+        if not self.differs:
+            return f"{what} does not tell {self.network} from {self.other}: {size} ({span}), {over}"
+        if self.kind == "ratio":
+            return f"{what} of {self.network} is {size} that of {self.other} ({span}), {over}"
+        return f"{what} of {self.network} is {size} than that of {self.other} ({span}), {over}"
+
+    @property
+    def differs(self) -> bool:
+        """Whether the interval leaves out equality."""
+        same = 1.0 if self.kind == "ratio" else 0.0
+        return self.low > same or self.high < same
 
 
-def compare_seeds(networks: Sequence[Audited]) -> list[SeedComparison]:
-    """Every network against the first, over two seeds or more of each."""
+def seeds_of(networks: Sequence[Audited]) -> dict[str, list[Audited]]:
+    """By name, the networks named ``NAME:SEED`` that have two seeds or more.
+
+    Empty unless there are two such names to compare.
+    """
     groups: dict[str, list[Audited]] = {}
     for one in networks:
         name, colon, _ = one.network.name.partition(":")
         if colon:
             groups.setdefault(name, []).append(one)
     several = {name: seeds for name, seeds in groups.items() if len(seeds) > 1}
-    if len(several) < 2:
+    return several if len(several) > 1 else {}
+
+
+def pairs(networks: Sequence[Audited]) -> list[tuple[Audited, Audited]]:
+    """The networks to compare on the same points: each with the first.
+
+    Where there are several seeds of each, each with the first name's network of its own seed.
+    """
+    if not (several := seeds_of(networks)):
+        return [(one, networks[0]) for one in networks[1:]]
+    first, *others = several
+    of_seed = {one.network.name.partition(":")[2]: one for one in several[first]}
+    return [
+        (one, of_seed[seed])
+        for name in others
+        for one in several[name]
+        if (seed := one.network.name.partition(":")[2]) in of_seed
+    ]
+
+
+def compare_seeds(networks: Sequence[Audited]) -> list[SeedComparison]:
+    """Every network against the first, over two seeds or more of each."""
+    if not (several := seeds_of(networks)):
         return []
     first, *others = several
     keys = {(m.measure, m.eps): None for m in several[first][0].measurements}

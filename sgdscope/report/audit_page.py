@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from itertools import cycle
@@ -12,6 +12,7 @@ from string import Template
 
 from sgdscope.auditing import Audit, Comparison
 from sgdscope.auditing.comparison import incomparable
+from sgdscope.auditing.seeds import seeds_of
 from sgdscope.files import write_text
 from sgdscope.network import Finding
 from sgdscope.report import explained, markup, picture
@@ -25,6 +26,7 @@ from sgdscope.settings import written
 
 SHADES = [light for (light, _), _ in [*style.SCHEDULES.values(), *style.OTHERS]]
 DARK_SHADES = [dark for _, (dark, _) in [*style.SCHEDULES.values(), *style.OTHERS]]
+NAMED, SAID = 3, 4  # networks that a title names, sentences below it
 WORDS = {"note": "note", "flag": "flagged", "refuse": "failed"}
 
 
@@ -70,17 +72,27 @@ def _sections(found: Audit) -> Iterator[Section]:
 def _overview(found: Audit) -> str:
     settings = found.folder.settings()
     names = [one.network.name for one in found.networks]
-    title = f"Audit of {names[0]}" if len(names) == 1 else f"{' and '.join(names)} compared"
     byline = f"{settings['data']} · {settings['split']} images · {len(names)} networks"
-    told = [one.sentence for one in _telling(found.comparisons)]
+    over_seeds = sorted(found.over_seeds, key=lambda one: (not one.differs, one.flagged))
+    told = [one.sentence for one in over_seeds]
+    told += [one.sentence for one in _telling(found.comparisons)]
     if not told:
         told = [_short(one) for one in found.networks]
-    said = "".join(f'<p class="abstract">{escape(sentence)}.</p>' for sentence in told[:3])
+    said = "".join(f'<p class="abstract">{escape(sentence)}.</p>' for sentence in told[:SAID])
     pictures = "".join(by_eps(found))
+    title = _title(names, seeds_of(found.networks))
     return (
         f'<p class="byline">{escape(byline)}</p><h1>{escape(title)}</h1>{said}'
         f'<div class="pictures">{pictures}</div>'
     )
+
+
+def _title(names: Sequence[str], several: Mapping[str, Sequence[Audited]]) -> str:
+    if len(names) == 1:
+        return f"Audit of {names[0]}"
+    if several:
+        return f"{' and '.join(several)} compared over seeds"
+    return f"{' and '.join(names)} compared" if len(names) <= NAMED else f"{len(names)} networks"
 
 
 def _telling(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -107,13 +119,18 @@ def by_eps(
     attacks: dict[str, None] = {}
     for one in found.networks:
         attacks |= {m.measure: None for m in one.measurements if m.eps is not None}
+    names = {  # the seeds of a network look alike
+        one.id: name for name, seeds in seeds_of(found.networks).items() for one in seeds
+    }
+    names = {one.id: names.get(one.id, one.network.name) for one in found.networks}
     for attack in attacks:
         beside = others(attack)
         shades = range(len(style.SCHEDULES) * bool(beside), len(SHADES))  # not those of the others
+        shade = dict(zip(dict.fromkeys(names.values()), cycle(shades), strict=False))
         curves = [
-            Curve(points, SHADES[shade], DARK_SHADES[shade], one.network.name)
-            for shade, one in zip(cycle(shades), found.networks, strict=False)
-            if len(points := _curve(one, attack)) > 1
+            Curve(points, SHADES[shade[name]], DARK_SHADES[shade[name]], name)
+            for one in found.networks
+            if len(points := _curve(one, attack)) > 1 and (name := names[one.id])
         ]
         if not curves:
             continue
@@ -125,7 +142,7 @@ def by_eps(
         legend = "".join(
             f'<span><i class="swatch" style="--light:{c.light};--dark:{c.dark}"></i>'
             f"{escape(c.label)}</span>"
-            for c in curves
+            for c in {curve.label: curve for curve in curves}.values()
         )
         drawn = picture.picture(curves, x=x, y=y, title=style.label(attack), note="by eps")
         yield drawn.replace("</figure>", f'<p class="keys">{legend}</p></figure>')
@@ -185,30 +202,37 @@ def _format(value: float | int | bool) -> str:
 
 
 def _compared(found: Audit) -> str:
+    whom = found.networks[0].network.name
+    if seeds_of(found.networks):
+        whom = f"the one of its seed of {whom.partition(':')[0]}"
     lead = (
-        f"Each network against {found.networks[0].network.name} on the same points: differences in "
-        "percentage points with 95 % intervals over points (Tango 1998), and how many points "
-        "only one of the two gets right."
+        f"Each network against {whom} on the same points: differences in percentage points with "
+        "95 % intervals over points (Tango 1998), and how many points only one of the two gets "
+        "right."
     )
     body = "".join(
         f"<tr><th>{escape(one.network)}</th><td>{escape(label(one.measure, one.eps))}</td>"
-        f"<td>{100 * one.difference:+.1f} <span class='interval'>({100 * one.low:+.1f} to "
-        f"{100 * one.high:+.1f})</span>{' <b>!</b>' * bool(one.flags)}</td>"
+        f"<td>{_points(one.difference)} <span class='interval'>({_points(one.low)} to "
+        f"{_points(one.high)})</span>{' <b>!</b>' * bool(one.flags)}</td>"
         f"<td>{one.only_network:,}</td><td>{one.only_other:,}</td><td>{one.points:,}</td>"
         f"<td>{one.p:.2g}</td></tr>"
         for one in found.comparisons
     )
     heads = ("measure", "difference", "it alone", "other alone", "points", "p (McNemar)")
     head = "".join(f"<th>{name}</th>" for name in heads)
-    over_seeds = "".join(f"<li>{escape(one.sentence)}</li>" for one in found.over_seeds)
-    return (
-        f'<p class="lead">{escape(lead)}</p>'
-        + markup.table(head, body, name="Differences")
-        + (
-            f"<p>Over seeds, with Welch’s 95 % interval:</p><ul>{over_seeds}</ul>"
-            * bool(over_seeds)
-        )
+    over_seeds = "".join(
+        f"<li>{'<b>!</b> ' * one.flagged}{escape(one.sentence)}</li>" for one in found.over_seeds
     )
+    told = f"<p>Over seeds, with Welch’s 95 % interval:</p><ul>{over_seeds}</ul>"
+    return (
+        told * bool(over_seeds)
+        + f'<p class="lead">{escape(lead)}</p>'
+        + markup.table(head, body, name="Differences")
+    )
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _doubts(one: Audited) -> str:

@@ -111,12 +111,15 @@ def _several(names: list[str]) -> str:
 
 
 def compared(found: Audit) -> list[tuple[str, str]]:
-    """A sentence for each comparison, with its style; ! where one of its numbers is flagged."""
+    """A sentence for each comparison, with its style; ! where one of its numbers is flagged.
+
+    Those over seeds first: they say what another seed would give, which those over points do not.
+    """
     over_points = [(one.sentence, bool(one.flags)) for one in found.comparisons]
     over_seeds = [(one.sentence, one.flagged) for one in found.over_seeds]
     return [
         (f"! {said}", "yellow") if flagged else (said, "")
-        for said, flagged in over_points + over_seeds
+        for said, flagged in over_seeds + over_points
     ]
 
 
