@@ -49,6 +49,7 @@ def test_what_a_registry_shows_is_so():
     assert not found.failed
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's, of newer torch
 @pytest.mark.parametrize("name", ["audit", "watch"])
 def test_what_a_tutorial_shows_can_be_typed(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
