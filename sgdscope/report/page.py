@@ -6,7 +6,6 @@ import gzip
 import json
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import asdict
 from html import escape
 from importlib import resources
 from string import Template
@@ -45,7 +44,7 @@ def html(judged: Judged, *, audits: Sequence[Audit] = ()) -> str:
         "dark": _dark(judged.views),
         "template": plots.TEMPLATE,
         "stretch": {"end": style.STRETCH_END, "ticks": style.STRETCH_TICKS},
-        "cards": [asdict(card) for card in shown],
+        "cards": shown,
         "gallery": examples,
         "parts": {part.id: part.html for part in parts if _is_long(part)},
     }
@@ -87,7 +86,9 @@ def _dark(views: Sequence[View]) -> dict[str, str]:
 
 
 def _json(payload: dict[str, Any]) -> str:
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(
+        payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=vars
+    )
 
 
 def _packed(text: str) -> str:
