@@ -13,22 +13,24 @@ class ActivePoints:
     """The points an attack has yet to fool; the others are never evaluated again."""
 
     def __init__(self, points: Points, reach: Reach | None) -> None:
-        self._place = torch.arange(len(points), device=points.labels.device)  # of who is left
+        self._place = torch.arange(
+            len(points), device=points.labels.device
+        )  # of the points that are left
         self._inputs = points.inputs.clone()
         self._fooled = torch.zeros_like(points.labels, dtype=torch.bool)
         self._given_up = self._fooled.clone()
         self._reach = reach
 
     def settle(self, now: Tensor, hit: Tensor, lost: Tensor | None = None) -> Tensor | None:
-        """Take leave of who is fooled or out of reach.
+        """Drop the points that are fooled or out of reach.
 
         Args:
-            now: (N, …), where the N points stand that are left.
-            hit: (N,) bool, who is fooled there.
-            lost: (N,) bool, who is out of reach.
+            now: (N, …), the current places of the N points that are left.
+            hit: (N,) bool, which are fooled there.
+            lost: (N,) bool, which are out of reach.
 
         Returns:
-            The index of those who stay; none where all do.
+            The index of those that stay; None if all do.
         """
         done = hit if lost is None else hit | lost
         if not bool(done.any()):
@@ -43,6 +45,6 @@ class ActivePoints:
         return left
 
     def tries(self, now: Tensor) -> Tries:
-        """What came of every point, of which those who are left stand at ``now``."""
+        """The outcome for every point; those that are left are at ``now``."""
         self._inputs[self._place] = now
         return Tries(self._inputs, self._fooled, self._given_up)

@@ -22,7 +22,7 @@ ENOUGH = 0.75  # ρ: the share of steps since the last check that must have rais
 
 @dataclass
 class _State:
-    """Where each point still under attack has got to; every field begins with N."""
+    """The state of each point still under attack; every field begins with N."""
 
     eps: Tensor  # (N,)
     size: Tensor  # (N,) of the next step
@@ -113,7 +113,7 @@ def glide(
 
 
 def _record(state: _State) -> None:
-    """Take note of the largest loss so far and of where it was."""
+    """Record the largest loss so far and where it occurred."""
     better = state.loss > state.best_loss
     state.best = torch.where(spread(better, state.now).bool(), state.now, state.best)
     state.best_slope = torch.where(spread(better, state.now).bool(), state.slope, state.best_slope)
@@ -133,8 +133,8 @@ def _check(state: _State, *, since: int) -> None:
 
 
 def checkpoints(steps: int) -> list[int]:
-    """After which steps progress is checked: w_j = ⌈p_j · steps⌉ of the paper, section 3.1."""
-    shares = [0, 22]  # in hundredths, which no rounding moves past a whole step
+    """The steps after which progress is checked: w_j = ⌈p_j · steps⌉ in the paper's section 3.1."""
+    shares = [0, 22]  # in hundredths, so that rounding never skips a whole step
     while shares[-1] < 100:
         shares.append(shares[-1] + max(shares[-1] - shares[-2] - 3, 6))
     return [-(-share * steps // 100) for share in shares[1:-1]]
@@ -142,7 +142,7 @@ def checkpoints(steps: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Targeted:
-    """One run towards each of the likeliest wrong classes, on what the runs before left."""
+    """One run towards each of the likeliest wrong classes, on the points that earlier runs left."""
 
     steps: int = 100
     norm: Norm = "linf"
@@ -195,9 +195,10 @@ def apgd(
     seed: int = 0,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """APGD with one loss: steps of 2·eps at first, halved where they stop paying.
+    """APGD with one loss: steps of 2·eps at first, halved when they stop helping.
 
-    There are ``steps`` from each of ``restarts`` random starts, each on what the ones before left.
+    Takes ``steps`` from each of ``restarts`` random starts, each on the points that earlier starts
+    left.
     """
     check_tactic(restarts=restarts)
     tactics: dict[str, Tactic] = {

@@ -41,12 +41,12 @@ def clip(inputs: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> Tensor:
 
 
 def _shortened(away: Tensor, origin: Tensor, eps: Tensor) -> Tensor:
-    """``away`` (N, …) times the largest factor up to 1 that is within ``eps`` once in the cube.
+    """``away`` (N, …) times the largest factor ≤ 1 that keeps it within ``eps`` once clipped.
 
-    Of all places in both the ball and the cube, that is the nearest to origin + away. To shorten
-    ``away`` first and to cut pixels off at 0 and 1 then stops short of the radius. The squared
-    length is a concave, piecewise linear function of the squared factor, so that Newton's steps
-    never leave the ball.
+    This is the point of both the ball and the cube that is nearest to origin + away. Shortening
+    ``away`` first and clipping to [0, 1] afterwards stops short of the radius. The squared length
+    is a concave, piecewise linear function of the squared factor, so that Newton's steps never
+    leave the ball.
     """
     lowest, highest, squares = -origin, 1 - origin, away.square()
     tiny = torch.finfo(away.dtype).tiny
@@ -101,7 +101,7 @@ def step(
 
 
 def unhindered(slope: Tensor, at: Tensor) -> Tensor:
-    """The slope (N, …) without what pushes pixels that are at 0 or 1 out of the cube."""
+    """The slope (N, …) without the components that push pixels at 0 or 1 out of the cube."""
     return torch.where(((at <= 0) & (slope < 0)) | ((at >= 1) & (slope > 0)), 0, slope)
 
 
@@ -118,7 +118,7 @@ def gain(slope: Tensor, at: Tensor, origin: Tensor, eps: Tensor, norm: Norm) -> 
 def start(points: Points, eps: Tensor, norm: Norm, *, seed: int, number: int) -> Tensor:
     """Uniform in the ball, clipped to [0, 1].
 
-    Depends on the point's index, and on its target where it has one, but not on its company.
+    Depends on the point's index, and on its target if it has one, but not on the rest of the batch.
     """
     x = points.inputs
     pixel = torch.arange(x[0].numel(), device=x.device)

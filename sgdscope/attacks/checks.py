@@ -1,4 +1,4 @@
-"""Requests that no attack can carry out, refused in one sentence before anything is computed."""
+"""Checks that refuse an impossible request in one sentence, before anything is computed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sgdscope.settings import plain
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be attacked, once it can be."""
+    """What is to be attacked, after all checks."""
 
     victim: Victim
     inputs: Tensor  # (N, …) in [0, 1], float32 at least
@@ -42,7 +42,7 @@ def checked(
     """Model, inputs, labels and loss, checked so that an attack is meaningful.
 
     Raises:
-        RequestError: says which of them is not, and what was expected.
+        RequestError: one of them is invalid; says which, and what was expected.
     """
     looked = preflight(model, inputs, labels).require()
     classes = looked.classes or 0
@@ -68,11 +68,12 @@ def checked(
 
 
 def radii(eps: Radii, norm: Norm = "linf") -> list[float]:
-    """Every eps as a number, in the order given: of one, of several, of a tensor or an array.
+    """Every eps as a number, in the order given, from one number, several, a tensor or an array.
 
     Raises:
-        RequestError: there is none, or one is no number, negative or not finite, or holds every
-            image there is.
+        RequestError: there is none, or one is not a number, is negative or not finite, or is so
+            large
+            that its ball contains every image.
     """
     found = plain(eps)
     several = found if isinstance(found, list) else [found]
@@ -105,7 +106,7 @@ def check_tactic(*, norm: str = "linf", loss: str = "margin", **counts: int) -> 
     """Check that norm and loss exist and that every count is a whole number from 1.
 
     Raises:
-        RequestError: says which is not.
+        RequestError: one of them is invalid; says which.
     """
     if norm not in NORMS:
         raise unknown("norm", norm, NORMS)

@@ -18,7 +18,7 @@ from sgdscope.attacks.victim import frozen
 from sgdscope.network import Finding, outside_inference
 
 WIDTH = 0.01  # of a bracket, relative
-# Where only the median is wanted: who may yet become it, in multiples of what it seems to be.
+# Where only the median is wanted: how far above its estimate a point may be and still become it.
 NEARLY, FAR = 0.85, 1.5
 SHARE = 0.5  # of the first searches' steps that those from the nearest place take
 ROUNDING = 1e-6
@@ -26,7 +26,7 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class SmallestEps:
-    """How far each point is from being fooled, as far as the attack can tell."""
+    """The smallest perturbation that fools each point, as far as the attack can tell."""
 
     fools: Tensor  # (N,): the smallest eps found to fool; 0 for clean errors, ∞ where none did
     holds: Tensor  # (N,): the largest eps below it at which the attack failed
@@ -34,7 +34,7 @@ class SmallestEps:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Reasons not to trust these that lie in the network."""
+        """Reasons in the network not to trust these."""
         return tuple(str(found) for found in self.findings if found.level != "note")
 
     @property
@@ -87,18 +87,18 @@ def smallest_eps(
     searches for the nearest place that fools (``MinimumNorm``), from where a linear network would
     be fooled and from the point itself. As long as a round brings a point at least 1% nearer, the
     next searches on from there; after that APGD attacks 1% nearer still, and where it fails the
-    point is closed. One that nothing fools within ``largest`` counts as never fooled; by default no
-    image is further away than that.
+    point is closed. A point that nothing fools within ``largest`` counts as never fooled; by
+    default no image is further away.
 
-    With ``median_only`` the same is done for the median alone: the searches leave points that are
-    far from it, and APGD attacks all that lie above, until half of all points stand. It comes out
-    within the width of the brackets, for about half of the gradients.
+    ``median_only`` does the same for the median alone: the searches drop points that are far from
+    it, and APGD attacks all points above it, until half of all points stand. The median is then
+    known to within the width of the brackets, for about half of the gradients.
 
     Args:
-        model: as every attack's (see the package), and so are the tensors.
+        model: as for every attack (see the package); likewise the tensors.
         inputs: (N, …).
         labels: (N,).
-        rounds: at most, for each point.
+        rounds: at most this many for each point.
         steps: of each round.
         step_size: of FMN's first step, in multiples of eps.
         largest: eps.
@@ -122,10 +122,10 @@ def smallest_eps(
 
 
 class _Hunt:
-    """Rounds of attacks that narrow what is known of each point's smallest eps.
+    """Rounds of attacks that narrow the bracket around each point's smallest eps.
 
-    It fools at ``nearest.distance`` (N,), and an attack failed at ``holds`` (N,), 0 if there was
-    none. Both are 0 where the network is wrong unperturbed.
+    A point is fooled at ``nearest.distance`` (N,), and an attack failed at ``holds`` (N,), 0 if
+    none did. Both are 0 where the network is wrong unperturbed.
     """
 
     def __init__(self, nearest: MinimumNorm, attack: Apgd, median_only: bool) -> None:
@@ -141,7 +141,7 @@ class _Hunt:
         self._attack(self.nearest.distance.isinf() & (self.holds < largest), largest)
 
     def _round(self, number: int, *, last: bool) -> None:
-        """Round ``number``, from 0: a search, or an attack where the last round was of no use."""
+        """Round ``number``, from 0: a search, or an attack where the last round did not help."""
         target, distance = self._target(), self.nearest.distance
         steady = (target >= (1 - WIDTH) * self._before) | last
         self._before = target

@@ -42,14 +42,14 @@ class FixedSteps:
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
     seed: int = 0
-    start: int | None = None  # number of the random start; none begins at the point
+    start: int | None = None  # number of the random start; None: at the point itself
     give_up: bool = True
 
     def __post_init__(self) -> None:
         check_tactic(norm=self.norm, loss=self.loss, steps=self.steps)
 
     def __call__(self, victim: Victim, points: Points, eps: Tensor) -> Tries:
-        """Attack; the logits of each gradient tell whom the step before has fooled."""
+        """Attack; the logits of each gradient show which points the previous step has fooled."""
         now = points.inputs
         if self.start is not None:
             now = ball.start(points, eps, self.norm, seed=self.seed, number=self.start)
@@ -82,7 +82,7 @@ def fgsm(
 ) -> list[Attacked]:
     """One step of size eps along the gradient (Goodfellow et al. 2015).
 
-    Each eps stands alone: a step that is too long may miss what a shorter one finds.
+    Each eps is treated separately: a step that is too long may miss what a shorter one finds.
     """
     return evaluate(
         model, inputs, labels, eps=eps, tactics={"fgsm": SingleStep(norm)}, loss=loss, norm=norm,
@@ -133,7 +133,8 @@ def pgd(
     smaller eps or of fewer restarts.
 
     There are ``steps`` from each start, of ``step_size`` · eps each. Without ``random_start`` they
-    begin at the point itself; with it there are ``restarts``, each on what the ones before left.
+    begin at the point itself; with it there are ``restarts``, each on the points that earlier ones
+    left.
     """
     check_tactic(restarts=restarts)
     starts = range(restarts) if random_start else (None,)

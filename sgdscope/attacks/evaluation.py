@@ -1,4 +1,4 @@
-"""Tactics in order, from the smallest eps to the largest, each on what is still active."""
+"""Runs tactics in order, from the smallest eps to the largest, each on the points still active."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def evaluate(
     targets: Tensor | None = None,
     nested: bool = True,
 ) -> list[Attacked]:
-    """One result an eps, in the order given.
+    """One result per eps, in the order given.
 
     Clean errors are never attacked, nor is a point once it is fooled: not by later tactics, and
-    not at a larger eps, whose ball holds what was found in the smaller one.
+    not at a larger eps, whose ball contains what was found in the smaller one.
 
     Args:
-        model: as every attack's (see the package), and so are the tensors and eps.
+        model: as for every attack (see the package); likewise the tensors and eps.
         inputs: (N, …).
         labels: (N,).
         eps: in any order.
         tactics: by name, weakest first.
-        loss: whose gradient is looked at before any attack.
+        loss: its gradient is evaluated before any attack.
         norm: of the balls.
         targets: (N,) or none.
         nested: what fools a point at one eps counts at every larger one.
@@ -83,7 +83,7 @@ def look(
 
 
 class _State:
-    """Who is fooled so far, by what, with what."""
+    """Which points are fooled so far, by which tactic, with which inputs."""
 
     def __init__(
         self, request: Request, points: Points, logits: Tensor, tactics: tuple[str, ...]
@@ -137,7 +137,7 @@ class _State:
 
 
 def _of_silence(given: Tensor) -> tuple[Finding, ...]:
-    """Whether there are points without an answer, of (N,) answers."""
+    """A finding if any of the (N,) answers is missing."""
     count = int((given < 0).sum())
     if not count:
         return ()

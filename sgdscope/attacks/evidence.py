@@ -30,7 +30,7 @@ class Evidence:
 
     loss: Loss  # the attack's
     one_step: bool  # the attack is FGSM
-    search: bool  # the attack is Square alone, which asks for no gradient
+    search: bool  # the attack is Square alone, which uses no gradient
     clean_accuracy: float
     confidence: float  # mean largest probability
     right: int  # correctly classified points
@@ -95,12 +95,12 @@ class Evidence:
         return said + (self.masking.flags() if self._gradients_count() else [])
 
     def _saturation_misleads(self) -> bool:
-        """Whether most points are saturated and what is left of the gradient leads elsewhere."""
+        """Whether most points are saturated and the rest of the gradient points elsewhere."""
         most = self.saturated > SATURATED * max(self.right, 1)
         return self.loss == "cross_entropy" and most and self.masking.loss_misleads
 
     def _gradients_count(self) -> bool:
-        """Whether more than a few points are left, and left by an attack that follows gradients."""
+        """Whether an attack that follows gradients left more than a few points."""
         left = round((1 - self.attack_fooled) * self.compared)
         return not self.search and _notable(left, self.compared)
 
@@ -173,7 +173,7 @@ def gather(
 
 
 class _Rivals:
-    """What fools some points with less effort than the attack: noise, and one margin step."""
+    """Two cheaper attempts to fool the points: noise, and one step with the margin loss."""
 
     def __init__(
         self, victim: Victim, points: Points, *, loss: Loss, norm: Norm, seed: int

@@ -1,6 +1,6 @@
 """The losses an attack increases: one number per point, from logits and labels.
 
-Cross-entropy saturates: where a network is sure of itself in float32, the gradient with respect to
+Cross-entropy saturates: where a network is very confident in float32, the gradient with respect to
 the label's own logit rounds to zero, and soon the whole of it. The other two do not.
 """
 

@@ -1,7 +1,7 @@
 """Signs that an accuracy under attack is high because gradients mislead, not because of robustness.
 
 After Athalye, Carlini and Wagner (2018): an attack that follows gradients fails where they mislead,
-even if they are not zero. ``probes`` counts these signs; what is flagged is beyond anything that
+even if they are not zero. ``probes`` counts these signs; the thresholds lie beyond anything that
 the networks of ``benchmarks/honest.py`` show.
 """
 
@@ -19,15 +19,15 @@ AT_LEAST = 3  # points that one step without gradients fools
 class Masking:
     """Signs that gradients mislead, at one eps; counts of correctly classified points."""
 
-    probed: int = 0  # points whose gradient was held against small and large changes
+    probed: int = 0  # points whose gradient was compared with small and large changes
     step_wrong: int = 0  # it is half wrong about random changes as long as a step of PGD
     uphill_wrong: int = 0  # it is half wrong about a large step along itself
     uphill: float = 0.0  # the length of that step, in the norm
-    idle_wrong: int = 0  # pixels of which it promises next to nothing change the loss
-    loss_tried: int = 0  # points whose gradient of the attack's loss was held against the margin's
-    loss_wrong: int = 0  # it has next to nothing in common with it
-    ends: int = 0  # points whose gradient was tried where the attack ended, in vain
-    end_wrong: int = 0  # it has nothing to do there with changes as long as a step of PGD
+    idle_wrong: int = 0  # pixels for which it promises almost no effect change the loss
+    loss_tried: int = 0  # points whose gradient of the attack's loss was compared with the margin's
+    loss_wrong: int = 0  # the two are almost unrelated
+    ends: int = 0  # points whose gradient was tried where the attack ended unsuccessfully
+    end_wrong: int = 0  # there it is unrelated to the effect of changes as long as a step of PGD
     paths: int = 0  # points followed to the nearest image of another class
     path_wrong: int = 0  # gradients on the way are half wrong about the whole change
     path_missed: int = 0  # they miss a fifth of it or more

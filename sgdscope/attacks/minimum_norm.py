@@ -22,14 +22,14 @@ RESIZE = 0.1  # γ: by which share the ball grows or shrinks at first
 LAST = 0.01  # share of its first size that a step or a change of the ball has at the end
 NEARER = 0.999  # the ball ends that much before the nearest place known
 BEYOND = 1e-3  # share by which the start lies beyond a linear network's boundary
-CLASSES = 9  # likeliest wrong ones, whose boundaries are looked at
+CLASSES = 9  # likeliest wrong ones whose boundaries are tried
 
 
 class MinimumNorm:
     """The nearest place known to fool the network, for every point, and searches for nearer ones.
 
     Args:
-        victim: whom to fool.
+        victim: the network to fool.
         points: N of them.
         norm: of the distance.
         loss: what the searches increase.
@@ -55,8 +55,9 @@ class MinimumNorm:
     def linear(self, which: Tensor) -> Tensor:
         """Where a linear network with these gradients would be fooled first, (N, …).
 
-        Looked at are the boundaries to the likeliest wrong classes, a gradient each, of the points
-        ``which`` (N,) bool. Others, and points that no such boundary is near to, stay in place.
+        Takes the boundaries to the likeliest wrong classes, one gradient each, of the points
+        ``which`` (N,) bool. All other points, and those with no such boundary nearby, stay in
+        place.
         """
         place, chosen = self.points.inputs.clone(), which.nonzero().squeeze(1)
         if not len(chosen):
@@ -81,7 +82,7 @@ class MinimumNorm:
         Args:
             which: index of the points.
             start: places in [0, 1].
-            steps: gradients a point.
+            steps: gradients per point.
             share: of the usual size that steps and changes of the ball have.
         """
         points, origin = self.points[which], self.points.inputs[which]

@@ -1,4 +1,4 @@
-"""What is attacked and what comes of it."""
+"""What is attacked, and with what result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Points:
     index: Tensor  # (N,) int64: which of all attacked points each one is
     slope: Tensor  # (N, …): the loss's gradient at ``inputs``
     targets: Tensor | None = None  # (N,) int64: the class that a targeted loss leads to
-    exact: bool = False  # only being taken for the target counts, not any wrong answer
+    exact: bool = False  # only the target counts, not any wrong answer
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,7 +42,7 @@ class Points:
         )
 
     def fooled(self, logits: Tensor) -> Tensor:
-        """(N,) bool: the answer is what the attack wants."""
+        """(N,) bool: whether the answer is what the attack wants."""
         if self.exact and self.targets is not None:
             return answers(logits) == self.targets
         return answers(logits) != self.labels
@@ -79,7 +79,7 @@ class Attacked:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Reasons not to trust the accuracy that lie in the network; ``gather`` finds more."""
+        """Reasons in the network not to trust the accuracy; ``gather`` finds more."""
         return tuple(str(found) for found in self.findings if found.level != "note")
 
     @property

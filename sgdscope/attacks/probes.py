@@ -1,8 +1,8 @@
 """Gradients checked against forward passes, on small samples of the points under attack.
 
-Tried are small random changes, at the image and where the attack ended; a large step along the
-gradient; the pixels of which the gradient promises next to nothing; the whole change on the way to
-an image of another class; and one step towards such an image, an attack without any gradient.
+The checks are: small random changes, at the image and where the attack ended; a large step along
+the gradient; the pixels for which the gradient promises almost no effect; the whole change on the
+way to an image of another class; and one step towards such an image, an attack without a gradient.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class Probes:
         self._kept = points.inputs.new_empty(0) if loss == "margin" else self._alignment(loss)
 
     def masking(self, result: Attacked) -> Masking:
-        """What is seen at one eps."""
+        """The counts at one eps."""
         first = torch.arange(len(self.points), device=self.points.index.device)[:PROBED]
         if not result.eps or not len(first):
             return Masking()
         step, large = lengths(result.eps, self.points.inputs, self.norm)
         points, logits = self.points[first], self.logits[first]
         left = (~result.fooled[self.points.index]).nonzero().squeeze(1)
-        if result.tactics == ("fgsm",):  # whose one step another is likely to beat
+        if result.tactics == ("fgsm",):  # another step is likely to beat its single one
             left = left[:0]
         ends = self._ends(left[:ENDS], result, step)
         return Masking(
@@ -94,7 +94,7 @@ class Probes:
         return margin(self.victim.logits(at, points.inputs), points.labels)
 
     def _error(self, points: Points, at: Tensor, logits: Tensor, length: float) -> Tensor:
-        """(N,): how wrong ``points.slope``, the gradient at ``at``, is of random changes."""
+        """(N,): how wrong ``points.slope``, the gradient at ``at``, is about random changes."""
         before = margin(logits, points.labels)
         promised, seen = [], []
         for number in range(DIRECTIONS):
@@ -111,7 +111,7 @@ class Probes:
         return ball.direction(draw.view(points.inputs.shape) - 0.5, self.norm)
 
     def _uphill(self, points: Points, logits: Tensor, length: float) -> Tensor:
-        """(N,): how wrong the gradient is of a step along itself."""
+        """(N,): how wrong the gradient is about a step along itself."""
         way = length * ball.direction(points.slope, self.norm)
         moved = self._taken(points.inputs + way, points)
         promised = _inner(points.slope, moved - points.inputs)
@@ -119,9 +119,9 @@ class Probes:
         return error(promised[None], seen[None], self._rounding(logits))
 
     def _idle(self, points: Points, logits: Tensor, eps: float) -> Tensor:
-        """(N,): what idle pixels do beyond their promise, over what all pixels promise.
+        """(N,): the effect of idle pixels beyond their promise, as a share of all pixels' promise.
 
-        They are moved the way of their gradient, all by the same, ``eps`` in the norm.
+        They all move by the same amount along their gradient, ``eps`` in the norm.
         """
         slope = points.slope.flatten(1)
         steepness, order = slope.abs().sort(1)
@@ -156,7 +156,7 @@ class Probes:
         return self._error(replace(points, slope=slope), at, logits, step)
 
     def _paths(self) -> Tensor:
-        """(K,): how wrong gradients on the way to another class are of the whole change.
+        """(K,): how wrong the gradients on the way to another class are about the whole change.
 
         For a smooth margin their mean on the way, times the way, is the change from end to end.
         """
@@ -174,7 +174,7 @@ class Probes:
         return error(promised[None], seen[None], self._rounding(logits))
 
     def _beaten(self, left: Tensor, radius: float) -> int:
-        """How many points one step towards the nearest image of another class fools."""
+        """The number of points fooled by one step towards the nearest image of another class."""
         which, others = self._nearest(left)
         if not len(which):
             return 0
@@ -184,7 +184,7 @@ class Probes:
         return int(points.fooled(self.victim.logits(moved, points.inputs)).sum())
 
     def _nearest(self, which: Tensor) -> tuple[Tensor, Tensor]:
-        """Those of ``which`` that have one, and their nearest image of another class (K, …)."""
+        """The nearest image of another class (K, …), and which of ``which`` have one."""
         which = which.to(self.points.index.device)
         if not len(which):
             return which, self.points.inputs[which]
@@ -204,8 +204,8 @@ def lengths(eps: float, inputs: Tensor, norm: Norm) -> tuple[float, float]:
 def error(promised: Tensor, seen: Tensor, rounding: Tensor) -> Tensor:
     """(N,) in 0 … 1: Σ|p − s| / Σ(|p| + |s|) over the changes promised and seen, (K, N) each.
 
-    0.5 where one is three times the other, 1 where they have nothing in common. What ``rounding``
-    (N,) may do is no error; a promise that is no number is worth nothing.
+    0.5 where one is three times the other, 1 where they are unrelated. Differences within
+    ``rounding`` (N,) are not errors; a promise that is not finite counts as entirely wrong.
     """
     off = ((promised - seen).abs() - rounding).clamp_min(0).sum(0)
     return _over(off, (promised.abs() + seen.abs()).sum(0))

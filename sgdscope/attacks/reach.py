@@ -15,7 +15,7 @@ from sgdscope.attacks.points import Norm, Points
 
 @dataclass(frozen=True)
 class Patience:
-    """How much more than was seen may still come."""
+    """How much more than was seen so far may still come."""
 
     promise: float  # of what slopes promise
     walk: float  # of a random walk's length
@@ -28,7 +28,7 @@ PATIENCE: dict[Norm, Patience] = {"linf": Patience(4, 6, 4), "l2": Patience(12, 
 
 
 class Reach:
-    """Margins at the last few steps, what slopes promised there, and who is lost by them.
+    """Margins at the last few steps, the gains that slopes promised, and the points to give up.
 
     A point is given up when neither of two generous guesses at what is still to come would bring
     it to the boundary:
@@ -37,9 +37,10 @@ class Reach:
       ball, less as fewer steps are left; in ℓ2 twelve times, of the last eight.
     - A random walk, as margins go once they have settled: n steps lead about √n times as far as
       one, and six times that is allowed, in ℓ2 24, every step as wide as the widest of the last
-      few. It is what is left where slopes mislead.
+      few. This guess matters where slopes mislead.
 
-    Hardly a point that the rest of the steps would have fooled is lost; ``docs/attacks.md`` counts.
+    This gives up hardly any point that the remaining steps would have fooled: see
+    ``docs/attacks.md``.
 
     Args:
         steps: of the attack.
@@ -55,7 +56,7 @@ class Reach:
         self._gains: list[Tensor] = []
 
     def lost(self, margins: Tensor, gains: Tensor | None = None) -> Tensor:
-        """Take note of the margins (N,) and promised gains (N,) before a step; (N,) bool."""
+        """Record margins (N,) and promised gains (N,) before a step; (N,) bool: given up."""
         self._margins = [*self._margins, margins][-self.readings :]
         if gains is not None:
             self._gains = [*self._gains, gains][-self.readings :]

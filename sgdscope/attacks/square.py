@@ -20,12 +20,12 @@ from sgdscope.errors import RequestError
 FIRST_SHARE = 0.8  # of the image that the first square covers
 # Queries out of 10,000 after which the share is halved (section 5.1 of the paper).
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-LOOKS = 40  # how often in all it is asked which points are out of reach
+LOOKS = 40  # how often points out of reach are looked for
 
 
 @dataclass(frozen=True)
 class SquareSearch:
-    """Squares of ±eps, kept where they bring the boundary nearer; ℓ∞ only."""
+    """Squares of ±eps, kept if they bring the boundary nearer; ℓ∞ only."""
 
     queries: int = 1000
     seed: int = 0
@@ -102,7 +102,7 @@ def square(
     seed: int = 0,
     give_up: bool = True,
 ) -> list[Attacked]:
-    """Random search in the ℓ∞ ball with the margin loss: ``queries`` passes a point, no gradient.
+    """Random search in the ℓ∞ ball with the margin loss: ``queries`` passes per point, no gradient.
 
     Inputs are images: (N, channels, height, width).
     """

@@ -27,7 +27,7 @@ def strong(
 
     After AutoAttack (Croce and Hein 2020), with APGD-T again in place of its FAB: from another
     start, towards the three likeliest wrong classes. ``Attacked.by`` says which attack fooled a
-    point; one that only Square fools means that gradients mislead the others. There are ``steps``
+    point; if only Square fools it, gradients mislead the others. There are ``steps``
     in each run of APGD and ``queries`` of Square.
     """
     tactics: dict[str, Tactic] = {

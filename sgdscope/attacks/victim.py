@@ -18,21 +18,21 @@ from sgdscope.network import Network
 
 Answer = TypeVar("Answer")
 
-# A pass has a multiple of so many points. On a CPU each other number of them is another kernel to
-# compile and to keep, some 6 ms and 1 MiB for a small network.
+# A pass has a multiple of this many points. On a CPU every new number of points compiles and keeps
+# another kernel, some 6 ms and 1 MiB for a small network.
 MULTIPLE = 10
 
 
 class Victim:
     """A network evaluated for logits and input gradients, chunk by chunk.
 
-    Attacks compute in float32 at least. A network that takes less is asked about inputs rounded
-    towards the image they came from, so that what it answers is of the ball.
+    Attacks compute in float32 at least. A network of lower precision gets inputs rounded towards
+    the image they came from, so that they stay in the ball.
 
     Args:
         model: the network.
         device: of its inputs.
-        dtype: that it takes, if not that of the inputs it is asked about.
+        dtype: of its inputs, if not that of the inputs given.
         differentiable: whether its logits have a graph; if not, every gradient is zero.
     """
 
@@ -61,7 +61,7 @@ class Victim:
         return torch.cat(self._in_chunks(answer, len(inputs)))
 
     def precision(self, dtype: torch.dtype) -> float:
-        """Relative rounding of what the network answers where attacks compute in ``dtype``."""
+        """Relative rounding error of the network's answers when attacks compute in ``dtype``."""
         return torch.finfo(self._dtype or dtype).eps
 
     def taken(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
@@ -74,7 +74,7 @@ class Victim:
     def gradients(self, at: Tensor, points: Points, loss: LossFunction) -> tuple[Tensor, Tensor]:
         """Logits (N, classes) and the loss's gradient (N, …) at ``at`` (N, …).
 
-        A gradient that is no finite number is taken for zero.
+        A gradient that is not finite counts as zero.
         """
         if not self._differentiable:
             return self.logits(at, points.inputs), torch.zeros_like(at)
@@ -120,7 +120,7 @@ def _precise(logits: Tensor) -> Tensor:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Within it no parameter requires a gradient, so a backward pass computes only the inputs'."""
+    """No parameter requires a gradient within it, so a backward pass computes only the inputs'."""
     thawed = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in thawed:
         parameter.requires_grad_(False)

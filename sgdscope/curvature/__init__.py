@@ -1,4 +1,4 @@
-"""Curvature of a loss, matrix-free: an operator (which matrix) × an algorithm (what of it)."""
+"""Curvature of a loss, matrix-free: an operator (which matrix) × an algorithm (which property)."""
 
 from sgdscope.curvature.density import SpectralDensity, spectral_density
 from sgdscope.curvature.gaussnewton import GaussNewton

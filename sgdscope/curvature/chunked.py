@@ -22,7 +22,7 @@ from sgdscope.network import Preflight, leaves, outside_inference, rebuilt
 
 MEMORY = 2 * 2**30  # bytes of graphs kept between products, on the CPU …
 CHUNKS = 4  # … in at least so many chunks, where fewer do not hold all examples
-LARGEST_CHUNK = 500  # on the CPU nothing is gained beyond
+LARGEST_CHUNK = 500  # on a CPU larger ones gain nothing
 SAMPLE = 16  # examples on which a graph's bytes are counted
 KEPT = 0.97  # share of the slope in the outputs that a part() keeps, …
 WEIGHTIEST = 0.25  # … or as much as this share of the examples holds, where …
@@ -36,8 +36,8 @@ class Chunked(ABC):
     """A matrix over the parameters that require a gradient: a mean over examples, in chunks.
 
     The sum over chunks is divided once by the number of examples, so any chunk size gives the same
-    matrix. A loss that is no such mean (a sum, weights of classes, pairs of examples) is of all the
-    examples at once, and so is its matrix, at two passes a product instead of one.
+    matrix. A loss that is not such a mean (a sum, class weights, pairs of examples) is one loss of
+    all the examples, and so is its matrix, at two passes per product instead of one.
 
     A chunk's graph is kept from one product to the next as far as ``memory`` allows: a product is
     then one backward pass through it, about twice the cost of a gradient.
@@ -48,12 +48,12 @@ class Chunked(ABC):
         model: a network in evaluation mode.
         inputs: (N, …).
         labels: (N, …).
-        loss: of outputs and labels, one number. One of torch's is handed the logits among the
-            outputs, any other all of them.
-        memory: bytes of graphs kept between products; other chunks' are rebuilt each time. 2 GiB
-            if not given, on a GPU a quarter of what is free.
-        chunk: examples per pass; as fit into a quarter of ``memory`` if not given.
-        looked: what a look at the same network has found already.
+        loss: of outputs and labels, one number. A loss of torch is given the logits among the
+            outputs, any other loss all of them.
+        memory: bytes of graphs kept between products; other chunks' are rebuilt each time. By
+            default 2 GiB, or on a GPU a quarter of its free memory.
+        chunk: examples per pass; by default as many as fit into a quarter of ``memory``.
+        looked: what an earlier look at the same network found.
 
     Raises:
         RequestError: the network is in training mode, has nothing to differentiate by or layers
@@ -136,11 +136,11 @@ class Chunked(ABC):
 
     @outside_inference()
     def part(self) -> Self | None:
-        """Nearly the same matrix at a fraction of the cost; None if the examples are too few.
+        """Nearly the same matrix at a fraction of the cost; None if there are too few examples.
 
         It has the examples that the network is least sure of, which count most. Where nearly all
         count, it has one example in ten instead, from the least sure to the surest. Examples that
-        it is equally sure of come in random order, for data may be sorted by class.
+        it is equally sure of are in random order, since data may be sorted by class.
         """
         if MOST * self.examples < SMALLEST_PART or self._coupled is not None:
             return None
@@ -176,7 +176,7 @@ class Chunked(ABC):
 
     @abstractmethod
     def _linearise(self, outputs: Any, labels: Tensor, weight: float) -> Any:
-        """What a chunk's products are read from; its loss counts ``weight``."""
+        """The graph that a chunk's products are read from; its loss has weight ``weight``."""
 
     @abstractmethod
     def _product(self, graph: Any, vector: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -211,7 +211,7 @@ class Chunked(ABC):
         return [slice(first, min(first + self.chunk, self.examples)) for first in starts]
 
     def _sampled(self, vector: Tensor) -> Tensor:
-        """The product of a few examples' matrix, (size,) to (size,)."""
+        """The product with a few examples' matrix, (size,) to (size,)."""
         if self._coupled is not None:
             return self._multiplied(vector[:, None])[:, 0]
         with differentiating():
@@ -222,7 +222,7 @@ class Chunked(ABC):
         return torch.cat([part.reshape(-1).to(self.dtype) for part in parts])
 
     def _bytes_per_example(self) -> int:
-        """What a graph holds on to for each example, parameters aside."""
+        """The bytes that a graph keeps for each example, without parameters."""
         storages: dict[int, int] = {}
         saved: list[Tensor] = []  # a node that saved its own output directly would never be freed
 
@@ -250,7 +250,7 @@ class Chunked(ABC):
 
 
 def differentiated(model: nn.Module, looked: Preflight) -> list[nn.Parameter]:
-    """The parameters that curvature is in, each once.
+    """The parameters in which curvature is taken, each once.
 
     Raises:
         RequestError: there are none, or the outputs do not depend on them.

@@ -1,4 +1,4 @@
-"""The curvature of a loss of all the examples at once, which is no mean over them."""
+"""The curvature of a loss of all the examples at once, which is not a mean over them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Coupled:
         parameters: that the matrix is in.
 
     Raises:
-        RequestError: the outputs have no row for each example, or the loss depends on the
-            parameters otherwise than through them.
+        RequestError: the outputs do not have one row per example, or the loss depends on the
+            parameters other than through the outputs.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Coupled:
         for column in columns:
             if sum(len(leaf) if leaf.dim() else 0 for leaf in column) != len(labels):
                 raise RequestError(
-                    f"the loss is not a mean over examples, and the network's outputs have shape "
+                    "the loss is not a mean over examples, and the network's outputs have shape "
                     f"{tuple(column[0].shape)}; expected one row per example"
                 )
         loss.refuse_direct(
@@ -59,7 +59,7 @@ class Coupled:
             self._slopes = slopes_of(value, self._ends, again=True)
 
     def linearise(self, outputs: Any, chosen: slice) -> tuple[Any, ...]:
-        """What a chunk's products are read from."""
+        """The graph that a chunk's products are read from."""
         return pulled_back(leaves(outputs), [s[chosen] for s in self._slopes], self._parameters)
 
     def gradient(self, graph: tuple[Any, ...]) -> list[Tensor]:

@@ -21,15 +21,15 @@ class SpectralDensity:
     grid: Tensor  # (points,) float64, eigenvalues at which the density is given
     density: Tensor  # (points,) smoothed by a Gaussian of standard deviation ``width``
     standard_error: Tensor  # (points,) over probes
-    resolution: float  # what a step less changes, integrated: the density is not yet smooth
+    resolution: float  # the change from one step fewer, integrated: the density is not yet smooth
     tolerance: float
     width: float
     nodes: Tensor  # (probes, steps) Ritz values: the unsmoothed density of each probe …
     weights: Tensor  # … and what share of the eigenvalues stands at each
     products: int
     examples: int
-    noise: float = 0.0  # the share of a product that is not known
-    flags: tuple[str, ...] = ()  # reasons not to trust it that lie in the network or the matrix
+    noise: float = 0.0  # the uncertain share of a product
+    flags: tuple[str, ...] = ()  # reasons in the network or the matrix not to trust it
 
     @property
     def relative_error(self) -> float:

@@ -17,7 +17,7 @@ class GaussNewton(Chunked):
     """The generalised Gauss–Newton matrix: the mean of Jᵀ (∇² of the loss in the outputs) J.
 
     J is the outputs' Jacobian (Schraudolph 2002). Never negative for a loss convex in the outputs;
-    for cross-entropy it is the Fisher matrix. Arguments and errors are those of its base.
+    for cross-entropy it is the Fisher matrix. Arguments and errors are those of the base class.
     """
 
     residual = False

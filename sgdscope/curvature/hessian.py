@@ -13,7 +13,7 @@ from sgdscope.network import outside_inference
 
 
 class Hessian(Chunked):
-    """The Hessian of the mean loss: H = ∇²L. Arguments and errors are those of its base."""
+    """The Hessian of the mean loss: H = ∇²L. Arguments and errors are those of the base class."""
 
     residual = True
 

@@ -70,7 +70,7 @@ class InputHessian:
             return torch.stack([self._product(column) for column in vectors.unbind(2)], dim=2)
 
     def part(self) -> None:
-        """None: each matrix is of one example already."""
+        """None: each matrix belongs to a single example already."""
 
     def _product(self, vectors: Tensor) -> Tensor:
         """(N, size) to (N, size)."""
@@ -92,7 +92,7 @@ class InputHessian:
         return image.flatten(1).to(self.dtype)
 
     def _sampled(self, vector: Tensor) -> Tensor:
-        """The products of the first chunk, whose matrices are taken for one with so many blocks."""
+        """The products of the first chunk, its matrices treated as the blocks of one."""
         with differentiating():
             return self._of_chunk(0, vector.view(len(self._points[0]), -1)).flatten()
 

@@ -1,4 +1,4 @@
-"""Krylov spaces: what repeated products with a matrix make of a start vector."""
+"""Krylov spaces: the span of repeated products of a matrix with a start vector."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ class Krylov:
     def residuals(self, coefficients: Tensor) -> Tensor:
         """‖Av − λv‖ of the Ritz vectors v = basis × coefficients, (*batch, m, k) to (*batch, k).
 
-        With what rounding adds: each component of a product is off by about as much as uᵀAv and
-        vᵀAu differ, and there are as many as the vectors are long.
+        Includes rounding: each component of a product is off by about as much as uᵀAv and vᵀAu
+        differ, and there are as many components as the vectors have.
         """
         newest = coefficients[..., -self._remainder.shape[-1] :, :]
         square = (newest * (self._remainder @ newest)).sum(-2).clamp(min=0)
@@ -99,7 +99,7 @@ class Krylov:
         return (square + self.operator.size * variance[..., None]).sqrt()
 
     def _append(self, block: Tensor) -> None:
-        """Put a block at the end of the basis."""
+        """Append a block to the basis."""
         used = self.projected.shape[-1] % (SHELF * self._width)
         if used == 0:
             shape = (*block.shape[:-2], SHELF * self._width, block.shape[-2])
@@ -140,7 +140,7 @@ class Krylov:
             total[..., which, :] += share.cpu()
 
     def _orthonormal(self, remainder: Tensor) -> Tensor:
-        """An orthonormal block that holds the remainder and is orthogonal to the basis.
+        """An orthonormal block that contains the remainder and is orthogonal to the basis.
 
         Directions in which nothing new came out are replaced by random ones: the Krylov space has
         closed, and the rest of the spectrum, repeated eigenvalues among it, lies outside it.
@@ -169,7 +169,7 @@ class Krylov:
 
 
 def _bordered(projected: Tensor, shares: Tensor) -> Tensor:
-    """The projected matrix with a block more: its newest columns, mirrored into rows."""
+    """The projected matrix with one more block: its newest columns, mirrored into rows."""
     m, width = projected.shape[-1], shares.shape[-1]
     whole = torch.zeros(*shares.shape[:-2], m + width, m + width, dtype=shares.dtype)
     whole[..., :m, :m] = projected

@@ -21,7 +21,7 @@ ZERO = 1e-6  # of the largest magnitude: a smaller value is held to the toleranc
 
 @dataclass(frozen=True)
 class Eigenvalues:
-    """Eigenpairs from one end of a spectrum, the outermost first, and how far to trust them."""
+    """Eigenpairs from one end of a spectrum, outermost first, and how far they can be trusted."""
 
     values: Tensor  # (k,) float64, on the CPU; for a batch of matrices (*batch, k)
     vectors: Tensor  # (size, k), of unit length
@@ -36,7 +36,7 @@ class Eigenvalues:
     products: int
     examples: int
     near: Tensor  # (size, j), those and the next vectors: where to look when the matrix has changed
-    flags: tuple[str, ...] = ()  # reasons not to trust them that lie in the network or the matrix
+    flags: tuple[str, ...] = ()  # reasons in the network or the matrix not to trust them
 
 
 def top_eigenvalues(
@@ -50,10 +50,10 @@ def top_eigenvalues(
 ) -> Eigenvalues:
     """The k largest eigenvalues (algebraically, not by magnitude), largest first.
 
-    A Ritz value is never beyond the eigenvalue that it stands for. That there is none further
-    out than the tolerance is known from the random start (:mod:`~sgdscope.curvature.missed`), but
-    for a chance of at most 1e-5; that products are exact enough, from their symmetry. A residual r
-    is another guarantee: some eigenvalue lies within r of the value.
+    A Ritz value never lies beyond the eigenvalue that it approximates. The random start shows that
+    no eigenvalue lies further out than the tolerance (:mod:`~sgdscope.curvature.missed`), except
+    with a probability of at most 1e-5; symmetry shows that products are exact enough. A residual r
+    gives another guarantee: some eigenvalue lies within r of the value.
 
     Blocks of k vectors find eigenvalues repeated up to k times. Memory is (size × products)
     numbers.
@@ -65,9 +65,9 @@ def top_eigenvalues(
             millionth of the largest magnitude met if that is more.
         max_products: where to stop, converged or not.
         seed: of the random start.
-        near: (size, j), what was ``near`` in a matrix that differs a little. Products then end
+        near: (size, j), the field ``near`` of a slightly different matrix. Products then end
             once the value has settled: by Kato and Temple an eigenvalue lies within the tolerance.
-            That it is the largest is not known, unless ``converged`` says so; ``errors`` says
+            Whether it is the largest is unknown, unless ``converged`` says so; ``errors`` says
             how far beyond it another may lie. For k = 1.
 
     Raises:

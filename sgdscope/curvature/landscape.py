@@ -29,7 +29,7 @@ class Landscape:
 
     Raises:
         RequestError: there is nothing to differentiate by, there are no examples, or the loss
-            depends on the weights otherwise than through the outputs.
+            depends on the weights other than through the outputs.
     """
 
     def __init__(self, model: nn.Module, inputs: Tensor, labels: Tensor, loss: Loss) -> None:

@@ -1,4 +1,4 @@
-"""The loss that curvature is taken of: any loss of any network outputs."""
+"""The loss whose curvature is taken: any loss of any network outputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ExampleLoss:
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
         self.of_torch = _of_torch(loss)
-        self.flags: list[str] = []  # reasons not to trust what it is taken for
+        self.flags: list[str] = []  # reasons not to trust what is computed from it
 
     def __call__(self, outputs: Any, labels: Tensor) -> Tensor:
         """The loss, ().
@@ -82,7 +82,7 @@ class ExampleLoss:
                 return self._is_mean(outputs, rows, labels[:rows])
 
     def refuse_direct(self, outputs: Any, labels: Tensor, parameters: Sequence[Tensor]) -> None:
-        """Raise RequestError if the loss depends on parameters otherwise than through outputs."""
+        """Raise RequestError if the loss depends on parameters other than through outputs."""
         with torch.enable_grad():
             value = self(outputs, labels)
         if value.requires_grad and any(
@@ -148,7 +148,7 @@ class ExampleLoss:
 
 
 def slopes_of(value: Tensor, ends: list[Tensor], *, again: bool = False) -> list[Tensor]:
-    """The gradient of a loss in each of some outputs, zero where it has no part in it."""
+    """The gradient of a loss in each given output; zero where the loss does not depend on it."""
     if not value.requires_grad:
         return [torch.zeros_like(end) for end in ends]
     return list(torch.autograd.grad(value, ends, create_graph=again, materialize_grads=True))
@@ -167,7 +167,7 @@ def _of_torch(loss: Any) -> bool:
 
 
 def _repeated(outputs: Any, rows: int, index: Tensor) -> Any:
-    """The outputs of rows ``index``, of so many that there are, counted round."""
+    """The outputs of rows ``index``, modulo the number of rows."""
     picked = []
     for leaf in leaves(outputs):
         if not leaf.dim() or len(leaf) != rows:

@@ -1,4 +1,4 @@
-"""How likely it is that a Krylov space from a random start has missed an eigenvalue.
+"""The probability that a Krylov space from a random start has missed an eigenvalue.
 
 A residual says that a number is an eigenvalue, not which. Let u be a unit eigenvector of λ, g its
 products with the start's vectors, z its products with the orthonormal basis of m vectors and with
@@ -26,7 +26,7 @@ HALVINGS = 14  # … to within a factor of 10^(DECADES / 2^HALVINGS)
 def missed(krylov: Krylov, limits: Tensor, vectors: Tensor) -> Tensor:
     """A bound on the probability that a matrix has an eigenvalue at a limit, unseen.
 
-    Beyond all Ritz values it falls, so that there it holds for all that lie further out.
+    Beyond all Ritz values the bound falls, so it also holds for every eigenvalue further out.
 
     Args:
         krylov: a space after at least one product.
@@ -71,7 +71,7 @@ def margins(
         krylov: a space after at least one product.
         values: (*batch, k), the outermost Ritz values.
         vectors: (*batch, m, k), in the basis.
-        probability: up to which it is neglected.
+        probability: below this, a missed eigenvalue is neglected.
         sign: 1 for the largest values, −1 for the smallest.
     """
     scale = krylov.projected.abs().amax((-2, -1))[..., None].clamp(min=torch.finfo().tiny)

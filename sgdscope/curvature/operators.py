@@ -1,4 +1,4 @@
-"""What an operator is: a symmetric matrix known by its products with vectors."""
+"""Operators: symmetric matrices known only by their products with vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Loss = Callable[[Any, Tensor], Tensor]  # (outputs, labels) → the loss of thes
 
 IGNORED = -100  # the label that cross-entropy leaves out
 CHUNK = 200  # examples per pass, where no graph is kept
-NO_FUNCTION = {"random", "batch", "memory"}  # findings with which there is no matrix to speak of
+NO_FUNCTION = {"random", "batch", "memory"}  # findings that leave no well-defined matrix
 
 Answer = TypeVar("Answer", bound=Any)
 
@@ -49,14 +49,14 @@ class Operator(Protocol):
 
 
 class Examples:
-    """A network and examples, checked so that there is a matrix of theirs.
+    """A network and examples, checked so that their matrix exists.
 
     Args:
         model: a network in evaluation mode.
         inputs: (N, …).
         labels: (N, …).
         classes: the loss is cross-entropy, of logits and, where labels are whole, of classes.
-        looked: what a look at the same network and examples has found already.
+        looked: what an earlier look at the same network and examples found.
 
     Raises:
         RequestError: the network is in training mode or cannot be asked, or there are no examples.
@@ -94,7 +94,7 @@ class Examples:
 
 
 def precision(model: nn.Module, inputs: Tensor) -> torch.dtype:
-    """The coarsest that the network computes in."""
+    """The coarsest floating-point type that the network computes in."""
     dtypes = [p.dtype for p in model.parameters() if p.is_floating_point()]
     if inputs.is_floating_point():
         dtypes.append(inputs.dtype)
@@ -112,7 +112,7 @@ def _noise(model: nn.Module, inputs: Tensor, looked: Preflight) -> float:
 
 
 def trusted(answer: Answer, operator: Operator, tolerance: float) -> Answer:
-    """An answer with its operator's flags, converged only if the products are as exact as that."""
+    """An answer with its operator's flags, converged only if products are exact enough."""
     converged = answer.converged and noise_of(operator) <= tolerance
     flags = tuple(getattr(operator, "flags", ()))
     return replace(answer, converged=converged, flags=flags)
@@ -125,7 +125,7 @@ def noise_of(operator: Operator) -> float:
 
 @contextmanager
 def differentiating() -> Iterator[None]:
-    """Within it, a layer without the derivative that is asked for is an error in one sentence."""
+    """A context in which a layer that lacks a needed derivative is reported in one sentence."""
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
@@ -139,7 +139,7 @@ def differentiating() -> Iterator[None]:
 
 
 def refuse_severed(gradients: Any) -> None:
-    """Raise RequestError where a layer allows one derivative and cuts the second off in silence.
+    """Raise RequestError if a layer allows one derivative and silently cuts off the second.
 
     Args:
         gradients: tensors with a graph, in lists and tuples.
@@ -165,7 +165,7 @@ def refuse_severed(gradients: Any) -> None:
 
 
 def require_examples(inputs: Tensor, labels: Tensor) -> None:
-    """Raise RequestError unless there are as many inputs as labels, and some."""
+    """Raise RequestError unless there are as many inputs as labels, and at least one."""
     for name, tensor in (("inputs", inputs), ("labels", labels)):
         if not isinstance(tensor, Tensor):
             raise RequestError(f"{name} are {type(tensor).__name__}; expected a torch.Tensor")

@@ -12,7 +12,7 @@ from sgdscope import streams
 from sgdscope.curvature.bases import inner
 
 VECTORS = 3
-NOTABLE = 1e-3  # share of a product from which a difference is no rounding in float32
+NOTABLE = 1e-3  # share of a product above which a difference is not float32 rounding
 
 
 def asymmetry(
@@ -20,7 +20,7 @@ def asymmetry(
 ) -> float:
     """About ‖H − Hᵀ‖ / ‖H‖, from the products with three random vectors; 0 … 1 or so.
 
-    A layer whose second derivative is wrong shows itself, and so does rounding.
+    A layer whose second derivative is wrong shows up here, and so does rounding.
 
     Args:
         product: (size,) to (size,).
@@ -40,7 +40,7 @@ def asymmetry(
 
 
 def asymmetry_flag(uneven: float, noise: float) -> list[str]:
-    """A flag, where rounding of a known size does not explain it."""
+    """A flag, if rounding of known size does not explain the asymmetry."""
     if uneven <= max(NOTABLE, 4 * noise):
         return []
     return [

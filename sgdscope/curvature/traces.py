@@ -15,20 +15,22 @@ from sgdscope.curvature.operators import Operator, require_one_matrix, trusted
 from sgdscope.errors import RequestError
 
 FEWEST_PROBES = 8  # a standard error from fewer says little
-CONFIDENCE = 0.98  # of Student's interval: looked at after every probe, it holds in 95 of 100 cases
+CONFIDENCE = (
+    0.98  # of Student's interval: checked after every probe, it still holds in 95 of 100 cases
+)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """An estimate of a trace and how far to trust it."""
+    """An estimate of a trace and how far it can be trusted."""
 
     value: float
     standard_error: float  # 0 where the sketch spans the whole space: the value is then exact
     error: float  # the trace lies within this of the value in at least 95 of 100 cases
     converged: bool  # that is within the tolerance
-    products: int  # over all the examples, beside those on a part of them that gave the sketch
+    products: int  # over all the examples; those on a part of them, for the sketch, not counted
     examples: int
-    flags: tuple[str, ...] = ()  # reasons not to trust it that lie in the network or the matrix
+    flags: tuple[str, ...] = ()  # reasons in the network or the matrix not to trust it
 
 
 def trace(
@@ -43,7 +45,7 @@ def trace(
 
     Exact on the span Q of a sketch, which catches the few large eigenvalues; by random signs on
     what is orthogonal to it: tr QᵀAQ + mean of (Pz)ᵀA(Pz), P = 1 − QQᵀ (Hutchinson 1990). The
-    estimate is unbiased whatever the sketch is, so the operator's part is enough to find it on.
+    estimate is unbiased for any sketch, so a cheaper part of the operator is enough to find it.
 
     Args:
         operator: the matrix.

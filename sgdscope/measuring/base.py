@@ -57,7 +57,7 @@ class Measure(Settings, ABC):
     other_cards: ClassVar[Mapping[str, Card]] = {}  # of readings not named as the measure is
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Whatever a measure reads stands beside what was found about the network."""
+        """Every reading also carries what was found about the network."""
         super().__init_subclass__(**options)
         if "read" in vars(cls):
             cls.read = _flagged(cls.read)  # type: ignore[method-assign,assignment]
@@ -67,7 +67,7 @@ class Measure(Settings, ABC):
 
     @classmethod
     def options(cls) -> str:
-        """Its options with their defaults, in a line, but for those that every measure has."""
+        """Its options with their defaults on one line, without those that every measure has."""
         own = {key: f for key, f in cls.model_fields.items() if key not in Measure.model_fields}
         required = [f"{key} required" for key, f in own.items() if f.is_required()]
         stated = {key: f.default for key, f in own.items() if not f.is_required()}
@@ -76,7 +76,7 @@ class Measure(Settings, ABC):
 
     @property
     def tracked(self) -> bool:
-        """Whether it is taken along training."""
+        """Whether it is taken during training."""
         return self.every is not None or bool(self.at)
 
     def record(self, name: str) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Measure(Settings, ABC):
         return self.model_dump() | ({} if code is None else {"code": code})
 
     def taken_with(self, record: Mapping[str, Any] | None, name: str) -> bool:
-        """Whether a record, kept from an earlier time, is its own; new options at defaults."""
+        """Whether a stored record describes this measure; options added since count as default."""
         if record is None:
             return False
         options = {key: value for key, value in record.items() if key != "code"}
@@ -99,19 +99,19 @@ class Measure(Settings, ABC):
             return False
 
     def due(self, epoch: int) -> bool:
-        """Whether it is taken after an epoch on the way."""
+        """Whether it is taken after this epoch."""
         return epoch in self.at or (self.every is not None and epoch % self.every == 0)
 
     def during_training(self) -> Self:
-        """The measure to take before the end; a cheaper one where that is asked for."""
+        """The measure to take before the end of training; a cheaper one if the options say so."""
         return self
 
     def cost_in_images(self, data: Dataset) -> int:
-        """How often it looks at an image; its time goes with that. By default it may be any."""
+        """How many images it evaluates, to which its time is proportional. By default unknown."""
         return len(data.train) + len(data.test)
 
     def on_fewer(self, examples: int) -> Self:
-        """The measure on so few examples, or less of it otherwise, to see how long it takes."""
+        """The measure on only this many examples, or reduced otherwise, to time it."""
         return self
 
     @abstractmethod
@@ -127,7 +127,7 @@ def _short(value: Any) -> str:
 def _flagged(
     read: Callable[[Any, Subject], list[Reading]],
 ) -> Callable[[Any, Subject], list[Reading]]:
-    """The same, each reading with what was found about the network among its flags, once."""
+    """The same, with what was found about the network added to each reading's flags."""
 
     @functools.wraps(read)
     def flagged(self: Any, subject: Subject) -> list[Reading]:
@@ -144,7 +144,7 @@ MEASURES: Registry[type[Measure]] = Registry("measure")
 
 
 def card_of(name: str) -> Card:
-    """The card of a reading, complete; of a name that no registered measure has, the defaults."""
+    """The complete card of a reading; the defaults for a name that no registered measure has."""
     stated = _stated(name)
     kind: Kind = "accuracy" if name.endswith("_accuracy") else "positive"
     label = stated.label or name.replace("_", " ").capitalize()

@@ -1,4 +1,4 @@
-"""What is known of a measure besides how it is taken: its name in print, its scale, its margins."""
+"""How a measure is presented: its name in print, its scale, its margins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Card:
         label: the name in print; by default the registered name with spaces.
         short: the name where there is room for a word or two.
         unit: of a value, beside its axis.
-        kind: ``"accuracy"``: a share of points answered rightly, so that chance level matters,
+        kind: ``"accuracy"``: a share of points classified correctly, so that chance level matters,
             judged in percentage points; ``"share"``: of something else, also judged in points;
             ``"positive"``: judged by its logarithm; ``"signed"``: by its differences, in ``unit``.
             By default an accuracy if the name ends in ``_accuracy``, else positive.
@@ -37,7 +37,7 @@ class Card:
             doublings of the value, or ``unit``. None: 1 point, or 0.1 doublings; a signed measure
             needs one.
         difference_margin: likewise of a difference; None: twice ``margin``.
-        source: the paper that it is from.
+        source: the paper that introduced it.
         caveat: what a reader should know before trusting it, one sentence.
 
     Raises:

@@ -54,7 +54,7 @@ class TestAccuracy(Measure):
     card = Card(short="test", order=10, margin=0.5, difference_margin=2.0)
 
     def read(self, subject: Subject) -> list[Reading]:
-        """One reading, with mean confidence, mean margin, share of the commonest answer, chance."""
+        """One reading, with mean confidence, margin, share of the commonest prediction, chance."""
         images = subject.data.test
         scores = logits(subject.model, images).double()
         best = scores.topk(2, dim=1).values
@@ -70,7 +70,7 @@ class TestAccuracy(Measure):
 
 @MEASURES.add("calibration_error")
 class CalibrationError(Measure):
-    """How far confidence is from accuracy on the test images, in 15 bins."""
+    """Gap between confidence and accuracy on the test images, in 15 bins."""
 
     card = Card(label="Expected calibration error", source="Guo et al. 2017")
 

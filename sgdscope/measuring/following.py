@@ -1,4 +1,4 @@
-"""λ₁ while a training is watched: near the last eigenvectors, and from a random start at times."""
+"""λ₁ while a training is watched: from the last eigenvectors, or now and then a random start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sgdscope.curvature import Eigenvalues, Operator
 
 @dataclass(frozen=True)
 class Followed:
-    """What one reading leaves to the next."""
+    """What one reading hands to the next."""
 
     near: Tensor  # (size, j), where it found the largest eigenvalues
     since: int  # readings since the last one that started afresh
@@ -27,15 +27,15 @@ def follow(
     max_products: int,
     seed: int,
 ) -> tuple[Eigenvalues, Followed, list[str]]:
-    """λ₁, from the last reading or at random, what to leave to the next one, and flags.
+    """λ₁, from the last reading or a random start, the state for the next one, and flags.
 
     A reading that starts at random finds out whether those before it still followed the largest:
-    it follows too, and flags it if what it follows is not what it finds.
+    it also follows, and flags a followed value that is not the largest.
 
     Args:
         operator: the matrix.
         last: what the reading before left; none for the first.
-        afresh: every so many readings one starts at random.
+        afresh: one reading in this many starts at random.
         tolerance: as in :func:`~sgdscope.curvature.top_eigenvalues`.
         max_products: of one start.
         seed: of starts.

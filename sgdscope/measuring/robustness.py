@@ -1,4 +1,4 @@
-"""How a network fares under attack, and whether that number can be trusted."""
+"""Accuracy under attack, and whether it can be trusted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class AttackAccuracy(_OnTest):
     eps: Annotated[list[Radius], Field(min_length=1), AsList]
     loss: Loss = "cross_entropy"
     norm: Norm = "linf"
-    along_examples: Whole | None = None  # at most so many of them on the way
+    along_examples: Whole | None = None  # at most this many of them during training
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -62,7 +62,7 @@ class AttackAccuracy(_OnTest):
         return self
 
     def cost_in_images(self, data: Dataset) -> int:
-        """Those of the test images, once an eps."""
+        """Those of the test images, once per eps."""
         return len(self.eps) * super().cost_in_images(data)
 
     def on_fewer(self, examples: int) -> Self:
@@ -77,10 +77,10 @@ class AttackAccuracy(_OnTest):
 
     @abstractmethod
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
-        """One result an eps."""
+        """One result per eps."""
 
     def read(self, subject: Subject) -> list[Reading]:
-        """One reading an eps, with who survived and a few adversarial examples."""
+        """One reading per eps, with the points that survived and a few adversarial examples."""
         images = subject.data.test[: self.examples]
         return [
             Reading(
@@ -95,7 +95,7 @@ class AttackAccuracy(_OnTest):
         ]
 
     def _attacked(self, subject: Subject, images: Images) -> list[tuple[Attacked, Evidence]]:
-        """What came of the attack at each eps, and whether it can be trusted."""
+        """The result of the attack at each eps, and whether it can be trusted."""
         inputs, labels = images.inputs(), images.labels
         results = self.attack(subject.model, inputs, labels, subject.seed)
         evidence = attacks.gather(
@@ -105,12 +105,12 @@ class AttackAccuracy(_OnTest):
         return list(zip(results, evidence, strict=True))
 
     def _first(self, result: Attacked) -> Attacked:
-        """The result at the points that are attacked on the way."""
+        """The result at the points that are also attacked during training."""
         first = slice(self.along_examples)
         return replace(result, fooled=result.fooled[first], clean=result.clean[first])
 
     def _along(self, value: float) -> dict[str, float | int | bool]:
-        """The value at those points, to compare with what was read on the way."""
+        """The value at those points, comparable with readings during training."""
         return {} if self.along_examples is None else {"along_value": value}
 
 
@@ -123,7 +123,7 @@ class FgsmAccuracy(AttackAccuracy):
     name = "fgsm_accuracy"
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
-        """One result an eps."""
+        """One result per eps."""
         return attacks.fgsm(model, inputs, labels, eps=self.eps, loss=self.loss, norm=self.norm)
 
 
@@ -151,7 +151,7 @@ class PgdAccuracy(AttackAccuracy):
     restarts: Whole = 1
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
-        """One result an eps."""
+        """One result per eps."""
         return attacks.pgd(
             model, inputs, labels, eps=self.eps, loss=self.loss, norm=self.norm, seed=seed,
             steps=self.steps, step_size=self.step_size, random_start=self.random_start,
@@ -181,7 +181,7 @@ class ApgdAccuracy(AttackAccuracy):
     restarts: Whole = 1
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
-        """One result an eps."""
+        """One result per eps."""
         return attacks.apgd(
             model, inputs, labels, eps=self.eps, loss=self.loss, norm=self.norm, seed=seed,
             steps=self.steps, restarts=self.restarts,
@@ -201,7 +201,7 @@ class StrongAccuracy(AttackAccuracy):
     queries: Whole = 1000
 
     def attack(self, model: nn.Module, inputs: Tensor, labels: Tensor, seed: int) -> list[Attacked]:
-        """One result an eps."""
+        """One result per eps."""
         return attacks.strong(
             model, inputs, labels, eps=self.eps, norm=self.norm, seed=seed,
             steps=self.steps, queries=self.queries,

@@ -75,7 +75,7 @@ class BatchSharpness(OnTrainingImages):
         return self.batches
 
     def on_fewer(self, examples: int) -> Self:
-        """With two batches, which are to be whole."""
+        """With two batches, since they have to be whole."""
         return self.model_copy(update={"examples": None, "batches": 2})
 
     def read(self, subject: Subject) -> list[Reading]:

@@ -28,7 +28,7 @@ class _Eigenvalue(OnTrainingImages):
     max_products: Whole = 100
 
     def on_fewer(self, examples: int) -> Self:
-        """With the products that a trained network takes; one hardly trained takes more."""
+        """With the products that a trained network takes; a barely trained one takes more."""
         return super().on_fewer(examples).model_copy(update={"max_products": ENOUGH})
 
 
@@ -38,7 +38,7 @@ class TopEigenvalue(_Eigenvalue):
 
     card = Card(label="λ₁, top Hessian eigenvalue", short="λ₁", log=True, order=50)
 
-    afresh: Whole = 1  # of a watched training, every so many readings; those between follow
+    afresh: Whole = 1  # when watching, one reading in this many starts at random; the others follow
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading; an eigenvalue lies within ``residual`` of it."""
@@ -50,7 +50,7 @@ class TopEigenvalue(_Eigenvalue):
         )  # fmt: skip
         subject.memory["top_eigenvalue"] = left
         reading = _of_eigenvalue("top_eigenvalue", found, self.tolerance)
-        if left.since:  # a followed value is not asked whether a larger one was missed
+        if left.since:  # a followed value has no bound on a larger one that was missed
             reading.evidence["followed"] = left.since
             if found.settled:
                 reading = replace(reading, flags=list(found.flags))

@@ -1,4 +1,4 @@
-"""What measures of the training loss share: the images that it is taken over."""
+"""The images that measures of the training loss are taken over."""
 
 from typing import Self
 

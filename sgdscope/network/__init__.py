@@ -1,4 +1,4 @@
-"""How measurements call a network: its inputs, its outputs, and what is checked first."""
+"""How measurements call a network: inputs, outputs, and the checks that come first."""
 
 from sgdscope.network.calling import Network, outside_inference
 from sgdscope.network.outputs import answers, leaves, logits_of, rebuilt

@@ -35,7 +35,7 @@ class Asked:
         self.changing = False  # answers to the same points differ
 
     def findings(self, *, logits: bool) -> Iterator[Finding]:
-        """Raises CannotBeAskedError where the network cannot be asked at all."""
+        """What was found. Raises CannotBeAskedError if the network cannot be called at all."""
         outputs, first = self._first()
         if logits:
             try:
@@ -72,7 +72,7 @@ class Asked:
         return outputs, [leaf.detach().clone() for leaf in leaves(outputs)]
 
     def _rows(self, inputs: Tensor) -> list[Tensor]:
-        """The answers: logits where they are what counts, otherwise all there is."""
+        """The answers: the logits if only they matter, otherwise all outputs."""
         outputs, rows = self._outputs(inputs)
         return rows if self.classes is None else [logits_of(outputs).detach().clone()]
 
@@ -89,7 +89,7 @@ class Asked:
             )
 
     def _in_company(self, first: list[Tensor]) -> Iterator[Finding]:
-        """Whether a point's answer stays when its order, its company or their number changes."""
+        """Whether a point's answer stays the same when its batch changes: order, content, size."""
         rounding = self._rounding(first)
         by_row = [len(rows) == len(self.few) if rows.dim() else False for rows in first]
         for way, inputs, places in self._ways():
@@ -126,7 +126,7 @@ class Asked:
             )
 
     def _ways(self) -> Iterator[tuple[str, Tensor, list[int]]]:
-        """In what company points are asked about, and where the first of them then stand."""
+        """The batches to try, and where the first points are in each."""
         few = self.few
         yield "the others' order", few.flip(0), list(range(len(few)))[::-1]
         if few.is_floating_point():
@@ -191,7 +191,7 @@ class Asked:
         return Finding("fails", seen or _first_line(error), advice, "refuse")
 
     def _rounding(self, first: list[Tensor]) -> float:
-        """By what share of the largest answer batches of other sizes may differ."""
+        """By what share of the largest answer the answers of batches of other sizes may differ."""
         dtypes = [rows.dtype for rows in first] + [self.few.dtype]
         dtypes += [parameter.dtype for parameter in self.network.model.parameters()]
         device = self.few.device.type
@@ -203,7 +203,7 @@ class Asked:
 
 
 def _slopes(outputs: list[Tensor], wanted: list[Tensor]) -> list[Tensor | None]:
-    """The gradient of a sum in which nothing cancels; None for what has no part in it."""
+    """The gradient of a sum in which nothing cancels; None where the sum does not depend on it."""
     if not outputs:
         return [None] * len(wanted)
     parts = [(part * _weights(part)).sum() for part in outputs]
@@ -217,7 +217,7 @@ def _weights(like: Tensor) -> Tensor:
 def _differ(
     left: list[Tensor], right: list[Tensor], share: float, like: list[Tensor] | None = None
 ) -> bool:
-    """Whether answers differ by more than a share of the largest there is."""
+    """Whether answers differ by more than this share of the largest one."""
     if len(left) != len(right):
         return True
     for mine, theirs, whole in zip(left, right, like or left, strict=True):

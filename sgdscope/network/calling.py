@@ -1,4 +1,4 @@
-"""How a network is called, whoever measures it."""
+"""How a network is called, the same way for every measure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Network:
 
     So a network that changes its input in place changes nothing else, and one whose layer does
     ``x.view(…)`` finds strides as plain torch makes them, whatever layout the data are kept in.
-    Compiled parts run as they are written: compiling again for every number of points costs more
-    than it gains, and compiled gradients cannot be differentiated.
+    Compiled parts run uncompiled: compiling again for every number of points costs more than it
+    gains, and compiled gradients cannot be differentiated.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -29,10 +29,10 @@ class Network:
         self.layout = _layout(model)
 
     def __call__(self, inputs: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
-        """Whatever it answers to (N, …), with other weights if these are given by name.
+        """Its output for (N, …), with other weights if these are given by name.
 
         Raises:
-            RequestError: it fails, other than for want of memory.
+            RequestError: it fails, other than by running out of memory.
         """
         try:
             with uncompiled():
@@ -49,11 +49,11 @@ class Network:
             ) from error
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """(N, classes), where its answer is or holds them."""
+        """(N, classes), if its output is or contains them."""
         return logits_of(self(inputs))
 
     def prepared(self, inputs: Tensor) -> Tensor:
-        """A copy of the inputs as the network is handed them."""
+        """A copy of the inputs, as the network gets them."""
         layout = self.layout if inputs.dim() == 4 else torch.contiguous_format
         return inputs.clone(memory_format=layout)
 
@@ -68,7 +68,7 @@ def _layout(model: nn.Module) -> torch.memory_format:
 
 
 def uncompiled() -> AbstractContextManager[Any]:
-    """Within it, code compiled with ``torch.compile`` runs uncompiled."""
+    """A context in which code compiled with ``torch.compile`` runs uncompiled."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
         return nullcontext()
     eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
@@ -77,12 +77,12 @@ def uncompiled() -> AbstractContextManager[Any]:
 
 @contextmanager
 def outside_inference() -> Iterator[None]:
-    """Within it gradients can be taken, even under the caller's ``torch.no_grad()``."""
+    """A context in which gradients can be taken, even under the caller's ``torch.no_grad()``."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 def usable(tensor: Tensor) -> Tensor:
-    """The tensor without its graph, as autograd takes it: no product of inference mode."""
+    """The tensor without its graph, usable by autograd even if it was made in inference mode."""
     tensor = tensor.detach()
     return tensor.clone() if tensor.is_inference() else tensor

@@ -16,8 +16,8 @@ from sgdscope.errors import RequestError
 def logits_of(outputs: Any) -> Tensor:
     """The logits among a network's outputs.
 
-    A tensor is taken for logits itself. Otherwise they are what is named ``logits``, the first of
-    a tuple or list, or the only tensor there is.
+    A tensor counts as logits itself. Otherwise they are what is named ``logits``, the first entry
+    of a tuple or list, or the only tensor.
 
     Raises:
         RequestError: none of these is there.
@@ -74,7 +74,7 @@ def rebuilt(outputs: Any, tensors: Iterator[Tensor]) -> Any:
 
 
 def _parts(outputs: Any) -> dict[Any, Any] | None:
-    """What outputs are made of, by name or place; None for what cannot be looked into."""
+    """The parts of outputs, by name or place; None for what cannot be taken apart."""
     if isinstance(outputs, (tuple, list)):
         names = getattr(outputs, "_fields", range(len(outputs)))
         return dict(zip(names, outputs, strict=True))

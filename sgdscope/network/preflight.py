@@ -1,9 +1,9 @@
 """Whether a network is a fixed function of one input, tested before anything is measured.
 
-A number read off a network means something where the network's answer to an input depends on that
-input alone. A few points are asked about a few times: together, again, in another order, alone, in
-other company, and with gradients. Nothing of it stays: modes, buffers, gradients and the global
-random streams are put back.
+A number measured on a network means something only if the network's answer to an input depends on
+that input alone. A few points are evaluated several times: together, again, in another order,
+alone, among other points, and with gradients. Nothing stays changed: modes, buffers, gradients and
+the global random streams are restored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sgdscope.network.state import Touched, untouched
 
 __all__ = ["Finding", "Preflight", "preflight"]
 
-FEW = 10  # points that the network is asked about
+FEW = 10  # points that the network is evaluated on
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Preflight:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Reasons not to trust a number read off this network, one sentence each."""
+        """Reasons not to trust a number measured on this network, one sentence each."""
         return tuple(str(found) for found in self.findings if found.level != "note")
 
     def names(self) -> set[str]:
@@ -42,10 +42,10 @@ class Preflight:
         return {found.name for found in self.findings}
 
     def require(self) -> Preflight:
-        """Itself, where a number can be read at all.
+        """Itself, if anything can be measured at all.
 
         Raises:
-            RequestError: the first finding that rules it out.
+            RequestError: the first finding that rules measuring out.
         """
         for found in self.findings:
             if found.level == "refuse":
@@ -62,14 +62,14 @@ def preflight(
     pixels: bool = True,
     logits: bool = True,
 ) -> Preflight:
-    """Evaluate a network on the first few inputs, about 60 images in all, and say what is wrong.
+    """Evaluate a network on the first few inputs, about 60 images in all, and report what is wrong.
 
     Args:
         model: the network.
         inputs: (N, …).
-        labels: (N,), where they name classes.
-        pixels: inputs have to be in [0, 1].
-        logits: outputs have to be logits, (N, classes).
+        labels: (N,), if they are classes.
+        pixels: whether inputs have to be in [0, 1].
+        logits: whether outputs have to be logits, (N, classes).
     """
     found = list(of_model(model))
     inputs = inputs.detach() if isinstance(inputs, Tensor) else inputs

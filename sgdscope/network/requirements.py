@@ -1,4 +1,4 @@
-"""Requirements on a network, its inputs, labels and outputs that one look can check."""
+"""Requirements on a network, its inputs, labels and outputs that can be checked at a glance."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ROUNDING = 16  # units in the last place by which pixels may lie outside [0, 1]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a network or its data that a number read off it depends on."""
+    """One fact about a network or its data that affects the numbers measured on it."""
 
     name: str  # of its kind, such as "random" or "batch"
     seen: str
     advice: str  # what was expected, or what to do
-    level: Level = "flag"  # a note changes no number; what is refused has none
+    level: Level = "flag"  # a note changes no number; a refused network gets none
 
     def __str__(self) -> str:
         return f"{self.seen}; {self.advice}"
@@ -113,7 +113,7 @@ def _of_range(inputs: Tensor, pixels: bool) -> Iterator[Finding]:
 def of_labels(
     name: str, labels: Tensor, count: int, *, classes: int | None = None
 ) -> Iterator[Finding]:
-    """Whether they name classes, of which there are so many."""
+    """Whether they name classes, and each point has one."""
     whole = isinstance(labels, Tensor) and not (
         labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
     )

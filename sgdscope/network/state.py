@@ -1,4 +1,4 @@
-"""What calling a network may change, restored afterwards."""
+"""The state that calling a network may change, restored afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 @dataclass
 class Touched:
-    """What was found changed, filled in when :func:`untouched` ends."""
+    """What had changed, filled in when :func:`untouched` ends."""
 
     tensors: list[str] = field(default_factory=list)  # names of parameters and buffers
     modes: list[str] = field(default_factory=list)  # names of modules
@@ -24,7 +24,7 @@ class Touched:
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[Touched]:
-    """Leave a network and the global random streams as they were, and say what had changed."""
+    """Restore a network and the global random streams afterwards, and report what had changed."""
     touched = Touched()
     modes = {name: module.training for name, module in model.named_modules()}
     kept = [_Kept(*place) for place in _places(model)]
@@ -48,7 +48,7 @@ def untouched(model: nn.Module) -> Iterator[Touched]:
 
 
 def _places(model: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Where parameters and buffers are kept: full name, what holds it, its key there."""
+    """Where parameters and buffers are kept: full name, container, key in it."""
     for name, module in model.named_modules():
         for holder in (module._parameters, module._buffers):
             # A scripted module's tensors stay where they are, and its holders are no dictionaries.
@@ -67,7 +67,7 @@ class _Kept:
         self._value = self._tensor.detach().clone()
 
     def restore(self) -> bool:
-        """Whether there was anything to put back."""
+        """Restore it; whether that changed anything."""
         now = self._holder.get(self._key)
         if isinstance(now, Tensor) and _same(now, self._value):
             return False
@@ -86,7 +86,7 @@ def _same(left: Tensor, right: Tensor) -> bool:
     return bool(((left == right) | ((left != left) & (right != right))).all())
 
 
-Stream = tuple[Callable[[Any], object], Any]  # what puts a state back, and the state
+Stream = tuple[Callable[[Any], object], Any]  # the function that restores a state, and the state
 
 
 def _streams(model: nn.Module) -> list[Stream]:

@@ -116,7 +116,7 @@ def unit(measure: str) -> str:
 
 
 def is_accuracy(measure: str) -> bool:
-    """Whether a measure is a share of points answered rightly, so that chance level matters."""
+    """Whether a measure is a share of points classified correctly, so that chance level matters."""
     return card_of(measure).kind == "accuracy"
 
 
