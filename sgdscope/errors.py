@@ -1,4 +1,4 @@
-"""Errors that say in one line what the bad value is, what was expected, and where it stands."""
+"""Errors that say in one line what the bad value is, what was expected, and where it was found."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -42,7 +42,7 @@ def _running(process: str) -> bool:
 
 
 def _flush(folder: Path) -> None:
-    """See a folder's entries to disk: a renamed file is not safe from a power cut before."""
+    """Flush a folder's entries to disk: before that, a renamed file can be lost in a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -19,7 +19,7 @@ MANY = 12  # values of an axis; of more, the first and the last are shown
 
 
 def of_study(study: Study) -> str:
-    """What a study asks: its networks, axes, lines and measures, as HTML."""
+    """What a study declares: its networks, axes, lines and measures, as HTML."""
     runs = study.runs
     lines = dict.fromkeys(run.line for run in runs)
     lengths = {run.epochs: f"{run.epochs} epochs" for run in runs if run.epochs}
@@ -47,7 +47,7 @@ def _row(name: str, values: Iterable[object]) -> str:
 
 
 def of_results(results: Results) -> str:
-    """What was found, and the short table that the terminal shows, as HTML."""
+    """The findings, and the short table that the terminal shows, as HTML."""
     judged = Judged(results)
     if results.runs.empty:
         return "<p>No run has finished yet.</p>"
@@ -81,5 +81,5 @@ class Page:
 
 
 def page_of(results: Results, *, height: int) -> Page:
-    """The page that ``report.html`` is, drawn from results in memory."""
+    """The same page as ``report.html``, drawn from results in memory."""
     return Page(page.html(Judged(results)), height)

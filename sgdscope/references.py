@@ -1,4 +1,4 @@
-"""What a study names that is not sgdscope's: an object in a file, a class, images in a folder."""
+"""What a study names from outside sgdscope: an object in a file, a class, images in a folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    path: str | None = None  # of a file or folder; None where the name says it all
+    path: str | None = None  # of a file or folder; None if the name is enough
     digest: str | None = None  # of the content
     train_size: int | None = None  # of data: training images after the split
 
@@ -30,12 +30,12 @@ _sources: dict[str, Source] = {}  # by name
 
 
 def settle(sources: Mapping[str, Source]) -> None:
-    """From now on, have names lead where a study says."""
+    """From now on, names lead where a study says."""
     _sources.update(sources)
 
 
 def source(name: str) -> Source:
-    """Where a name leads; one that was not settled, to a path from here."""
+    """Where a name leads; a path relative to the working directory, if no study settled it."""
     return _sources.get(name) or Source(path=name.partition(":")[2].partition("?")[0])
 
 
@@ -48,7 +48,7 @@ def bring(file: str, digest: str, names: Mapping[str, Any]) -> None:
 
 
 def forget() -> None:
-    """Forget everything that was brought or settled."""
+    """Forget everything that was registered or settled."""
     _brought.clear()
     _sources.clear()
 
@@ -63,8 +63,8 @@ def resolve(kind: str, name: str) -> Any:
     """The object that ``file.py:name`` or ``package.module:name`` stands for.
 
     Args:
-        kind: what it should be, as errors call it.
-        name: the reference; a file has been brought before.
+        kind: what it should be, for error messages.
+        name: the reference; a file must have been registered before.
 
     Raises:
         RequestError: there is no such file, module or object.
@@ -102,9 +102,9 @@ def find_class(
     Args:
         path: module and name.
         base: what the class must derive from.
-        kind: what is looked for, in a message.
-        example: a path that would do.
-        others: names that would do without a path.
+        kind: what is looked for, for error messages.
+        example: a valid path.
+        others: names that are valid without a path.
 
     Raises:
         RequestError: the module cannot be imported, or has no such class.
@@ -128,14 +128,14 @@ def find_class(
 
 
 def plain_options(rule: type[Any], *, given: Iterable[str]) -> dict[str, tuple[Any, Any]]:
-    """What a class is built from: annotation and default of each argument by name.
+    """The arguments that a class is built from, by name: annotation and default.
 
     Args:
         rule: the class.
-        given: arguments that are handed over anyway.
+        given: arguments that are passed anyway.
 
     Returns:
-        Where there is no default, ``...`` in its place.
+        The default is ``...`` where there is none.
     """
     return {
         name: (
@@ -152,7 +152,7 @@ def _article(word: str) -> str:
 
 
 def labels(names: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
-    """Short names for print: the last part of a reference, unless two would be the same.
+    """Short names for display: the last part of a reference, unless two would be the same.
 
     Args:
         names: of networks or data sets.

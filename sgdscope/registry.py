@@ -70,7 +70,7 @@ class Registry(Generic[Part]):
         return None if home is None or home.partition(".")[0] == "sgdscope" else home
 
     def adopt(self, name: str, *, plugin: str, digest: str) -> None:
-        """Say of a part that it comes from a plugin, which has been carried out already."""
+        """Mark a part as coming from a plugin that has already been executed."""
         self._origins[name] = _Origin(plugin, digest)
 
     def forget(self, digest: str) -> None:
@@ -79,7 +79,7 @@ class Registry(Generic[Part]):
             del self._parts[name], self._origins[name]
 
     def summary(self, name: str) -> str:
-        """The first line of what the part says of itself."""
+        """The first line of the part's docstring."""
         return (inspect.getdoc(self[name]) or "").split("\n")[0]
 
 
@@ -92,7 +92,7 @@ class _Origin:
     replaced: set[str] = field(default_factory=set, compare=False)
 
     def replaces(self, old: _Origin | None) -> bool:
-        """Whether a part of that origin is of another state of the same plugin."""
+        """Whether a part of that origin comes from another version of the same plugin."""
         if old is None or old.plugin != self.plugin or old.digest == self.digest:
             return False
         self.replaced.add(old.digest)
@@ -105,10 +105,10 @@ _registering: _Origin | None = None
 
 @contextmanager
 def registering(plugin: str, digest: str) -> Iterator[set[str]]:
-    """Within it, parts come from a plugin, and replace those of an older version.
+    """A context in which parts are registered as a plugin's, replacing those of an older version.
 
     Yields:
-        The digests of the states that lost a part.
+        The digests of the versions that lost a part.
     """
     global _registering
     before, _registering = _registering, _Origin(plugin, digest)

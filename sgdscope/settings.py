@@ -1,4 +1,4 @@
-"""Settings as people write them: what is allowed, and what is said about mistakes."""
+"""Settings as people write them: which are valid, and error messages for those that are not."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def plain(value: Any) -> Any:
-    """A value as TOML would give it, however it was written.
+    """A value as TOML would give it, whatever its Python type.
 
-    Tuples, ranges and arrays become lists, numbers of numpy and fractions those of Python, paths
-    their text, and a quotient of two numbers, as ``"8/255"``, what it comes to.
+    Tuples, ranges and arrays become lists, numpy numbers and fractions Python numbers, paths text,
+    and a quotient of two numbers, such as ``"8/255"``, its value.
     """
     if isinstance(value, str):
         return float(Fraction(value.replace(" ", ""))) if _QUOTIENT.fullmatch(value) else value
@@ -57,14 +57,14 @@ _QUOTIENT = re.compile(r"\s*\d+\s*/\s*0*[1-9]\d*\s*")
 
 
 def written(eps: float) -> str:
-    """A radius as people write it: of 256 levels where it is so many of them."""
+    """A radius as people write it: a quotient of 255 if it is a whole number of levels."""
     levels, short = round(eps * 255), f"{eps:g}"
     whole = abs(eps * 255 - levels) < 1e-6
     return f"{levels}/255" if whole and len(short) > len("0.25") else short
 
 
 class Settings(BaseModel):
-    """Settings as people write them; they are made plain before they are checked."""
+    """Settings as people write them; they are converted by ``plain`` before they are checked."""
 
     model_config = STRICT
 
@@ -77,7 +77,7 @@ class Settings(BaseModel):
 
     @classmethod
     def plain(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Fields, or parts of them by dotted keys, made plain."""
+        """Fields, or parts of them by dotted keys, converted by ``plain``."""
         return {
             key: value if key in cls.words and isinstance(value, str) else plain(value)
             for key, value in given.items()
@@ -114,7 +114,7 @@ def checked(
         settings: its fields.
         where: the table they stand in.
         also_allowed: keys that may stand there too.
-        elsewhere: keys that belong to another table, each with what to say of it.
+        elsewhere: keys that belong to another table, each with a hint.
 
     Raises:
         RequestError: a key is none of the model's, or a value is not valid.

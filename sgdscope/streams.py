@@ -1,6 +1,6 @@
 """Random streams that depend only on a seed, a purpose and a position.
 
-Nothing here keeps a state: a stream is a function of where one stands in it. So a run draws the
+Nothing here keeps a state: a stream is a function of the position in it. So a run draws the
 same numbers alone, among others, after a crash, or on another device, and a checkpoint has no
 random state to save.
 """
@@ -35,10 +35,10 @@ def generator(seed: int, purpose: str, *position: int) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int, purpose: str, *position: int) -> Iterator[None]:
-    """Within it, the generators of torch, numpy and Python stand at the start of the stream.
+    """A context in which torch's, numpy's and Python's generators begin at the start of the stream.
 
-    For code that draws from them itself: layers of a user's own, initialisations. Afterwards they
-    stand where they stood before.
+    For code that draws from them itself: a user's own layers, initialisations. Afterwards their
+    states are restored.
     """
     import random
 
@@ -60,7 +60,7 @@ def seeded(seed: int, purpose: str, *position: int) -> Iterator[None]:
 
 
 def restart(generator: object, seed: int, purpose: str, *position: int) -> None:
-    """Put a generator of torch, numpy or Python at the start of the stream; leave all else."""
+    """Put a generator of torch, numpy or Python at the start of the stream."""
     import random
 
     import numpy as np
@@ -94,7 +94,7 @@ def draw(places: Tensor, positions: Tensor) -> Tensor:
 
 
 def place(keys: Tensor, *positions: Tensor) -> Tensor:
-    """Where streams stand before their last positions."""
+    """The hashes of streams before their last positions are mixed in."""
     state = _scramble(keys)
     for position in positions:
         state = _scramble(state ^ _hashed(position))

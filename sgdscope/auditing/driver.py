@@ -38,19 +38,19 @@ DEFAULT = (
 
 
 class Watcher(Protocol):
-    """An observer that is told how an audit is progressing."""
+    """An observer of an audit's progress."""
 
     def begin(self, measures: int) -> None:
-        """Told how many measures there are to take, of all networks."""
+        """Called once, with the number of measures to take on all networks."""
 
     def looked(self, audited: Audited) -> None:
-        """Told what was found about a network before it is measured."""
+        """Called with the findings about a network, before it is measured."""
 
     def taking(self, network: str, measure: str) -> None:
-        """Told what comes next."""
+        """Called before a measure is taken."""
 
     def took(self, network: str, measure: str) -> None:
-        """Told what was taken, or was there already."""
+        """Called after a measure was taken, or found to be done."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def audit(
         out: the folder for what is found; what it holds already is kept as it is.
         measures: those to take, by name; None for ``chosen_measures()``.
         split: whose images stand in for the test images: test, validation or train.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        device: "cpu", "cuda", or "auto" for a GPU if there is one.
         watcher: told of everything that happens.
 
     Raises:

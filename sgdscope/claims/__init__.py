@@ -35,12 +35,12 @@ def moments(
 ) -> list[Evidence]:
     """A study's results at the end of training and at equal training loss.
 
-    A study of which nothing was measured has neither.
+    A study without any measurement has neither.
 
     Args:
         results: of a study.
         include_collapsed: whether collapsed runs count in trends.
-        view: the results along the knob whose trends are asked for; without it along batch size,
+        view: the results along the knob whose trends are wanted; by default along batch size,
             which claims are about.
     """
     if results.table.empty:

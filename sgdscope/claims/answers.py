@@ -1,4 +1,4 @@
-"""What an interval says: its side of a border, its course, and how many seeds it lacks."""
+"""What an interval shows: its side of a border, its course, and how many seeds are missing."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MANY = 100  # seeds that nobody will train
 
 
 def direction(found: Estimate, expected: Direction) -> Answer:
-    """Supported where a change surely has the expected sign, contradicted where the other."""
+    """Supported if a change certainly has the expected sign, contradicted if the opposite."""
     rising = side(found, 0.0)
     return rising if expected == "rises" else opposite(rising)
 
 
 def side(found: Estimate, border: float) -> Answer:
-    """Supported where the interval lies above a border, contradicted where it lies below."""
+    """Supported if the interval lies above a border, contradicted if it lies below."""
     if found.low > border:
         return "supported"
     return "contradicted" if found.high < border else "inconclusive"
 
 
 def equivalence(found: Estimate, margin: float) -> Answer:
-    """Supported where the interval lies within the margin, contradicted where it lies outside."""
+    """Supported if the interval lies within the margin, contradicted if it lies outside."""
     if -margin <= found.low and found.high <= margin:
         return "supported"
     return "contradicted" if found.low > margin or found.high < -margin else "inconclusive"
@@ -44,7 +44,7 @@ def interval(found: Estimate, unit: str) -> str:
 
 
 def course(found: Estimate, margin: float) -> str:
-    """What a quantity does, as far as its interval tells."""
+    """What a quantity does, as far as its interval shows."""
     within = max(abs(found.low), abs(found.high)) <= margin
     if found.low <= 0 <= found.high:
         return "barely varies" if within else "may rise or fall"

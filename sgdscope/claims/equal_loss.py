@@ -1,4 +1,4 @@
-"""Equal progress: what a run measured when its training loss passed a common value."""
+"""Equal progress: each run's value when its training loss passed a common value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IntArray = npt.NDArray[np.intp]
 
 
 def at_equal_loss(taken: pd.DataFrame) -> pd.DataFrame:
-    """One row a run, interpolated where its loss first falls through a common value.
+    """One row per run, interpolated where its loss first falls through a common value.
 
     The common loss is the one that the most runs pass between two measurements; of those, the
     lowest.

@@ -1,4 +1,4 @@
-"""What a claim is given: the runs of a study, compared at one moment of training."""
+"""The evidence given to claims: the runs of a study, compared at one moment of training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sgdscope.results.view import View, doubtful
 
 
 class Evidence:
-    """A study's results at one moment, as claims ask for them."""
+    """A study's results at one moment, as claims need them."""
 
     def __init__(
         self,
@@ -61,8 +61,8 @@ class Evidence:
 
         Args:
             wanted: the quantities.
-            under: knobs that lines must have so, options at their defaults too.
-            settings: of the lines, as ``schedule="fixed", momentum=0.9``; others may be any.
+            under: knobs with the values that lines must have, defaults included.
+            settings: of the lines, such as ``schedule="fixed", momentum=0.9``; all others are free.
         """
         wanted = list(wanted)
         for panel in self.view.panels:
@@ -78,7 +78,7 @@ class Evidence:
         under: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Iterator[Sample]:
-        """One for each panel, lines that differ in a knob alone, and quantity measured there.
+        """One for each panel, group of lines that differ in one knob, and quantity measured.
 
         At equal training loss, runs are compared with those of their own batch size.
 
@@ -199,7 +199,7 @@ class Evidence:
     def _chosen(
         self, quantity: Quantity, taken: pd.DataFrame, *, by_batch: bool
     ) -> tuple[pd.DataFrame, str]:
-        """The rows of this moment, one a run; or none, and why."""
+        """The rows of this moment, one per run; or none, and why."""
         if self.when == END:
             return taken[taken["ends"]], ""
         if taken["ends"].all():
@@ -228,7 +228,7 @@ class _Kind:
 
 
 class _ByLine:
-    """Rows that are asked for by panel and lines, in the order in which they stand."""
+    """Rows indexed by panel and line, in their order."""
 
     def __init__(self, rows: pd.DataFrame, named: pd.DataFrame) -> None:
         self._rows = rows
@@ -251,7 +251,7 @@ CLAIMS: Registry[Claim] = Registry("claim")
 
 
 def heading(verdict: Verdict) -> str:
-    """What a verdict's claim says, in a line."""
+    """The statement of a verdict's claim, on one line."""
     if verdict.claim in list(CLAIMS):
         return CLAIMS.summary(verdict.claim)
     return verdict.statement.split(":", maxsplit=1)[0]
@@ -263,7 +263,7 @@ def _values(rows: pd.DataFrame, lines: list[DrawnLine], knob: str) -> pd.Series:
 
 
 def _symbol(drawn: DrawnLine, knob: str) -> str:
-    """A knob, as labels write it."""
+    """A knob's symbol in labels."""
     symbols = dict(pair for choice in drawn.line.choices for pair in choice.symbols)
     return symbols.get(knob, knob)
 

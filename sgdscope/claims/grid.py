@@ -14,13 +14,13 @@ Place = tuple[str, str]  # panel and line
 
 @dataclass(frozen=True)
 class Block:
-    """What is said of several measures, wherever it is."""
+    """One statement about several measures, on all lines."""
 
     said: str
     rows: dict[Place, dict[str, Moments]] = field(default_factory=dict)  # then by measure
 
     def unit(self, measure: str) -> str:
-        """What the numbers of a column are; nothing where it has none."""
+        """The unit of a column's numbers; empty if it has none."""
         verdicts = (one for row in self.rows.values() for one in row.get(measure, []))
         units = (one.unit or one.statistic for one in verdicts if one.value is not None)
         return next(units, "")

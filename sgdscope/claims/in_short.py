@@ -15,10 +15,10 @@ Pair = tuple[Verdict, Verdict | None]  # at the end of training and at equal tra
 
 
 def in_short(pairs: Sequence[Pair]) -> str:
-    """One sentence or two on all that a claim says of a study.
+    """One or two sentences that sum up a claim's verdicts.
 
-    In a network a claim holds where most of its tested statements are supported and none is
-    contradicted; it is contradicted the other way round, and mixed where some are either.
+    In a network a claim holds if most of its tested statements are supported and none is
+    contradicted; it is contradicted in the reverse case, and mixed if there are some of each.
 
     Args:
         pairs: of the claim, as :func:`sgdscope.claims.record.telling` has them.
@@ -34,7 +34,7 @@ def in_short(pairs: Sequence[Pair]) -> str:
 
 
 def parts(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
-    """Of a claim that says several things, each with its own answer."""
+    """The parts of a claim with several statements, each with its own answer."""
     found: dict[str, list[Pair]] = {}
     for pair in pairs:
         found.setdefault(pair[0].said, []).append(pair)
@@ -42,7 +42,7 @@ def parts(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
 
 
 def _networks(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
-    """The verdicts on each network; those on all together where there are no others."""
+    """The verdicts on each network; if there are none, those on all together."""
     found: dict[bool, dict[tuple[str, str], list[Verdict]]] = {True: {}, False: {}}
     for one in verdicts:
         place = one.model, one.data
@@ -66,7 +66,7 @@ def _told(networks: Sequence[Sequence[Verdict]]) -> str:
 
 
 def _word(verdicts: Sequence[Verdict]) -> Word:
-    """What a claim comes to in one network."""
+    """The answer of a claim in one network."""
     answers = [one.verdict for one in verdicts if _counts(one)]
     supported, contradicted = answers.count("supported"), answers.count("contradicted")
     if not answers:
@@ -79,12 +79,12 @@ def _word(verdicts: Sequence[Verdict]) -> Word:
 
 
 def _counts(one: Verdict) -> bool:
-    """Whether a verdict was tested; one on all networks has no number where it is open."""
+    """Whether a verdict was tested; an open one on all networks has no number."""
     return one.tested or (one.model == ALL and one.informative)
 
 
 def _counted(verdicts: Sequence[Verdict]) -> str:
-    """How many of a network's statements are supported, contradicted and neither; of several."""
+    """The numbers of a network's statements that are supported, contradicted and neither."""
     answers = Counter(one.verdict for one in verdicts if _counts(one))
     whole, told = answers.total(), [answer for answer in SIGNS if answers[answer]]
     if whole < 2:

@@ -29,10 +29,10 @@ RANKED = 6  # runs; of five, chance alone decided in 13 of 100 simulated studies
 
 
 def changes(sample: Sample, expected: Direction) -> Finding:
-    """Whether a quantity falls (or rises) with batch size, by however little, if surely.
+    """Whether a quantity certainly falls (or rises) with batch size, by however little.
 
-    Contradicted where it surely goes the other way. Where it may go either way, but surely within
-    the margin, the answer is inconclusive and its detail that it is too small to count.
+    Contradicted if it certainly goes the other way. If it may go either way, but certainly within
+    the margin, the answer is inconclusive, with the detail "too small to count".
     """
     if (short := sample.enough()) is not None:
         return short
@@ -45,7 +45,7 @@ def changes(sample: Sample, expected: Direction) -> Finding:
 
 
 def barely_varies(sample: Sample) -> Finding:
-    """Whether trend and range over batch sizes are surely within the margin (equivalence tests).
+    """Whether trend and range over batch sizes are certainly within the margin (equivalence tests).
 
     If every run of a batch size is excluded, the others cannot show sameness.
     """
@@ -56,7 +56,7 @@ def barely_varies(sample: Sample) -> Finding:
 
 
 def varies(sample: Sample) -> Finding:
-    """Whether the trend with batch size, or the range, is surely beyond the margin."""
+    """Whether the trend with batch size, or the range, is certainly beyond the margin."""
     if (short := sample.enough()) is not None:
         return short
     answer, detail = _sameness(sample)
@@ -64,12 +64,12 @@ def varies(sample: Sample) -> Finding:
 
 
 def is_same(sample: Sample) -> bool:
-    """Whether a sample with enough runs surely barely varies, and no batch size is missing."""
+    """Whether a sample with enough runs certainly barely varies, and no batch size is missing."""
     return not sample.places_without_runs and _sameness(sample)[0] == "supported"
 
 
 def _sameness(sample: Sample) -> tuple[Answer, Detail]:
-    """Whether both the slope and the whole curve's range are surely within the margin."""
+    """Whether both the slope and the whole curve's range are certainly within the margin."""
     straight = equivalence(sample.slope, sample.margin)
     whole = equivalence(sample.span, sample.span_margin)
     if "contradicted" in (straight, whole):
@@ -112,7 +112,7 @@ def _trend(sample: Sample, answer: Answer, detail: Detail, *, distance: float) -
 
 
 def mostly(sample: Sample, expected: Direction) -> Finding:
-    """Whether larger momentum lowers (or raises) a quantity at most batch sizes of these."""
+    """Whether larger momentum lowers (or raises) a quantity at most of a sample's batch sizes."""
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
     return majority([sample.effects], expected, quantity=sample.quantity)
@@ -123,12 +123,12 @@ def majority(
 ) -> Finding:
     """Whether momentum's effect has the expected sign, and counts, in most of the cases tested.
 
-    A case is a batch size of a panel and schedule; its seeds say how sure it is.
+    A case is a batch size of a panel and schedule; its seeds give its certainty.
 
     Args:
-        effects: of each panel and schedule, as :attr:`Sample.effects` has them.
-        expected: sign.
-        quantity: what is changed; an effect within its margin does not count.
+        effects: those of each panel and schedule, as in :attr:`Sample.effects`.
+        expected: the sign.
+        quantity: the one affected; an effect within its margin does not count.
     """
     sign = -1 if expected == "falls" else 1
     cases = [
@@ -147,7 +147,7 @@ def majority(
     )
     answer = side(found, 0.5)
     if answer == "contradicted" and side(statistics.share(cases, 0.0), 0.5) != answer:
-        answer = "inconclusive"  # not by as much as counts, but perhaps that way
+        answer = "inconclusive"  # within the margin, but perhaps of that sign
     small = side(statistics.share(cases, -margin, margin), 0.5) == "supported"
     detail: Detail = SMALL if small and answer == "inconclusive" else ""
     if detail == SMALL:
@@ -166,17 +166,17 @@ def majority(
 
 
 def no_difference(sample: Sample) -> Finding:
-    """Whether a knob's effect, over all batch sizes, is surely within the margin."""
+    """Whether a knob's mean effect over all batch sizes is certainly within the margin."""
     return _unless_lost(_mean_effect(sample, None), sample)
 
 
 def moves(sample: Sample, expected: Direction) -> Finding:
-    """Whether a quantity falls (or rises) as a knob grows, over all batch sizes, if surely."""
+    """Whether a quantity certainly falls (or rises) as a knob grows, over all batch sizes."""
     return _mean_effect(sample, expected)
 
 
 def contrast(sample: Sample, other: Sample, expected: Direction) -> Finding:
-    """Whether momentum moves a quantity so by more in one family than in another, if surely.
+    """Whether momentum certainly moves a quantity that way by more in one family than in another.
 
     Runs are paired by batch size and seed; both families have the same least and largest momentum.
     """
@@ -237,7 +237,7 @@ def _mean_of(
 
 
 def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding:
-    """Whether one quantity falls (or rises) where the other rises, by rank across runs."""
+    """Whether one quantity falls (or rises) as the other rises, by rank across runs."""
     for one in (sample, other):
         if (short := one.enough()) is not None:
             return short
@@ -258,7 +258,7 @@ def correlates(sample: Sample, other: Sample, *, expected: Direction) -> Finding
 
 
 def _gap_of(sample: Sample) -> float:
-    """How far what decides on sameness is from its margin."""
+    """The distance of the deciding value from its margin."""
     if _sameness(sample)[1] == BENT:
         return gap(sample.span, sample.span_margin)
     return gap(sample.slope, sample.margin)

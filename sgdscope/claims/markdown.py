@@ -1,4 +1,4 @@
-"""The telling verdicts as a page of Markdown, to be read where results are kept."""
+"""The informative verdicts as a Markdown page, to be read where results are kept."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ READING = (
 def markdown(
     verdicts: Sequence[Verdict], *, title: str, note: str = "", found: Sequence[str] = ()
 ) -> str:
-    """A claim's answer, then its table; lines of which nothing could be tested are counted.
+    """A claim's answer, then its table; untestable statements are only counted.
 
     Args:
         verdicts: as judged.
         title: of the page.
-        note: what a reader must know first, such as that the study is a miniature.
-        found: what was found, a sentence or two each.
+        note: a caution for the top, such as that the study is a miniature.
+        found: the findings, a sentence or two each.
     """
     listed = "\n".join(f"- {one}" for one in found)
     texts = [f"# {title}: verdicts", note, listed, f"{LEGEND} {READING}"]
@@ -70,7 +70,7 @@ def _cell(moments: Moments) -> str:
 
 
 def answer(verdict: Verdict) -> str:
-    """A verdict's sign, number and marks, as the legend has them."""
+    """A verdict's sign, number and marks, as in the legend."""
     if not verdict.informative or verdict.value is None:
         return verdict.sign
     number = f"{verdict.value:+.2g} ({verdict.low:+.2g} to {verdict.high:+.2g})".replace("-", "−")

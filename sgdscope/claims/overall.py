@@ -32,9 +32,9 @@ def existence(made: Sequence[Verdict]) -> Iterator[Verdict]:
 
 
 def everywhere(made: Sequence[Verdict]) -> Iterator[Verdict]:
-    """For each quantity, whether a verdict is "supported" for every line that says something.
+    """For each quantity, whether the verdict is "supported" on every informative line.
 
-    The number is the share of lines for which it surely holds, up to that for which it may hold.
+    The interval runs from the share of lines where it certainly holds to that where it may hold.
     """
     for own in _by_quantity(made):
         telling = [verdict for verdict in own if verdict.informative]
@@ -57,7 +57,7 @@ def everywhere(made: Sequence[Verdict]) -> Iterator[Verdict]:
 
 
 def _share(counts: Counter[Answer]) -> dict[str, Any]:
-    """The share of lines, where there are some."""
+    """The share of lines, if there are any."""
     if not (whole := counts.total()):
         return {}
     sure, most = counts["supported"] / whole, 1 - counts["contradicted"] / whole
@@ -66,7 +66,7 @@ def _share(counts: Counter[Answer]) -> dict[str, Any]:
 
 
 def _by_quantity(made: Sequence[Verdict]) -> Iterator[list[Verdict]]:
-    """The verdicts on each quantity, where it has several."""
+    """The verdicts on each quantity that has several."""
     for quantity in dict.fromkeys((verdict.measure, verdict.eps) for verdict in made):
         own = [verdict for verdict in made if (verdict.measure, verdict.eps) == quantity]
         if len(own) > 1:
@@ -74,7 +74,7 @@ def _by_quantity(made: Sequence[Verdict]) -> Iterator[list[Verdict]]:
 
 
 def _together(own: Sequence[Verdict], first: Verdict) -> Verdict:
-    """The first one without its number, and with the runs of all."""
+    """The first verdict, without its number and with the runs of all."""
     return replace(
         first,
         statistic="",
@@ -93,7 +93,7 @@ def _together(own: Sequence[Verdict], first: Verdict) -> Verdict:
 def in_most_cases(
     samples: Sequence[Sample], expected: Direction, *, statement: str
 ) -> Iterator[Verdict]:
-    """Whether larger momentum moves a quantity so in most cases over all panels and schedules."""
+    """Whether larger momentum has this effect in most cases, over all panels and schedules."""
     enough = [sample for sample in samples if sample.enough(sizes=2, runs=4) is None]
     moved = [(sample, sample.effects) for sample in enough]
     usable = [sample for sample, effects in moved if len(effects)]

@@ -77,7 +77,7 @@ def momentum_and_robustness(evidence: Evidence) -> Iterator[Verdict]:
     """Larger momentum is more robust in most cases under LR, and plays no part under LR/BS.
 
     The paper's (d), sections 4.1 and 4.2; figures 11, 12, 14, 15, 17, 18, 20 and 21. It derives
-    the first from better generalisation, so test accuracy is asked too.
+    the first from better generalisation, so test accuracy is tested too.
     """
     accuracies = [TEST_ACCURACY, *evidence.robustness]
     samples = list(evidence.families(accuracies, knob="momentum", schedule="fixed"))

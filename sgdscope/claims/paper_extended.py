@@ -32,7 +32,7 @@ def higher_ratio(evidence: Evidence) -> Iterator[Verdict]:
 def steady_robustness(evidence: Evidence) -> Iterator[Verdict]:
     """At any constant ratio robustness is almost the same whatever the batch size.
 
-    Each line by itself is judged under (a); this is on all of them together.
+    (a) judges each line by itself; this judges all of them together.
     """
     made = [
         sample.verdict(

@@ -1,4 +1,4 @@
-"""What claims are tested on, in the units that a reader thinks in."""
+"""The quantities that claims are tested on, in readers' units."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Quantity:
 
     measure: str
     eps: float | None = None
-    counts: float | None = None  # a margin that a study states, in place of the usual ones
+    counts: float | None = None  # a margin set by a study, instead of the default
 
     @cached_property
     def card(self) -> Card:
-        """What is known of its measure."""
+        """The card of its measure."""
         return card_of(self.measure)
 
     @property
@@ -57,7 +57,7 @@ class Quantity:
 
     @property
     def margin(self) -> float:
-        """Trends smaller than this count as none.
+        """Trends smaller than this count as no trend.
 
         Over the paper's five doublings of the batch size: 2.5 points of test accuracy, 5 points of
         accuracy under attack, a factor of 1.4 in λ₁ or in the size of a perturbation.
@@ -82,7 +82,7 @@ class Quantity:
 
     @property
     def relation(self) -> str:
-        """The figure that shows it against λ₁, where there is one."""
+        """The figure that shows it against λ₁, if there is one."""
         return self.figure if self.eps is None else f"{self.figure}-by-top_eigenvalue"
 
     def scaled(self, values: pd.Series) -> pd.Series:
@@ -109,10 +109,10 @@ def robustness(view: View) -> list[Quantity]:
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:
-    """Why the values carry no information, where they do not.
+    """Why the values carry no information; empty if they do.
 
-    Most accuracies are where runs cannot be told apart; or a value is none on a logarithmic scale,
-    and a trend of the others alone would not be that of all.
+    Either most accuracies are at a floor, where runs cannot be distinguished; or some value has no
+    logarithm, and a trend of the others alone would not be that of all.
     """
     if quantity.in_doublings and (outside := int(((values <= 0) | np.isinf(values)).sum())):
         return f"{outside} of {len(values)} values are 0 or infinite, on no logarithmic scale"

@@ -1,4 +1,4 @@
-"""Verdicts for a reader: every one as JSON, and a table of the telling ones."""
+"""Verdicts for a reader: all as JSON, and a table of the informative ones."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def as_json(verdicts: Sequence[Verdict]) -> str:
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
-    """One row a claim with its answer, then one a panel, line and measure, both moments abreast.
+    """One row per claim with its answer, then one per panel, line and measure with both moments.
 
-    Of an attack's eps, the row shows the largest at which most runs are not at a floor. What could
-    not be tested at either moment is counted.
+    For an attack, the row is at the largest eps at which most runs are not at a floor. Statements
+    that could not be tested at either moment are only counted.
     """
     grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     grid.add_column("claim", overflow="fold", ratio=1)
@@ -59,7 +59,7 @@ def table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def telling(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Verdict | None]]:
-    """Of each claim, panel, line and measure, the verdict at the end and that at equal loss."""
+    """The verdict at the end and the one at equal loss, for each claim, panel, line and measure."""
     groups: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in verdicts:
         place = verdict.model, verdict.data, verdict.line

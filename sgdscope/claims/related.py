@@ -1,4 +1,4 @@
-"""What others say of the same question, to be set beside the paper's claims."""
+"""What others say about the same question, for comparison with the paper's claims."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAR = 0.5  # further below, a run does not feel its limit
 
 @CLAIMS.add("yao-2018")
 def yao(evidence: Evidence) -> Iterator[Verdict]:
-    """λ₁ rises and robustness falls with batch size, and the one goes with the other.
+    """λ₁ rises and robustness falls with batch size, and the two go together.
 
     Yao et al. (2018), arXiv 1802.08241; on their own schedule and on a fixed learning rate.
     """
@@ -98,7 +98,7 @@ def _capped(sample: Sample) -> Finding:
         most = answers.side(statistics.share(cases, math.log2(NEAR)), 0.5) == "supported"
         answer = "contradicted" if most else "inconclusive"
     elif answer == "contradicted":
-        answer = "inconclusive"  # never exceeded, hardly ever reached
+        answer = "inconclusive"  # never exceeded, but rarely reached
     if rows["seed"].nunique() < 2:
         reason += f"; {judging.ONE_SEED}"
     return Finding(

@@ -1,4 +1,4 @@
-"""What a statement is tested on: comparable runs with one quantity of each."""
+"""Samples that statements are tested on: comparable runs with one quantity of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sample:
     panel: tuple[str, str]  # model, data
     line: str
     when: str
-    rows: pd.DataFrame  # a run each: run, batch_size, momentum, seed, value (scaled), limit
+    rows: pd.DataFrame  # one per run: run, batch_size, momentum, seed, value (scaled), limit
     excluded: int  # runs that diverged, collapsed or failed
     never_reached: int  # runs that never reach the common training loss
     places_without_runs: tuple[str, ...]  # batch sizes, and momenta, where every run is excluded
@@ -37,7 +37,7 @@ class Sample:
 
     @cached_property
     def slope(self) -> Estimate:
-        """Its trend along the axis, per doubling of the batch size; several claims ask for it."""
+        """Its trend along the axis, per doubling of the batch size; several claims use it."""
         return statistics.slope(*self._points)
 
     @property
@@ -47,12 +47,12 @@ class Sample:
 
     @cached_property
     def span(self) -> Estimate:
-        """How far its means at two places of the axis lie apart at most."""
+        """The largest difference between its means at two places on the axis."""
         return statistics.span(*self._points)
 
     @property
     def span_margin(self) -> float:
-        """What a trend as steep as the margin comes to over the whole axis."""
+        """The change over the whole axis of a trend as steep as the margin."""
         place, _, _ = self._points
         return self.margin * float(place.max() - place.min())
 
@@ -92,7 +92,7 @@ class Sample:
         return f"{model} on {data} under {self.line}"
 
     def enough(self, *, sizes: int = 3, runs: int = 5) -> Finding | None:
-        """What to say instead of a trend, where there is too little for one."""
+        """The finding if there are too few runs for a trend, else None."""
         if self.missing:
             return lacking(self.missing)
         if self.floor:
@@ -115,7 +115,7 @@ class Sample:
         return f" ({'; '.join(notes)})" if notes else ""
 
     def verdict(self, statement: str, finding: Finding, *, figure: str | None = None) -> Verdict:
-        """The finding, with what it is about."""
+        """The verdict: the finding, with what it is about."""
         estimate = finding.estimate
         model, data = self.panel
         return Verdict(
@@ -146,7 +146,7 @@ class Sample:
 
     @property
     def _curves(self) -> str | None:
-        """The figure of all runs against their training loss, where there is one."""
+        """The figure of all runs against their training loss, if there is one."""
         if self.missing:
             return None
         return style.progress_figure("loss", " on ".join(self.panel))

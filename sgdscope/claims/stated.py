@@ -1,4 +1,4 @@
-"""Claims that a study states itself, judged as the built-in ones are."""
+"""Claims that a study states itself, judged like the built-in ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sgdscope.study.hypotheses import PLACES, Hypothesis
 
 
 def judge(one: Hypothesis, evidence: Evidence) -> Iterator[Verdict]:
-    """A verdict for each panel, line or family of lines, and eps that the claim speaks of.
+    """A verdict for each panel, line or family of lines, and eps that the claim is about.
 
     A trend over batch sizes is judged by its slope; the effect of any other knob by its mean change
     between runs that differ in it alone.

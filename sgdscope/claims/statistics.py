@@ -1,10 +1,10 @@
-"""The statistics that claims rest on: each an estimate with a 95 % interval.
+"""The statistics behind claims: each an estimate with a 95 % interval.
 
-Seeds are the unit. From two on nothing is assumed of what a seed does to its runs: a statistic is
-computed without each seed in turn, and Student's t has one degree of freedom fewer than there are
-seeds (the cluster jackknife: Bell and McCaffrey 2002; of balanced runs, the t-interval over the
-seeds' own statistics). Of one seed, the scatter of its runs about their line is all there is, and
-``OWN`` says how far it may go beyond that.
+Seeds are the unit. From two on, nothing is assumed about what a seed does to its runs: a statistic
+is computed without each seed in turn, and Student's t has one degree of freedom fewer than there
+are seeds (the cluster jackknife: Bell and McCaffrey 2002; of balanced runs, the t-interval over the
+seeds' own statistics). With one seed there is only the scatter of its runs about their line, and
+``OWN`` says how far seeds may scatter beyond that.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ IntArray = npt.NDArray[np.int64]
 
 DRAWS = 2_000
 TAIL = 0.025
-OWN = 2.0  # how far seeds' slopes may scatter, in errors of a slope by its runs: an assumption
+OWN = 2.0  # how far seeds' slopes may scatter, in standard errors from single runs: an assumption
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic and the interval that holds its true value in 95 of 100 studies like this one."""
+    """A statistic, and an interval that holds its true value in 95 of 100 studies like this one."""
 
     value: float
     low: float
@@ -46,14 +46,14 @@ def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     """
     value = float(_slopes(x, y, np.ones((1, len(x))))[0])
     without = _slopes(x, y, _all_but_one(seeds))
-    # A seed that has fewer than half of the values of x says little of a slope.
+    # A seed that has fewer than half of the values of x says little about a slope.
     whole = sum(2 * len(set(x[seeds == seed])) >= max(len(set(x)), 4) for seed in set(seeds))
     by_runs = _quantile(len(x) - 2) * _scatter(x, y) / np.sqrt(((x - x.mean()) ** 2).sum())
     if whole < 2 or not np.isfinite(without).all():
         half = by_runs * np.sqrt(1 + OWN**2)
     else:
         half = _quantile(whole - 1) * _jackknife(without, value)
-    if whole == 2:  # which agree by chance too often to be believed alone
+    if whole == 2:  # two seeds agree by chance too often to be trusted alone
         half = max(half, by_runs)
     return Estimate(value, value - half, value + half)
 
@@ -61,7 +61,7 @@ def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
 def span(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     """Largest difference between the means of y at two values of x.
 
-    It is below the upper end where every difference is below its own (intersection-union: Berger
+    It is below the upper end if every difference is below its own (intersection-union: Berger
     1982); the lower end is corrected for the number of differences (Bonferroni).
 
     Args:
@@ -102,13 +102,13 @@ def mean(values: FloatArray, seeds: IntArray) -> Estimate:
 
 
 def share(cases: Sequence[FloatArray], above: float, below: float = np.inf) -> Estimate:
-    """Share of cases whose mean lies between two borders, counted by what is sure.
+    """Share of cases whose mean lies between two borders, counting certain ones.
 
-    Of each case, its seeds say whether it surely does, or surely does not; how many do is counted
-    by Holm (1979), so that both ends hold whatever the cases have in common.
+    The seeds of a case show whether it certainly does, or certainly does not; Holm's method (1979)
+    counts them, so that both ends hold however the cases depend on each other.
 
     Args:
-        cases: of each, (S,) a value for each of its seeds.
+        cases: (S,) values of each, one per seed.
         above: the lower border.
         below: the upper one.
     """
@@ -123,7 +123,7 @@ def share(cases: Sequence[FloatArray], above: float, below: float = np.inf) -> E
 
 
 def surely(doubts: FloatArray) -> int:
-    """How many of several hypotheses hold, at least, in 97.5 of 100 studies (Holm 1979).
+    """A lower bound, valid in 97.5 of 100 studies, on how many hypotheses hold (Holm 1979).
 
     Args:
         doubts: (N,) p-values, in any dependence.
@@ -134,7 +134,7 @@ def surely(doubts: FloatArray) -> int:
 
 
 def _doubt(values: FloatArray) -> float:
-    """p-value of a mean not above zero, by Student's t; one half of a single seed."""
+    """p-value of a mean not above zero, by Student's t; one half with a single seed."""
     if len(values) < 2:
         return 0.5
     if np.ptp(values) == 0:
@@ -164,7 +164,7 @@ def rank_correlation(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
 
 @lru_cache(maxsize=4)  # the quantities of a line have as many runs
 def _resampled(runs: int, seeds: int) -> tuple[IntArray, IntArray]:
-    """How often each run, and each seed, is among as many that are drawn: (draws, of each)."""
+    """How often each run, and each seed, is in a resample: (draws, runs) and (draws, seeds)."""
     generator = np.random.default_rng(streams.key(0, "bootstrap"))  # the same for every estimate
     return _counts(generator, runs), _counts(generator, seeds)
 
@@ -206,7 +206,7 @@ def _slopes(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def _scatter(x: FloatArray, y: FloatArray) -> float:
-    """Standard deviation of y about its line, with whatever the line leaves of a curve."""
+    """Standard deviation of y about its line, including any curvature."""
     centred = x - x.mean()
     residuals = y - y.mean() - centred * (centred @ y / (centred @ centred))
     return float(np.sqrt(residuals @ residuals / (len(x) - 2)))
@@ -228,11 +228,11 @@ def _all_but_one(seeds: IntArray) -> FloatArray:
 
 
 def _jackknife(without: FloatArray, value: float) -> float:
-    """Standard error of a statistic from what it is without each seed."""
+    """Standard error of a statistic from its values without each seed."""
     count = len(without)
     return float(np.sqrt((count - 1) / count * ((without - value) ** 2).sum()))
 
 
 def _quantile(free: int, tail: float = TAIL) -> float:
-    """Student's t that so large a share of draws lies above."""
+    """The value of Student's t with this share of draws above it."""
     return float(stdtrit(free, 1 - tail))

@@ -1,4 +1,4 @@
-"""What a claim comes to: a statistic, its interval, and a verdict with its reason."""
+"""The outcome of a claim: a statistic, its interval, and a verdict with its reason."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Finding:
     unit: str = ""
     estimate: Estimate | None = None
     margin: float | None = None  # differences smaller than this count as none
-    informative: bool = True  # False where every value sits at a floor
-    detail: Detail = ""  # what an answer leaves open
+    informative: bool = True  # False if every value is at a floor
+    detail: Detail = ""  # what the answer alone does not say
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Verdict:
 
     claim: str
     statement: str
-    model: str  # "all" where the verdict is on every panel together
+    model: str  # "all" if the verdict is on all panels together
     data: str
     line: str
     measure: str
@@ -66,17 +66,17 @@ class Verdict:
     left_out: int  # runs that diverged, collapsed or failed
     flagged: int  # readings that carry a flag or did not converge
     figure: str | None  # name of the figure that shows it, without ending
-    detail: Detail = ""  # what the verdict alone leaves open
+    detail: Detail = ""  # what the verdict alone does not say
 
     @property
     def said(self) -> str:
-        """The statement, whatever its measure and place."""
+        """The statement without its measure and place."""
         statement, *_ = self.statement.split(":")
         return statement.replace(Quantity(self.measure, self.eps).label, "…")
 
     @property
     def sign(self) -> str:
-        """In a table, as the legend has it."""
+        """Its sign in a table, as in the legend."""
         if not self.informative:
             return "–"
         return "≈" if self.word == SMALL else SIGNS[self.verdict]
@@ -91,12 +91,12 @@ class Verdict:
 
     @property
     def doubtful(self) -> bool:
-        """Whether most of the readings that it rests on are flagged."""
+        """Whether most of its readings are flagged."""
         return 2 * self.flagged > self.runs
 
     @property
     def marks(self) -> str:
-        """What to know beside a number, as the legend has it."""
+        """The marks beside its number, as in the legend."""
         if self.value is None or not self.informative:
             return ""
         bent = "~" * (self.detail == BENT)
@@ -104,7 +104,7 @@ class Verdict:
 
     @property
     def tested(self) -> bool:
-        """Whether there was enough to test it on, and that carries information."""
+        """Whether there was enough data to test it, and informative data."""
         return self.informative and (self.value is not None or self.verdict != "inconclusive")
 
 
@@ -114,19 +114,19 @@ def lacking(reason: str, *, informative: bool = True) -> Finding:
 
 
 def all_of(findings: list[Finding]) -> Answer:
-    """Supported where all are, contradicted where one is."""
+    """Supported if all are, contradicted if one is."""
     return every_of([finding.answer for finding in findings])
 
 
 def every_of(answers: list[Answer]) -> Answer:
-    """Supported where all are, and there is one; contradicted where one is."""
+    """Supported if all are and there is at least one; contradicted if one is."""
     if set(answers) == {"supported"}:
         return "supported"
     return "contradicted" if "contradicted" in answers else "inconclusive"
 
 
 def any_of(answers: list[Answer]) -> Answer:
-    """Supported where one is, contradicted where all are."""
+    """Supported if one is, contradicted if all are."""
     if "supported" in answers:
         return "supported"
     return "contradicted" if set(answers) == {"contradicted"} else "inconclusive"

@@ -1,4 +1,4 @@
-"""What a user types: one module a command, each importing what it needs as it runs.
+"""The commands, one module each, which import what they need when they run.
 
-Nothing heavy is imported with them, so that ``--help`` answers at once.
+Importing them loads nothing heavy, so that ``--help`` answers at once.
 """

@@ -88,7 +88,7 @@ def audit(
 
 
 def _tell(found: Audit, judged: list[Judgement], *, as_json: bool, log: str | None) -> None:
-    """Print what was found and whether it is what was required."""
+    """Print the results and whether they meet the requirements."""
     from sgdscope.report import audit_terminal
 
     if as_json:
@@ -102,7 +102,7 @@ def _tell(found: Audit, judged: list[Judgement], *, as_json: bool, log: str | No
 
 
 def redraw(folder: Path, log: str | None) -> None:
-    """Write tables and page of an audit's folder again, and to a logger where one is named."""
+    """Rewrite the tables and page of an audit's folder, and log them if a logger is named."""
     from sgdscope.auditing import Audit
     from sgdscope.auditing.driver import save_tables
 
@@ -130,7 +130,7 @@ def show(found: Audit, log: str | None) -> None:
 
 
 def _folder(networks: list[str]) -> Path:
-    """Where results go by default: a folder that the networks' names give."""
+    """The default folder for results, named after the networks."""
     first = re.sub(r"[^\w-]+", "-", Path(networks[0]).name.rpartition("@")[2]).strip("-")
     more = f"-and-{len(networks) - 1}-more" if len(networks) > 1 else ""
     return Path("out") / f"audit-{first}{more}"
@@ -143,7 +143,7 @@ def _measures(
     settings: list[str],
     required: list[Requirement],
 ) -> dict[str, Measure]:
-    """What to take, with what is required among it."""
+    """The measures to take, including those that a requirement needs."""
     from sgdscope.auditing import driver
 
     options: dict[str, dict[str, Any]] = {}
@@ -165,7 +165,7 @@ def _measures(
 
 
 class AuditProgress:
-    """A bar over all measures to come, with what is being taken; the pre-flight report before."""
+    """The pre-flight report, then a bar over all measures with the one being taken."""
 
     def __init__(self, *, quiet: bool) -> None:
         from sgdscope.execution.progress_bar import bar
@@ -182,11 +182,11 @@ class AuditProgress:
         self._bar.stop()
 
     def begin(self, measures: int) -> None:
-        """Told how many measures there are to take, of all networks."""
+        """Called once, with the number of measures to take on all networks."""
         self._bar.update(self._id, total=measures)
 
     def looked(self, audited: Audited) -> None:
-        """Told what was found about a network before it is measured."""
+        """Called with the findings about a network, before it is measured."""
         from sgdscope.report import audit_terminal
 
         if not self.quiet:
@@ -194,9 +194,9 @@ class AuditProgress:
                 console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def taking(self, network: str, measure: str) -> None:
-        """Told what comes next."""
+        """Called before a measure is taken."""
         self._bar.update(self._id, description=f"{network}: {measure}")
 
     def took(self, network: str, measure: str) -> None:
-        """Told what was taken, or was there already."""
+        """Called after a measure was taken, or found to be done."""
         self._bar.advance(self._id)

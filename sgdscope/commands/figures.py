@@ -65,13 +65,13 @@ def figures(
 
 
 def _folders(given: list[str]) -> list[Path]:
-    """The first, and what follows it as long as it is a folder."""
+    """The first argument and those after it, as long as they are folders."""
     others = takewhile(lambda name: Path(name).is_dir(), given[1:])
     return [Path(name) for name in [given[0], *others]]
 
 
 def _say_what_is_lacking(judged: Judged) -> None:
-    """What a study that redoes the paper lacks of the figures that it has something of."""
+    """Print what is missing from the paper's figures that a study can draw in part."""
     from sgdscope.figures import paper
 
     redoes_the_paper = str(judged.settings.get("name", "")).startswith("paper")

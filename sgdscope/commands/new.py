@@ -47,10 +47,10 @@ def new(
 
 
 def _asked(what: str, default: str) -> str:
-    """What somebody answers at a terminal.
+    """The user's answer at a terminal.
 
     Raises:
-        RequestError: nobody can be asked.
+        RequestError: there is no terminal to ask on.
     """
     if not _at_terminal():
         option = what.partition("(")[2].rstrip(")")

@@ -78,14 +78,14 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
 
 
 def _measure(name: str, measure: type[Measure], summary: str) -> Iterator[tuple[str, str]]:
-    """What it is and where it is from, then its options, then its caveat, where it has them."""
+    """Its description and source, then its options and caveat, if it has any."""
     card = measure.card
     yield name, summary.replace("``", "") + (f" ({card.source})" if card.source else "")
     yield from (("", text) for text in (measure.options(), card.caveat) if text)
 
 
 def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
-    """Names of the user's own parts, each by the form that it has."""
+    """The forms that names of a user's own parts can take."""
     from sgdscope.data.named import KINDS, PATHS
     from sgdscope.models.libraries import LIBRARIES
 

@@ -43,7 +43,7 @@ def _is_audit(folder: Path) -> bool:
 
 
 def _draw(folders: list[Path], out: Path, log: str | None) -> None:
-    """Tables and page of studies, beside which audits may stand."""
+    """Write the tables and page of studies, with any audits beside them."""
     from sgdscope.auditing import Audit
     from sgdscope.findings import Judged
     from sgdscope.report import beside

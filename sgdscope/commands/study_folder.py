@@ -22,7 +22,7 @@ def show(
     log: str | None,
     audits: Sequence[Audit] = (),
 ) -> None:
-    """Write the page; print the short table, what was found and where the page is.
+    """Write the page; print the short table, the findings and where the page is.
 
     Args:
         judged: the study.
@@ -58,14 +58,14 @@ def show(
 
 
 def destination(folders: Sequence[Path], out: Path | None) -> Path:
-    """Where what is made of folders goes: there if it is one, otherwise to one of its own.
+    """Where the output for some folders goes: to the folder itself if it is one, else to a new one.
 
     Args:
         folders: of studies and audits.
-        out: where it is asked for.
+        out: the folder asked for, if any.
 
     Raises:
-        RequestError: it would take the place of what another folder has.
+        RequestError: it would overwrite the output of another folder.
     """
     if out is None:
         if len(folders) == 1:
@@ -85,7 +85,7 @@ def destination(folders: Sequence[Path], out: Path | None) -> Path:
 
 
 def check_logger(log: str | None) -> None:
-    """Before anything is run: a logger that is named is there.
+    """Check before anything runs that a named logger is available.
 
     Raises:
         RequestError: it is unknown or not installed.
@@ -97,7 +97,7 @@ def check_logger(log: str | None) -> None:
 
 
 def introduce(judged: Judged) -> None:
-    """Print the first line of a study's description, and how folders were put together."""
+    """Print the first line of a study's description, and how folders were combined."""
     for line in filter(None, [first_line(judged), *judged.notes]):
         console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 

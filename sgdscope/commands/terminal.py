@@ -1,4 +1,4 @@
-"""What all commands share: options, where they print, and how they end early."""
+"""What all commands share: options, consoles, and how they end early."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Log = Annotated[
 
 @contextmanager
 def complaints() -> Iterator[None]:
-    """A wrong request, or a disk that cannot be read or written, is one message and exit code 2."""
+    """Report a wrong request, or an unreadable or unwritable disk, in one line; exit code 2."""
     try:
         yield
     except (RequestError, OSError) as error:
@@ -45,7 +45,7 @@ def complaints() -> Iterator[None]:
 
 @contextmanager
 def stoppable(kept: str) -> Iterator[None]:
-    """Ctrl-C is one message, which says what is kept, and exit code 130."""
+    """Report Ctrl-C in one line, which says what is kept; exit code 130."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Running a study: find what is missing, have it run, keep every result as it comes."""
+"""Running a study: find what is missing, run it, keep every result as it arrives."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from sgdscope.training.loop import initialise
 
 
 class Watcher(Protocol):
-    """An observer that is told how a study is progressing."""
+    """An observer of a study's progress."""
 
     def begin(self, tasks: Sequence[Task]) -> None:
-        """Told once, what there is to do."""
+        """Called once, with all tasks."""
 
     def tell(self, message: Message) -> None:
-        """Told of everything that happens."""
+        """Called with every message."""
 
 
 def run(
@@ -55,20 +55,19 @@ def run(
     Args:
         study: what to run.
         out: the folder for its results; finished runs in it are kept as they are.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        device: "cpu", "cuda", or "auto" for a GPU if there is one.
         engine: "local" for processes on this machine, "inline" for this process, which is slower
             and can be debugged, "ray" for a Ray cluster.
         workers: runs at a time; by default one per core or GPU.
-        watcher: told of what there is to do and of everything that happens; by default a bar in a
-            notebook, and no one elsewhere.
+        watcher: observes the progress; by default a bar in a notebook, and nothing elsewhere.
         checkpoint_every: seconds of training that a crash may cost, rounded up to an epoch.
-        allow_failures: return where every run failed, too.
+        allow_failures: return even if every run failed.
 
     Raises:
         RequestError: the folder, the data or the device cannot be used, a plugin was changed since
-            the study was loaded, or it is a plugin that calls this when it is read for its parts:
-            its own call belongs under ``if __name__ == "__main__"``.
-        RunsFailedError: every run failed; their results are kept all the same.
+            the study was loaded, or a plugin calls this while it is imported for its parts: such a
+            call belongs under ``if __name__ == "__main__"``.
+        RunsFailedError: every run failed; their results are kept nevertheless.
     """
     _refuse_while_reading_plugins()
     chosen = choose_engine(engine, workers=workers)
@@ -122,7 +121,7 @@ def _check_that_one_succeeded(runs: pd.DataFrame, out: str | Path) -> None:
 
 
 def _check_methods(study: Study) -> None:
-    """Raise RequestError where a network has no layers that a method is for."""
+    """Raise RequestError if a network has no layers that a method applies to."""
     cases = {(run.model, run.data, run.method): run for run in study.runs}
     for run in cases.values():
         if (method := run.procedure()) is not None:
@@ -130,7 +129,7 @@ def _check_methods(study: Study) -> None:
 
 
 def _check_optimizers(study: Study) -> None:
-    """Raise RequestError where one cannot train a network, or cannot go on from its state."""
+    """Raise RequestError if one cannot train a network, or cannot resume from its state."""
     chosen = {(run.model, run.data, run.optimizer, str(run.optimizer_options)): run
               for run in study.runs if run.optimizer != "sgd"}  # fmt: skip
     for run in chosen.values():
@@ -142,7 +141,7 @@ def _plugins(study: Study) -> tuple[Plugin, ...]:
     """A study's plugins, as they were when it was loaded.
 
     Raises:
-        RequestError: one was changed since.
+        RequestError: one has changed since.
     """
     plugins = tuple(Plugin.read(Path(file)) for file in study.plugins)
     there = {plugin.digest for plugin in plugins}
@@ -152,14 +151,14 @@ def _plugins(study: Study) -> tuple[Plugin, ...]:
                 f"{', '.join(study.plugins)}: changed since the study was loaded; load it again"
             )
     for plugin in plugins:
-        plugin.load()  # again, where a plugin of another study took its place
+        plugin.load()  # again, if a plugin of another study took its place
     return plugins
 
 
 def check_parts(study: Study) -> None:
     """Load all data, and try each network on two images.
 
-    Here, so that what is wrong is one message, and workers find the data decoded.
+    Done before the workers start, so that a mistake is reported once and the data are decoded once.
 
     Raises:
         RequestError: data cannot be used, or a network cannot be built or does not fit them.
@@ -177,7 +176,7 @@ def check_parts(study: Study) -> None:
 def _carry_out(
     tasks: Sequence[Task], job: Job, engine: Engine, folder: StudyFolder, watcher: Watcher | None
 ) -> None:
-    """Have an engine carry out tasks; whatever comes is kept first, then told."""
+    """Have an engine carry out tasks; every message is stored first, then reported."""
     with closing(engine.execute(job, tasks)) as messages:
         for message in messages:
             _keep(message, folder)
@@ -208,14 +207,14 @@ def missing(study: Study, folder: StudyFolder, kept: Sequence[Result]) -> list[T
 
 
 def _is_done(result: Result | None, study: Study, folder: StudyFolder) -> bool:
-    """Whether a run is trained and measured, and its files are as they were written."""
+    """Whether a run is trained and measured, and its files are intact."""
     if result is None or result.status == "failed":
         return False
     return not lacking(result, study.measures_of(result.run)) and folder.is_whole(result)
 
 
 def _task(run: Run, study: Study, folder: StudyFolder) -> Task:
-    """What is left to do of a run: measures on its trained network, or its training."""
+    """What is left to do for a run: measures on its trained network, or its training."""
     measures = study.measures_of(run)
     options = {name: measure.model_dump() for name, measure in measures.items()}
     result, files = folder.trained(run.id)
@@ -227,7 +226,7 @@ def _task(run: Run, study: Study, folder: StudyFolder) -> Task:
 
 
 def lacking(result: Result, measures: Mapping[str, Measure]) -> set[str]:
-    """The measures that were not taken of a run, or with other options."""
+    """The measures not taken on a run, or taken with other options."""
     taken = result.measured
     return {name for name, one in measures.items() if not one.taken_with(taken.get(name), name)}
 

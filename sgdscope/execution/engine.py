@@ -1,4 +1,4 @@
-"""What every engine is given and returns."""
+"""The interface of engines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker must know besides its tasks; plain values that can be sent anywhere."""
+    """What a worker needs besides its tasks; plain values that can be sent anywhere."""
 
     plugins: tuple[Plugin, ...]
     device: str
@@ -36,7 +36,7 @@ class Job:
     sources: Mapping[str, Source] = field(default_factory=dict)  # where names lead
 
     def loader(self) -> Callable[[str], Dataset]:
-        """Gives data sets by name, on the device; the last one is kept."""
+        """A loader of data sets by name, on the device; it keeps the last one."""
 
         @lru_cache(maxsize=1)
         def load(name: str) -> Dataset:
@@ -45,7 +45,7 @@ class Job:
         return load
 
     def prepare(self) -> None:
-        """Load the user's parts, in the worker, and have the device compute what is asked."""
+        """In the worker: load the user's parts, and set up exact and reproducible arithmetic."""
         _keep_freed_memory()
         bfloat16_works()  # settled before oneDNN is first used
         torch.backends.cudnn.allow_tf32 = False  # else float32 convolutions round to 10 bits
@@ -56,10 +56,10 @@ class Job:
 
 
 def _keep_freed_memory() -> None:
-    """Have the C library keep what is freed, where it can be told so.
+    """Have the C library keep freed memory, if it supports that.
 
-    A step allocates what the last one freed; given back in between, every page is cleared and
-    mapped anew, which takes up to a seventh of the time.
+    A step allocates what the last one freed; if that is returned to the system in between, every
+    page is cleared and mapped again, which takes up to a seventh of the time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -73,20 +73,21 @@ def measures(task: Task) -> Mapping[str, Measure]:
 
 
 class Engine(Protocol):
-    """Carries out tasks somewhere. It returns what came of them and writes nothing."""
+    """Carries out tasks somewhere. It returns their outcomes and writes nothing."""
 
     @property
     def device(self) -> str:
-        """The best there is to train on: "cuda" or "cpu"."""
+        """The best device available: "cuda" or "cpu"."""
 
     def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
-        """Messages as they come, one outcome a task; closing the iterator stops the work."""
+        """Messages as they arrive, one outcome per task; closing the iterator stops the work."""
 
 
 def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Task]]:
-    """What workers are handed at a time: cohorts on a GPU, single tasks on a CPU.
+    """The batches handed to workers: cohorts on a GPU, single tasks on a CPU.
 
-    Cohorts are small enough that each worker has two or more, so that all end about together.
+    Cohorts are small enough that each worker gets two or more, so that all finish at about the same
+    time.
     """
     if device != "cuda":
         return [[task] for task in tasks]
@@ -99,7 +100,7 @@ def batches(tasks: Sequence[Task], *, device: str, workers: int) -> list[list[Ta
 class CrashCounter:
     """How often the worker of each run has crashed at the same point.
 
-    A run that got further than at the last crash is not to blame for this one.
+    A run that got further than at its last crash starts counting anew.
     """
 
     def __init__(self) -> None:

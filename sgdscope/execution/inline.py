@@ -12,7 +12,7 @@ from sgdscope.execution.worker import execute
 
 
 class InlineEngine:
-    """Carries out tasks where it is called; a breakpoint in a user's own part stops there."""
+    """Carries out tasks in the calling process, so that breakpoints in a user's own part work."""
 
     @property
     def device(self) -> str:
@@ -20,7 +20,7 @@ class InlineEngine:
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
-        """Carry out the tasks; what is told of a run comes once it has ended."""
+        """Carry out the tasks; the messages of a run arrive once it has ended."""
         job.prepare()
         load = job.loader()
         for task in tasks:

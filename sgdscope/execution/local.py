@@ -36,7 +36,7 @@ class LocalEngine:
     """Hands tasks to worker processes; a worker that dies is replaced and its tasks tried again."""
 
     def __init__(self, *, workers: int | None = None) -> None:
-        self.workers = workers  # processes; None: one a core that may be used, or one a GPU
+        self.workers = workers  # processes; None: one per usable core, or one per GPU
 
     @property
     def device(self) -> str:
@@ -81,7 +81,7 @@ class LocalEngine:
 
 
 def default_workers(device: str) -> int:
-    """One worker a core that this process may use, or one a GPU."""
+    """One worker per core that this process may use, or one per GPU."""
     if device == "cuda":
         return torch.cuda.device_count()
     if sys.platform == "linux":
@@ -90,7 +90,7 @@ def default_workers(device: str) -> int:
 
 
 def _start(job: Job, number: int) -> _Worker:
-    """Start a worker that Ctrl-C does not reach: stopping is the parent's business."""
+    """Start a worker that ignores Ctrl-C: stopping it is up to the parent."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, job, number), daemon=True)
@@ -102,7 +102,7 @@ def _start(job: Job, number: int) -> _Worker:
 
 @contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Within it, processes start deaf to Ctrl-C; only the main thread can see to that."""
+    """A context in which processes start ignoring Ctrl-C; works in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -115,10 +115,9 @@ def _ignoring_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _without_script() -> Iterator[None]:
-    """Within it, processes that are started do not read the script that starts them.
+    """A context in which new processes do not import the script that starts them.
 
-    They need nothing of it, and it may not be there to be read: on the standard input, or in a
-    notebook.
+    They do not need it, and it may not be readable: on standard input, or in a notebook.
     """
     script = vars(sys.modules["__main__"])
     hidden: dict[str, Any] = {
@@ -133,17 +132,17 @@ def _without_script() -> Iterator[None]:
 
 
 def _hand_out(workers: Sequence[_Worker], queue: deque[list[Task]]) -> list[_Worker]:
-    """Give every worker that has nothing to do its next tasks; those that have some."""
+    """Give every idle worker its next tasks; returns the busy workers."""
     for worker in workers:
         if not worker.tasks and queue:
             worker.tasks = queue.popleft()
-            with suppress(OSError):  # a worker that died idle is found so when it is listened to
+            with suppress(OSError):  # an idle worker that died is noticed when it is listened to
                 worker.pipe.send(worker.tasks)
     return [worker for worker in workers if worker.tasks]
 
 
 def _note(worker: _Worker, message: Message) -> None:
-    """Keep in mind what a worker has done of its tasks."""
+    """Record how far a worker has got with its tasks."""
     if isinstance(message, Outcome):
         run_id = message.result.run.id
         worker.tasks = [task for task in worker.tasks if task.run.id != run_id]
@@ -165,7 +164,7 @@ def _crash_message(process: BaseProcess) -> str:
 
 
 def _work(pipe: Connection, job: Job, number: int) -> None:
-    """A worker's life: take tasks, carry them out, send what came of each."""
+    """A worker's loop: take tasks, carry them out, send each outcome."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
@@ -188,7 +187,7 @@ def _work(pipe: Connection, job: Job, number: int) -> None:
 
 
 def _fail(pipe: Connection, why: str) -> None:
-    """A worker's life where it cannot be made ready: say so of every task."""
+    """The loop of a worker that could not be set up: fail every task."""
     with suppress(EOFError, OSError):
         while True:
             for task in pipe.recv():
@@ -196,7 +195,7 @@ def _fail(pipe: Connection, why: str) -> None:
 
 
 def _follow_parent() -> None:
-    """Die with the parent, however it died and whatever this process is busy with."""
+    """Exit with the parent, however it died and whatever this process is doing."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -11,11 +11,11 @@ from sgdscope.study.run import Run
 
 @dataclass(frozen=True)
 class Task:
-    """A run to carry out, with what earlier attempts left of it."""
+    """A run to carry out, with what earlier attempts left behind."""
 
     run: Run
     measures: dict[str, Options] = field(default_factory=dict)  # options of each, by name
-    checkpoint: bytes | None = None  # of a training that was cut off
+    checkpoint: bytes | None = None  # of an interrupted training
     prior: Result | None = None  # of a training that ended, where measures are missing
     weights: bytes | None = None  # the prior result's
     arrays: bytes | None = None  # likewise

@@ -1,4 +1,4 @@
-"""What a running study shows in a notebook: a bar, the time left, and why runs failed."""
+"""Progress in a notebook: a bar, the time left, and why runs failed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def in_notebook() -> bool:
 
 
 class NotebookProgress:
-    """A bar over all epochs and measures to come, drawn again in place as they happen."""
+    """A bar over all epochs and measures to come, redrawn in place as they finish."""
 
     def __init__(self) -> None:
         self._runs = self._finished = self._total = self._done = 0
@@ -32,7 +32,7 @@ class NotebookProgress:
         self._shown: Any = None
 
     def begin(self, tasks: Sequence[Task]) -> None:
-        """Told once, what there is to do."""
+        """Called once, with all tasks."""
         from IPython.display import HTML, display
 
         self._runs, self._total = len(tasks), to_come(tasks)
@@ -40,7 +40,7 @@ class NotebookProgress:
         self._shown = display(HTML(self._html()), display_id=True)
 
     def tell(self, message: Message) -> None:
-        """Told of everything that happens."""
+        """Called with every message."""
         if isinstance(message, Event):
             self._done += 1
         elif isinstance(message, Outcome):

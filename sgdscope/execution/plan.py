@@ -66,11 +66,11 @@ class Plan:
     workers: int
     costs: list[Cost]  # of the runs that are left
     left: list[Run]
-    memory: int  # bytes that the probe took at most, on the device
+    memory: int  # peak bytes of the probe, on the device
 
     @property
     def seconds(self) -> float:
-        """All workers busy to the end, but no less than the longest run."""
+        """If all workers are busy to the end; at least the longest run."""
         if not self.costs:
             return 0.0
         longest = max(cost.training + cost.measuring for cost in self.costs)
@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def busy(self) -> int:
-        """Workers that can be at work at once."""
+        """Workers that can be busy at once."""
         return min(self.workers, max(len(self.left), 1), default_workers(self.device))
 
 
@@ -91,14 +91,14 @@ def plan(
 ) -> Plan:
     """Probe every model and data set of a study with a few small batches and images.
 
-    On a CPU the probe has one thread, as a worker has, and what all workers lose by working at once
-    is measured; what a GPU gains by cohorts is not known.
+    On a CPU the probe uses one thread, like a worker, and measures how much workers slow each other
+    down; the gain of cohorts on a GPU is not estimated.
 
     Args:
         study: what to plan.
         device: as for :func:`sgdscope.run`.
         workers: likewise.
-        finished: ids of runs that need not be counted any more.
+        finished: ids of runs that are already done.
 
     Raises:
         RequestError: the device or the data cannot be used.
@@ -121,7 +121,7 @@ def plan(
 
 
 def _memory(device: str) -> int:
-    """The most bytes that this process has had, on the device."""
+    """The peak memory of this process in bytes, on the device."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -182,7 +182,7 @@ def _few(data: Dataset, images: int) -> Dataset:
 
 
 def _epochs(run: Run, images: int) -> Iterator[tuple[int, int]]:
-    """Updates and batch size of each epoch; of a run that counts updates, as many as they fill."""
+    """Updates and batch size of each epoch; a run counted in steps has as many as they fill."""
     left = run.steps or math.inf
     for epoch in itertools.count(1) if run.epochs is None else range(1, run.epochs + 1):
         size = run.size(epoch)
@@ -194,7 +194,7 @@ def _epochs(run: Run, images: int) -> Iterator[tuple[int, int]]:
 
 
 def _taken(measures: Mapping[str, Measure], epochs: int) -> Iterator[tuple[Measure, int]]:
-    """Each measure as it is taken, and how often."""
+    """Each measure as it is taken, with the number of times."""
     for measure in measures.values():
         yield measure, 1
         yield measure.during_training(), sum(measure.due(epoch) for epoch in range(1, epochs))
@@ -211,7 +211,7 @@ def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:
 
 
 def table(made: Plan) -> Table:
-    """One row a model, data set and batch size."""
+    """One row per model, data set and batch size."""
     grid = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     for name in ("model, data", "batch", "lines", "runs", "epochs", "steps", "TFLOP"):
         grid.add_column(name, justify="left" if name == "model, data" else "right", no_wrap=True)

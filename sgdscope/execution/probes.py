@@ -1,4 +1,4 @@
-"""What updates, passes and measures cost on this machine: short probes, and lines through them."""
+"""The cost of updates, passes and measures on this machine: short probes, interpolated."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ TAUGHT = {  # before measures are probed: an untrained network is fooled at once
 
 @dataclass(frozen=True)
 class Line:
-    """Seconds by how many images: between the probes on straight lines, beyond them on the last."""
+    """Seconds by number of images: linear between probes, extrapolated beyond the last."""
 
     images: tuple[float, ...]  # rising
     seconds: tuple[float, ...]
 
     def __call__(self, images: float) -> float:
-        """At a number of images; of a single probe, in proportion."""
+        """At a number of images; proportional if there is a single probe."""
         if len(self.images) == 1:
             return self.seconds[0] * images / self.images[0]
         if images <= self.images[-1]:
@@ -56,7 +56,7 @@ class Line:
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds: on a CPU those of the process, so that whatever else runs does not count."""
+    """Seconds; on a CPU processor seconds of this process, so that other load does not count."""
     if device.type == "cpu":
         start = time.process_time()
         work()
@@ -74,7 +74,7 @@ def updates(run: Run, data: Dataset, *, largest: int) -> Line:
     Args:
         run: whose network, optimizer and method they are.
         data: on the device.
-        largest: batch size that is asked for.
+        largest: the largest batch size needed.
     """
     device = data.train.pixels.device
     data = replace(data, validation=data.validation[:1])
@@ -108,7 +108,7 @@ def _lap(run: Run, data: Dataset, size: int, steps: int, device: torch.device) -
 
 
 def passes(network: nn.Module, data: Dataset) -> float:
-    """Seconds that an image takes on its way through a network, in passes of the usual size."""
+    """Seconds per image of a network's forward pass, in passes of the usual size."""
     images = data.test[: min(chunk_size(data.test.pixels.device), IMAGES)]
     few = images[:4]
     device = images.pixels.device
@@ -123,9 +123,9 @@ def passes(network: nn.Module, data: Dataset) -> float:
 class Measuring:
     """How long measures take, probed on one network for images of one shape: the quickest.
 
-    Where all are slow it is a small one that ships with the package. The others' measures take as
-    many passes, each as much longer as an image takes to go through the network. Measures of the
-    user's own may need the very network.
+    If all are slow, that is a small one that comes with the package. Measures of other networks are
+    assumed to take as many passes, in proportion to the time of a pass. A user's own measure may
+    need the network itself.
     """
 
     def __init__(self) -> None:
@@ -134,11 +134,11 @@ class Measuring:
         self._lines: dict[Any, Line] = {}
 
     def a_pass(self, run: Run, data: Dataset) -> float:
-        """Seconds that an image takes to go through a run's network; to be asked of all first.
+        """Seconds per image of a run's network; call this for all networks first.
 
         Args:
             run: any of the network's.
-            data: so much of it as is probed on, on the device.
+            data: the part used for probing, on the device.
         """
         key = run.model, data.shape, data.classes
         if key not in self._passes:
@@ -152,7 +152,7 @@ class Measuring:
             measure: as it is taken.
             run: any of the network's.
             data: as for a pass.
-            whole: all that the measure may look at.
+            whole: everything that the measure may look at.
         """
         own, probed = self.a_pass(run, data), run
         if type(measure).__module__.startswith("sgdscope."):
@@ -193,7 +193,7 @@ class Measuring:
             while not training.finished:
                 training.advance()
             network = training.network
-            if light:  # attacks are to have work: its answers stand for the right ones
+            if light:  # give attacks work: the network's answers count as correct
                 answers = logits(network, data.test).argmax(1)
                 data = replace(data, test=Images(data.test.pixels, answers))
             self._subjects[key] = Subject(network, data, run.seed, run.batch_size)
@@ -201,7 +201,7 @@ class Measuring:
 
 
 def crowding(workers: int) -> float:
-    """How much longer a CPU takes where all workers are busy, which share caches and even cores."""
+    """How much slower a CPU core is while all workers are busy, sharing caches and even cores."""
     inputs, weight = torch.randn(64, 10, 26, 26), torch.randn(20, 10, 3, 3)
 
     def work() -> float:

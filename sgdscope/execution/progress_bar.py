@@ -1,4 +1,4 @@
-"""What a running study shows in the terminal: how far it is, and how long it will take."""
+"""Progress in the terminal: how far a study is, and how long it will take."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sgdscope.study.line import labels
 def bar(
     console: Console, *, done: progress.ProgressColumn, quiet: bool = False
 ) -> progress.Progress:
-    """A bar with the time passed and left; nothing where ``quiet`` or not at a terminal.
+    """A bar with the time elapsed and left; nothing if ``quiet`` or not at a terminal.
 
     Args:
         console: where it is shown.
-        done: how far it is, in numbers.
+        done: the format of the numbers.
         quiet: show nothing.
     """
     return progress.Progress(
@@ -41,14 +41,14 @@ def bar(
 
 
 def to_come(tasks: Sequence[Task]) -> int:
-    """Epochs and measures of all tasks, each of which is one event."""
+    """The number of epochs and measures in all tasks, each of which is one event."""
     return sum((task.run.epochs or 1) + len(task.measures) for task in tasks)
 
 
 class RunProgress:
     """A bar over all epochs and measures to come, and a line for each run that ends.
 
-    Where the output is no terminal, only the lines are printed.
+    If the output is not a terminal, only the lines are printed.
     """
 
     def __init__(self, console: Console) -> None:
@@ -72,7 +72,7 @@ class RunProgress:
         self._bar.stop()
 
     def begin(self, tasks: Sequence[Task]) -> None:
-        """Told once, what there is to do."""
+        """Called once, with all tasks."""
         self._tasks = {task.run.id: task for task in tasks}
         lines = list(dict.fromkeys(task.run.line for task in tasks))
         short = dict(zip(lines, labels(lines), strict=True))
@@ -81,7 +81,7 @@ class RunProgress:
         self._describe()
 
     def tell(self, message: Message) -> None:
-        """Told of everything that happens."""
+        """Called with every message."""
         if isinstance(message, Event):
             self._bar.advance(self._id)
         elif isinstance(message, Outcome):

@@ -43,7 +43,7 @@ class RayEngine:
     def execute(self, job: Job, tasks: Sequence[Task]) -> Generator[Message, None, None]:
         """Carry out the tasks; messages as they come.
 
-        Closing the iterator cancels what is under way.
+        Closing the iterator cancels running tasks.
         """
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
@@ -99,7 +99,7 @@ def _read(mailbox: Queue) -> list[Message]:
 
 
 def _carry_out(job: Job, tasks: Sequence[Task], store: Mapping[str, Any], mailbox: Queue) -> None:
-    """What runs on a worker. The device is the one that Ray assigned, not whatever is there."""
+    """Runs on a worker. The device is the one that Ray assigned, not any that is visible."""
     torch.set_num_threads(1)
     device = torch.device(job.device)
     job.prepare()

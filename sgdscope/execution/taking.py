@@ -1,4 +1,4 @@
-"""Taking measures of a network and recording what each gave, whoever trained it."""
+"""Taking measures on a network and recording their readings, whoever trained it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Taken:
     """What has been measured on a network so far.
 
     Args:
-        seed: all that measures draw follows from it, the measure's name and the epoch.
+        seed: with the measure's name and the epoch, it determines every random draw of a measure.
         prior: what was measured earlier.
         arrays: kept with it, by name.
     """
@@ -49,7 +49,7 @@ class Taken:
         self.arrays = {k: v for k, v in (arrays or {}).items() if k.split("/")[0] in kept}
 
     def take(self, name: str, measure: Measure, subject: Subject, *, epoch: int) -> None:
-        """Read a measure off the network as it is after an epoch."""
+        """Take a measure on the network as it is after an epoch."""
         start = time.perf_counter()
         with streams.seeded(self.seed, name, epoch):
             readings = measure.read(subject)
@@ -58,7 +58,7 @@ class Taken:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def finish(self, name: str, measure: Measure, subject: Subject, *, epoch: int) -> None:
-        """Take a measure for the last time; one that fails leaves a gap, and its traceback."""
+        """Take a measure for the last time; if it fails, it leaves a gap and its traceback."""
         try:
             self.take(name, measure, subject, epoch=epoch)
         except Exception as error:
@@ -68,7 +68,7 @@ class Taken:
             self.measured[name] = measure.record(name)
 
     def leave_gap(self, name: str, error: Exception, *, epoch: int) -> None:
-        """Say why a value is missing, where it would stand."""
+        """Record why a value is missing, in its place."""
         why = f"could not be taken: {type(error).__name__}: {str(error).strip()}"
         self.record(Reading(name, float("nan"), flags=[why.splitlines()[0]]), epoch=epoch)
 
@@ -89,7 +89,7 @@ class Taken:
             self.arrays[prefix + key] = array.contiguous().cpu()
 
     def values(self, epoch: int) -> dict[str, float]:
-        """What was read at an epoch, by measure and, of attacks, eps: ``pgd_accuracy@0.1``."""
+        """The values read at an epoch, by measure and, for attacks, eps: ``pgd_accuracy@0.1``."""
         return {
             m.measure if m.eps is None else f"{m.measure}@{m.eps:g}": m.value
             for m in self.measurements
@@ -107,11 +107,11 @@ class Taken:
         return save(self.arrays) if self.arrays else None
 
     def fields(self, data: Dataset, *, before: Mapping[str, float] | None = None) -> dict[str, Any]:
-        """What a result says of it.
+        """The fields of a result.
 
         Args:
             data: on the device where it was measured.
-            before: seconds that other things took.
+            before: seconds spent on other things.
         """
         return {
             "error": "\n".join(self.errors) or None,

@@ -1,4 +1,4 @@
-"""Carrying out runs, one or a cohort: train, measure, say what came of each."""
+"""Carrying out runs, one or a cohort: train, measure, report the outcome."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def execute(
     Args:
         task: what to do.
         measures: the measures to take, by name.
-        load: gives a data set by name, on the device to train on.
-        tell: told of events, and of a checkpoint after an epoch or a measure when one is due.
+        load: loads a data set by name, on the device to train on.
+        tell: called with events, and with a checkpoint after an epoch or a measure when one is due.
         checkpoint_every: seconds.
     """
     try:
@@ -66,9 +66,9 @@ def execute_cohort(
     tell: Tell,
     checkpoint_every: float,
 ) -> Iterator[Outcome]:
-    """Carry out tasks of one shape in the fastest way, yielding outcomes as they come.
+    """Carry out tasks of one shape in the fastest way, yielding outcomes as they arrive.
 
-    Whatever fails in common is tried again one by one, so that no run suffers from another.
+    If they fail together, they are retried one by one, so that no run suffers from another.
     The arguments are as for a single task, but ``measures`` gives each task's.
     """
     left = {task.run.id: task for task in tasks}
@@ -141,7 +141,7 @@ class _Execution:
             self._restore(task.prior, {f"model.{k}": v for k, v in weights.items()}, arrays)
 
     def _resume(self, checkpoint: bytes) -> None:
-        """Go on from a checkpoint, if the measures taken along training are still the same."""
+        """Resume from a checkpoint, if the measures taken during training are still the same."""
         header = int.from_bytes(checkpoint[:8], "little")
         metadata = json.loads(checkpoint[8 : 8 + header])["__metadata__"]
         then = json.loads(metadata.get("measures", "{}"))
@@ -175,7 +175,7 @@ class _Execution:
             self.end_epoch()
 
     def end_epoch(self) -> None:
-        """Say so, and take the measures that ask for this epoch; one that fails leaves a gap."""
+        """Report the epoch, and take the measures due after it; one that fails leaves a gap."""
         self.tell(Event(self.run.id, "epoch"))
         epoch = len(self.training.history)
         for name, measure in self.measures.items():
@@ -187,7 +187,7 @@ class _Execution:
         self._keep()
 
     def measure(self) -> None:
-        """Take the measures that are missing. One that fails spares the others."""
+        """Take the missing measures. A failure does not affect the others."""
         epoch = len(self.training.history)
         for name, measure in self.measures.items():
             if name in self.taken.measured:
@@ -225,7 +225,7 @@ class _Execution:
         )
 
     def _keep(self) -> None:
-        """Hand over the run as it stands, if it is time."""
+        """Hand over a checkpoint, if one is due."""
         if time.monotonic() < self._due:
             return
         tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.taken.arrays.items()}

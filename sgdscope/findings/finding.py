@@ -1,4 +1,4 @@
-"""What a finding is, and the trends along the axis that it speaks of."""
+"""Findings, and the trends along the axis that they are about."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHIPS: dict[Kind | Literal["lost"], str] = {
 
 @dataclass(frozen=True)
 class Trend:
-    """How a quantity goes along the axis on one line of one panel, at both moments."""
+    """The trend of a quantity along the axis on one line of one panel, at both moments."""
 
     quantity: Quantity
     panel: str
@@ -34,15 +34,15 @@ class Trend:
     label: str  # of the line
     schedule: str
     end: Estimate
-    equal: Estimate | None  # None where it cannot be told
-    why_not: str  # why it cannot
+    equal: Estimate | None  # None if it is not testable
+    why_not: str  # why it is not
     sample: Sample  # at the end of training
-    same: bool  # at the end the whole curve is surely within the margin
-    equal_same: bool  # and so it is at equal training loss
+    same: bool  # at the end the whole curve is certainly within the margin
+    equal_same: bool  # likewise at equal training loss
 
     @property
     def course(self) -> Course:
-        """What can be said of the end of training; an effect within the margin is none."""
+        """The trend at the end of training; an effect within the margin counts as none."""
         return self._course(self.end, same=self.same)
 
     def _course(self, found: Estimate | None, *, same: bool) -> Course:
@@ -56,7 +56,7 @@ class Trend:
 
     @cached_property
     def kind(self) -> Kind:
-        """What the control of equal training loss makes of the trend at the end."""
+        """What the comparison at equal training loss shows about the trend at the end."""
         end, equal = self.course, self._course(self.equal, same=self.equal_same)
         if end in ("flat", "unclear"):
             return end
@@ -68,12 +68,12 @@ class Trend:
 
     @property
     def size(self) -> float:
-        """Of the effect at the end, in margins."""
+        """The effect at the end, in margins."""
         return abs(self.end.value) / self.sample.margin
 
 
 def _apart(one: Estimate, other: Estimate) -> bool:
-    """Whether two intervals have nothing in common."""
+    """Whether two intervals are disjoint."""
     return one.low > other.high or other.low > one.high
 
 
@@ -83,7 +83,7 @@ class Finding:
 
     kind: Kind | Literal["lost"]
     headline: str  # the sentence, without numbers
-    numbers: str  # what carries it, with intervals
+    numbers: str  # the numbers behind it, with intervals
     weight: float  # how much it matters beside others
     trends: list[Trend] = field(default_factory=list)  # the one to be drawn first
     anchor: str = ""  # the section of the page with the details

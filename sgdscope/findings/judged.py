@@ -1,4 +1,4 @@
-"""A study with all that is made of its results, each thing once."""
+"""A study with everything derived from its results, each computed once."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from sgdscope.study.study import Study
 
 @dataclass(frozen=True)
 class Part:
-    """What was asked of a grid of runs: a study, or a part of one."""
+    """The declaration of a grid of runs: a study, or a part of one."""
 
     name: str
     settings: dict[str, Any]
     runs: tuple[str, ...] = ()  # their ids
-    watched: int = 0  # how many runs there are, where something else carried them out
+    watched: int = 0  # number of runs that were watched, not run by sgdscope
     alone: bool = True  # whether it is a whole study
 
 
 class Judged:
-    """A study's results with its view, verdicts and findings, each made when first asked for.
+    """A study's results with its view, verdicts and findings, each computed on first use.
 
-    The terminal, the page, the figures and ``claims.md`` show this one.
+    The terminal, the page, the figures and ``claims.md`` are all drawn from it.
     """
 
     def __init__(self, results: Results, *, include_collapsed: bool = False) -> None:
@@ -43,10 +43,10 @@ class Judged:
 
     @classmethod
     def open(cls, path: str | Path, *others: str | Path, include_collapsed: bool = False) -> Self:
-        """Read a study's folder, or several as one, all of it.
+        """Read a study's folder, or several as one.
 
         Raises:
-            RequestError: there is none, something in it cannot be read, or they do not go together.
+            RequestError: there is no study, it cannot be read, or the folders cannot be combined.
         """
         folder = Folders([path, *others]) if others else StudyFolder(path)
         folder.load_plugins()
@@ -60,7 +60,7 @@ class Judged:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The study as it was resolved; nothing where the results are of no folder."""
+        """The resolved settings of the study; empty if the results have no folder."""
         folder = self.results.folder
         return {} if folder is None else folder.settings()
 
@@ -72,7 +72,7 @@ class Judged:
 
     @cached_property
     def planned(self) -> int:
-        """How many runs there are to be, a run of several folders once."""
+        """The number of runs declared; a run in several folders counts once."""
         if not self.parts:
             return len(self.results.runs)
         known = {run for part in self.parts for run in part.runs}
@@ -80,7 +80,7 @@ class Judged:
 
     @property
     def notes(self) -> list[str]:
-        """What to know of how several folders were put together, a sentence each."""
+        """Notes on how several folders were combined, one sentence each."""
         folder = self.results.folder
         return [folder.together, *folder.notes] if isinstance(folder, Folders) else []
 
@@ -91,7 +91,7 @@ class Judged:
 
     @cached_property
     def views(self) -> list[View]:
-        """The view, and one along each other knob that the study has several values of."""
+        """The view, and one along each other knob with several values."""
         others = axis.choices(self.results.runs, self.results.lines)
         own = self.results.axis
         return [self.view, *(View(self.results, axis=knob) for knob in others if knob != own)]
@@ -109,12 +109,12 @@ class Judged:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """Along the study's own axis, what matters most first."""
+        """Findings along the study's own axis, most important first."""
         return find(self._moments)
 
 
 def _parts(folder: StudyFolder | Folders) -> list[Part]:
-    """Of the settings, which are checked as they are read."""
+    """Read the parts from the settings, checking them."""
     if isinstance(folder, Folders):
         return [
             replace(part, name=name if part.alone else f"{name}: {part.name}")

@@ -1,4 +1,4 @@
-"""The rules that write findings, from trends and what became of the runs."""
+"""The rules that write findings from trends and the status of runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SURPRISE: dict[Kind, float] = {
 
 
 def find(moments: Sequence[Evidence]) -> list[Finding]:
-    """A study's findings, what matters most first; none where nothing was measured.
+    """A study's findings, most important first; none if nothing was measured.
 
     Args:
         moments: the end of training and equal training loss, as :func:`sgdscope.claims.moments`.
@@ -38,7 +38,7 @@ def find(moments: Sequence[Evidence]) -> list[Finding]:
 
 
 def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
-    """Of the main measures, and the attack to trust most at its most informative eps."""
+    """Trends of the main measures, and of the most trusted attack at its most informative eps."""
     main = [Quantity(name) for name in end.view.main if card_of(name).trust is None]
     for panel in end.view.panels:
         for quantity in [*main, *_robustness(end, panel)]:
@@ -66,9 +66,9 @@ def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
 
 
 def _robustness(evidence: Evidence, panel: str) -> list[Quantity]:
-    """The attack to trust most, at the eps at which the panel's runs differ most.
+    """The most trusted attack, at the eps at which the panel's runs differ most.
 
-    One that was followed along training goes before others: only it can be compared at equal loss.
+    One measured during training takes precedence: only it can be compared at equal loss.
     """
     view = evidence.view
     followed = view.followed(panel)
@@ -85,7 +85,7 @@ def _robustness(evidence: Evidence, panel: str) -> list[Quantity]:
 
 
 def _by_schedule(trends: Sequence[Trend]) -> Iterator[Finding]:
-    """One finding a schedule and family of quantities, over all panels and lines."""
+    """One finding per schedule and family of quantities, over all panels and lines."""
     for schedule in dict.fromkeys(trend.schedule for trend in trends):
         own = [trend for trend in trends if trend.schedule == schedule]
         for family in sorted({_family(trend.quantity) for trend in own}, key=_family_order):
@@ -93,7 +93,7 @@ def _by_schedule(trends: Sequence[Trend]) -> Iterator[Finding]:
 
 
 def _family(quantity: Quantity) -> str:
-    """Measures of robustness are one family, every other measure is one of its own."""
+    """Measures of robustness are one family; every other measure is its own."""
     return "robustness" if quantity.card.trust is not None else quantity.measure
 
 
@@ -150,7 +150,7 @@ def _headline(
 
 
 def _along_another(kind: Kind, course: Course, first: Trend, start: str, cases: str) -> str:
-    """The headline on a study that is drawn along another knob than batch size."""
+    """The headline of a study that is drawn along a knob other than batch size."""
     label = first.sample.axis.label
     endings: dict[Kind, str] = {
         "progress": "; at equal training loss the effect disappears",
@@ -222,12 +222,12 @@ def _plain(value: float) -> str:
 
 
 def phrase(schedule: str) -> str:
-    """A schedule in a sentence."""
+    """The phrase for a schedule within a sentence."""
     return find_schedule(schedule).phrase or f"under {schedule}"
 
 
 def _lost(evidence: Evidence) -> Iterator[Finding]:
-    """Lines of which half of the runs or more diverged, collapsed or failed."""
+    """Findings about lines where at least half of the runs diverged, collapsed or failed."""
     view = evidence.view
     told, share = [], 0.0
     for line, runs in view.by_line(view.runs):

@@ -85,7 +85,7 @@ class Updates:
         return {k: _as_tensor(v) for k, v in values.items() if isinstance(v, SIMPLE)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state: what follows is bit for bit what would have followed."""
+        """Resume from a state; all that follows is bit-identical to an uninterrupted training."""
         if WHOLE in state:
             self._load(_from_bytes(state[WHOLE]))
             return

@@ -89,7 +89,7 @@ def _warning(kind: str, what: str, meaning: str, html: str) -> str:
 
 
 def note(sentence: str) -> str:
-    """What to know of how several folders were put together."""
+    """A note on how several folders were combined."""
     return _warning("flagged", "Several folders.", sentence, "")
 
 

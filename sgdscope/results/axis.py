@@ -14,12 +14,14 @@ import pandas as pd
 from sgdscope.study.line import Choice, Line
 
 BATCH = "batch_size"
-RATIO = 4.0  # two values further apart than this differ by a factor, others by a difference
+RATIO = (
+    4.0  # values further apart than this are compared by their ratio, others by their difference
+)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A knob, with the values that a study's runs have of it."""
+    """A knob, with its values in a study's runs."""
 
     knob: str
     values: list[float]  # rising
@@ -37,7 +39,7 @@ class Axis:
 
     @property
     def per(self) -> str:
-        """What a trend along it is counted by."""
+        """The unit of the axis in a trend."""
         if self.log:
             return f"per doubling of the {self.label}"
         return f"from the smallest to the largest {self.label}"
@@ -47,15 +49,15 @@ class Axis:
         return f"{int(value)}" if self.knob == BATCH else f"{value:g}"
 
     def named(self, value: float) -> str:
-        """One of its values, with its name; NaN where a run has none."""
+        """One of its values, with its name; NaN if a run has none."""
         if math.isnan(value):
             return f"no {self.label}"
         return f"{self.label} {self.text(value)}"
 
     def position(self, values: pd.Series) -> npt.NDArray[np.float64]:
-        """Where values lie: in doublings, or as shares of the way from the smallest to the largest.
+        """The positions of values: in doublings, or as shares of the way from smallest to largest.
 
-        A slope over it is then per doubling, or the change over the whole way.
+        A slope is then per doubling, or the change over the whole axis.
         """
         if self.log:
             return np.asarray(np.log2(values.to_numpy(float)))
@@ -63,7 +65,7 @@ class Axis:
         return np.asarray((values.to_numpy(float) - low) / (high - low or 1.0))
 
     def reworded(self, text: str) -> str:
-        """A text about batch sizes as one about this axis."""
+        """A text about batch sizes, reworded for this axis."""
         if self.knob == BATCH:
             return text
         for said, instead in (
@@ -77,7 +79,7 @@ class Axis:
 
 
 def geometric(values: Iterable[float]) -> bool:
-    """Whether steps between values are rather equal factors than equal differences."""
+    """Whether the steps between values are closer to equal factors than to equal differences."""
     ordered = np.unique(np.array(list(values), dtype=np.float64))
     if len(ordered) < 2 or ordered[0] <= 0:
         return False
@@ -92,7 +94,7 @@ def _unevenness(values: npt.NDArray[np.float64]) -> float:
 
 
 def default(lines: Sequence[Line], sizes: Iterable[int]) -> str:
-    """Batch size where it varies; otherwise the knob with most values."""
+    """Batch size if it varies; otherwise the knob with most values."""
     if len(set(sizes)) > 1:
         return BATCH
     values: dict[str, set[float]] = {}
@@ -107,7 +109,7 @@ def default(lines: Sequence[Line], sizes: Iterable[int]) -> str:
 def choices(runs: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
     """The knobs that a study can be drawn along: batch size first, then those with most values.
 
-    On some network there must be lines that differ in the knob alone.
+    Some network must have lines that differ only in the knob.
     """
     if runs.empty:
         return []
@@ -138,7 +140,7 @@ def along(
     Args:
         knob: by its name in the study file.
         runs: with columns ``line`` and ``batch_size``.
-        lines: that ``line`` names; beside another knob, the batch size is part of a line.
+        lines: those that ``line`` names; along another knob, the batch size is part of a line.
     """
     named = {line.name: line for line in lines}
     own = [named[name] for name in runs["line"]]

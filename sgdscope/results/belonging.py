@@ -13,7 +13,7 @@ from sgdscope.study.study import Study
 
 
 def check(results: Sequence[Result], study: Study, *, folder: Path) -> list[str]:
-    """Find runs that do not belong to the study; only failed ones are tolerated.
+    """Refuse runs that do not belong to the study, except failed ones.
 
     Args:
         results: of the folder's runs.
@@ -21,10 +21,10 @@ def check(results: Sequence[Result], study: Study, *, folder: Path) -> list[str]
         folder: in messages.
 
     Returns:
-        Ids of runs to be forgotten: code that was mended since had left them without a network.
+        Ids of runs to drop: they failed without a network, and their code has been fixed since.
 
     Raises:
-        RequestError: others are not the study's.
+        RequestError: other runs do not belong to the study.
     """
     wanted = {run.id for run in study.runs}
     others = [result for result in results if result.run.id not in wanted]
@@ -57,7 +57,7 @@ def check(results: Sequence[Result], study: Study, *, folder: Path) -> list[str]
 
 
 def _changed_data(runs: Sequence[Run], study: Study) -> str | None:
-    """The data set of runs that a study would have too, were its content the same."""
+    """The data set of runs that would belong to the study if its content had not changed."""
     beside = {"code", "content", "train_size"}
     alike = {run.model_dump_json(exclude=beside): run for run in study.runs if run.content}
     for run in runs:
@@ -68,5 +68,5 @@ def _changed_data(runs: Sequence[Run], study: Study) -> str | None:
 
 
 def _but_code(run: Run) -> str:
-    """What a run is, whatever state its plugins are in."""
+    """A run's identity without the state of its plugins."""
     return run.model_dump_json(exclude={"code"})

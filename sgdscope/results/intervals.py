@@ -10,18 +10,18 @@ FEW = 5  # with fewer seeds a t-interval says more about its formula than about 
 
 
 def over_seeds(rows: pd.DataFrame, by: list[str], *, log: bool = False) -> pd.DataFrame:
-    """Mean and band of ``value`` over the runs of each group that trained properly.
+    """Mean and band of ``value`` over the successful runs of each group.
 
-    The band is a 95 % t-interval of the mean where some group has ``FEW`` seeds or more, and from
-    smallest to largest value otherwise; a single seed has none (low = high = middle).
+    The band is a 95 % t-interval of the mean if some group has at least ``FEW`` seeds, and
+    otherwise from smallest to largest value; a single seed has none (low = high = middle).
 
     Args:
         rows: with columns ``value``, ``status`` and those of ``by``.
-        by: what makes a group.
+        by: the columns that define a group.
         log: work on logarithms, so that the middle is a geometric mean; values must be positive.
 
     Returns:
-        One row a group: ``by``, ``middle``, ``low``, ``high``, ``seeds``.
+        One row per group: ``by``, ``middle``, ``low``, ``high``, ``seeds``.
     """
     good = rows[(rows["status"] == "done") & np.isfinite(rows["value"].astype(float))]
     values = np.log(good["value"].astype(float)) if log else good["value"].astype(float)
@@ -44,10 +44,10 @@ def uses_extremes(seeds: pd.Series) -> bool:
 
 
 def describe(*groups: pd.Series) -> str:
-    """What bands are, in words.
+    """A description of the bands.
 
     Args:
-        groups: seeds of each point; a group for each call of :func:`over_seeds`, which had its own
+        groups: seeds of each point; one group per call of :func:`over_seeds`, each with its own
             kind of band.
     """
     seeds = pd.concat(groups) if groups else pd.Series(dtype=int)

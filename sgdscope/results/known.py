@@ -1,4 +1,4 @@
-"""Which files are known to have the content of their digests, without reading them again."""
+"""Files already verified against their digests, so that they need not be read again."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from sgdscope.files import write_text
 from sgdscope.results.files import digest
 
-RECENT = 2.0  # seconds in which a file may change again without a new time
+RECENT = 2.0  # seconds within which a file may change again without a new timestamp
 
 
 class KnownFiles:
-    """Files that were compared with their digests, each with its size and time at that moment.
+    """Files that were verified against their digests, each with its size and timestamp then.
 
-    A file that was written, replaced or moved since has another time and is read once more. What
-    becomes of a file without that is found where its content is used.
+    A file that was written, replaced or moved since has another timestamp and is read again. Damage
+    that leaves the timestamp alone is found when the content is used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class KnownFiles:
         self._changed = False
 
     def is_intact(self, file: Path, expected: str) -> bool:
-        """Whether a file has the content of a digest; it is read where that is not known."""
+        """Whether a file matches a digest; it is read only if that is not known yet."""
         name, there = file.relative_to(self._path.parent).as_posix(), file.stat()
         stamp: list[str | int] = [expected, there.st_size, there.st_ctime_ns]
         if self._known.get(name) == stamp:

@@ -1,4 +1,4 @@
-"""What is kept of a network: the result of a run, or of an audit."""
+"""The records of a network: the result of a run, or of an audit."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ class Measurement(_Record):
 
 
 def array_prefix(measure: str, *, epoch: int, eps: float | None) -> str:
-    """What the names of a measurement's arrays begin with in a run's file of arrays."""
+    """The prefix of a measurement's arrays in a run's file of arrays."""
     radius = "" if eps is None else f"/{eps:g}"
     return f"{measure}{radius}/{epoch}/"
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Make many records without Python's collector, which would look through all, again and again.
+    """Create many records without the garbage collector, which would scan all of them again and again.
 
-    Records refer to nothing that refers to them; of a thousand runs it takes longer than reading.
+    Records have no reference cycles; for a thousand runs collecting takes longer than reading.
     """
     was = gc.isenabled()
     gc.disable()
@@ -78,11 +78,11 @@ class _OfRun(_Record):
 
 
 class Measured(_Record):
-    """What was measured on one network, and what could not be."""
+    """The measurements on one network, and what failed."""
 
     status: Status
     error: str | None = None  # traceback of a run, or of measures of it, that failed
-    history: list[Epoch] = []  # of its training, where that was seen
+    history: list[Epoch] = []  # of its training, if known
     measured: dict[str, dict[str, Any]] = {}  # options of each measure that was taken
     measurements: list[Measurement] = []
     seconds: dict[str, float] = {}  # "train", and each measure by name
@@ -90,7 +90,7 @@ class Measured(_Record):
     device: str = "cpu"
 
     def without(self, measures: Collection[str]) -> Self:
-        """The same, as if these measures had never been taken."""
+        """A copy as if these measures had never been taken."""
         return self.model_copy(
             update={
                 "measured": {k: v for k, v in self.measured.items() if k not in measures},
@@ -101,14 +101,14 @@ class Measured(_Record):
 
     @property
     def reason(self) -> str:
-        """Why the run, or a measure of it, failed, in one line; nothing where none did."""
+        """Why the run, or a measure of it, failed, in one line; empty if none did."""
         return _last_lines(self.error or "")
 
 
 class Result(Measured, _OfRun):
     """Everything about one run except its weights."""
 
-    method: str = "one by one"  # how it trained: alone or in a cohort, and the figures that decided
+    method: str = "one by one"  # how it trained: alone or in a cohort, with the speeds that decided
     digests: dict[str, str] = {}  # of the files beside this one, by name
 
     @property
@@ -137,7 +137,7 @@ class Result(Measured, _OfRun):
 
     @property
     def lr_steps(self) -> float:
-        """Learning rate summed over the updates: how far gradient flow would have gone."""
+        """Learning rate summed over the updates: the time that gradient flow would have run."""
         return self.lr_steps_by_epoch[-1] if self.history else 0.0
 
     @property
@@ -162,7 +162,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task."""
+    """The outcome of a task."""
 
     result: Result
     weights: bytes | None = None
@@ -170,14 +170,14 @@ class Outcome:
 
 
 class GivenNetwork(_Record):
-    """A network from elsewhere, or one of a study's that is audited."""
+    """A network to audit, from a study or elsewhere."""
 
-    name: str  # as tables and the page call it
-    source: str  # as it was asked for
+    name: str  # its name in tables and on the page
+    source: str  # as given by the user
     fingerprint: str  # of its weights and buffers
     architecture: str  # of their names and shapes
     parameters: int
-    code: str | None = None  # digests of the user's own code that it and its data are made of
+    code: str | None = None  # digests of the user's own code behind it and its data
     content: str | None = None  # digest of the user's own data
     data: str
     split: str = "test"  # the images that it is tested on
@@ -188,16 +188,16 @@ class GivenNetwork(_Record):
 
     @cached_property
     def id(self) -> str:
-        """A short hash of what the numbers depend on; not of its name or place."""
+        """A short hash of all that the numbers depend on, but not its name or path."""
         canonical = self.model_dump_json(exclude={"name", "source"}, exclude_defaults=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 class Audited(Measured):
-    """What an audit found about one network."""
+    """The results of an audit for one network."""
 
     network: GivenNetwork
-    findings: list[Finding] = []  # of the look before anything was measured
+    findings: list[Finding] = []  # of the preflight, before anything was measured
     digests: dict[str, str] = {}  # of the files beside this one, by name
 
     @property

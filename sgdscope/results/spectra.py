@@ -1,4 +1,4 @@
-"""Densities of the Hessian's eigenvalues, of the few runs whose spectrum is drawn."""
+"""Densities of the Hessian's eigenvalues for the few runs whose spectrum is drawn."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sgdscope.results.view import View
 
 FloatArray = npt.NDArray[np.float64]
 MEASURE = "spectral_density"
-DECADES = 7  # below a density's peak; further down there is only what the smoothing left
-EVERY = 2  # of the grid's points so many are one: five remain within the smoothing's width
+DECADES = 7  # below a density's peak; further down there is only an artefact of smoothing
+EVERY = 2  # one of this many grid points is drawn: five remain within the smoothing's width
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A run's density at the end of training, and λ₁ where it was measured."""
+    """A run's density at the end of training, and λ₁ if it was measured."""
 
     run: str
     panel: str
@@ -41,20 +41,20 @@ class Spectrum:
 
     @property
     def mark(self) -> str:
-        """What stands at λ₁."""
+        """The label at λ₁."""
         same = self.examples == self.top_examples
         return "λ₁" if same or self.top_examples is None else f"λ₁ of {self.top_examples:,} images"
 
 
 def described(found: Sequence[Spectrum]) -> str:
-    """What is drawn, in print."""
+    """A caption for what is drawn."""
     counts = sorted({one.examples for one in found if one.examples is not None})
     images = f" on {'/'.join(f'{count:,}' for count in counts)} images" if counts else ""
     return f"one run each{images}; band: ± standard error over random probes"
 
 
 def spectra(view: View) -> list[Spectrum]:
-    """Of each line a run at either end of the axis."""
+    """For each line, a run at either end of the axis."""
     rows = view.at_end(MEASURE)
     return [] if rows.empty else list(_read(view, view.extremes(rows)))
 

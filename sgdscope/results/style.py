@@ -33,8 +33,8 @@ OTHERS: list[Shades] = [
 # Batch sizes rise from green to violet, along viridis without the ends that the ground swallows.
 BATCHES = ["#B5C93A", "#5CBF68", "#26A384", "#2A7E8E", "#3B5A8C", "#46327E"]
 BATCHES_ON_DARK = ["#E8E337", "#8FD350", "#3FBF8F", "#3A9FB0", "#6F93CF", "#A48BE0"]
-# A clean accuracy is drawn on an axis logarithmic in the error, so that 0.98 and 0.99 can be told
-# apart; at this error the stretching ends, so that no error at all has a place too.
+# A clean accuracy is drawn on an axis logarithmic in the error, so that 0.98 and 0.99 are
+# distinguishable; the scale ends at this error, so that zero error has a place too.
 STRETCH_END = 0.004
 STRETCH_TICKS = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1]
 MARKERS = ["o", "s", "^", "D", "p", "*"]
@@ -58,7 +58,7 @@ def lines(found: Iterable[Line], *, prefix: str = "") -> list[DrawnLine]:
 
     Args:
         found: the lines.
-        prefix: of their keys, where lines along several axes are drawn together.
+        prefix: of their keys, if lines along several axes are drawn together.
     """
     ordered = sorted(found, key=_line_order)
     names = list(dict.fromkeys(_schedule(line) for line in ordered))
@@ -106,12 +106,12 @@ def label(measure: str) -> str:
 
 
 def short(measure: str) -> str:
-    """A measure's name where there is room for a word or two."""
+    """A measure's short name, a word or two."""
     return card_of(measure).short
 
 
 def unit(measure: str) -> str:
-    """Of a measure's values, beside their axis."""
+    """The unit of a measure's values, for their axis."""
     return card_of(measure).unit
 
 
@@ -121,7 +121,7 @@ def is_accuracy(measure: str) -> bool:
 
 
 def on_log_axis(measure: str, values: pd.Series) -> bool:
-    """Whether a measure's values are best seen on a logarithmic axis."""
+    """Whether a measure's values suit a logarithmic axis."""
     if is_accuracy(measure) or values.empty or not (values > 0).all():
         return False
     log = card_of(measure).log
@@ -154,7 +154,7 @@ def _along(colours: list[str], place: float) -> str:
 
 
 def rank(name: str, order: Iterable[str]) -> int:
-    """The place of a name in an order; behind everything where it has none."""
+    """The place of a name in an order; last if it is not in it."""
     order = list(order)
     return order.index(name) if name in order else len(order)
 
@@ -176,12 +176,12 @@ def progress_figure(against: str, panel: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A name as part of a file's."""
+    """A name, as part of a file name."""
     return name.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")
 
 
 def duration(seconds: float) -> str:
-    """Two figures of a time."""
+    """A time, to two significant figures."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"

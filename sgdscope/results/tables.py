@@ -37,8 +37,8 @@ class Results:
     """A study's results: three tidy tables, whose rows start with the settings of their run.
 
     ``table`` has one row per run and measurement, ``runs`` one per run, ``history`` one per run
-    and epoch; ``lines`` are those that their column ``line`` names. What measures kept beside their
-    numbers stays in ``folder`` until it is asked for.
+    and epoch; ``lines`` are those that their column ``line`` names. Arrays stay in ``folder`` until
+    they are requested.
     """
 
     table: pd.DataFrame
@@ -52,7 +52,7 @@ class Results:
 
     @classmethod
     def load(cls, folder: str | Path, *others: str | Path) -> Self:
-        """Read a study's folder, or several as one: more seeds, or lines told apart.
+        """Read a study's folder, or several as one, with more seeds or further lines.
 
         Raises:
             RequestError: one holds no study, or they cannot be compared.
@@ -87,7 +87,7 @@ class Results:
         return cls(*tables, lines, axis, stated, tuple(map(dict, environments)), folder)
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
-        """The rows of one measure at the end of training (at one eps, where it has several)."""
+        """The rows of one measure at the end of training (at one eps, if it has several)."""
         rows = self.table[self.table["measure"] == measure]
         ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
         return ends if eps is None else ends[ends["eps"] == eps]
@@ -95,7 +95,7 @@ class Results:
     def arrays(
         self, run: str, measure: str, *, epoch: int, eps: float | None = None
     ) -> dict[str, Array]:
-        """What a run's measure kept beside one of its numbers, by name; often nothing."""
+        """The arrays that a measure kept with one of its numbers, by name; often none."""
         if self.folder is None:
             return {}
         return self.folder.arrays(run, array_prefix(measure, epoch=epoch, eps=eps))
@@ -104,7 +104,7 @@ class Results:
         """The study's page, which a notebook shows below the cell, ``height`` pixels high.
 
         Raises:
-            RequestError: these results are of no folder, which has what was asked.
+            RequestError: these results have no folder, and so no study to show.
         """
         from sgdscope import notebook
 
@@ -138,7 +138,7 @@ class Results:
 
 
 def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """Yes-or-no evidence that some measures lack: a gap is unknown, not false."""
+    """Boolean evidence that some measures lack: a gap is unknown, not false."""
     may_be = [name for name, kind in table.dtypes.items() if kind in (bool, object)]
     answers = [name for name in may_be if set(table[name].dropna().map(type)) == {bool}]
     return table.astype(dict.fromkeys(answers, "boolean"))
@@ -150,7 +150,7 @@ def _order(result: Result) -> tuple[Any, ...]:
 
 
 def _line(result: Result, folder: StudyFolder | Folders | None) -> Line:
-    """A run's line; of several folders, with what they differ in."""
+    """A run's line; for several folders, with the settings in which they differ."""
     line = result.run.line
     apart = folder.apart(result) if isinstance(folder, Folders) else ()
     return Line((*line.choices, *apart)) if apart else line

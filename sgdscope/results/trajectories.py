@@ -1,4 +1,4 @@
-"""Measures during training, each with how far training had progressed."""
+"""Measures during training, each with the progress of training then."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pandas as pd
 
 
 def progress(history: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """How far training had got wherever something was measured.
+    """The progress of training wherever something was measured.
 
     Args:
         history: one row per run and epoch.
         table: one row per run and measurement, ``train_loss`` among them where it was measured.
 
     Returns:
-        Of each ``run`` and ``epoch`` of both: ``loss``, that was ``measured``, ``gradient_time``
+        For each ``run`` and ``epoch`` of both: ``loss``, that was ``measured``, ``gradient_time``
         (learning rate summed over updates) and ``limit``.
     """
     names = {"train_loss": "loss", "lr_steps": "gradient_time", "stability_limit": "limit"}
@@ -24,10 +24,10 @@ def progress(history: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def trajectories(rows: pd.DataFrame, progress: pd.DataFrame) -> pd.DataFrame:
-    """Rows taken along training, with the progress of their run at their epoch.
+    """Rows taken during training, with the progress of their run at their epoch.
 
-    The loss is that measured at the same epoch (evaluation mode, no augmentation) where a study
-    measured ``train_loss`` along the way, and otherwise the epoch's mean from the history.
+    The loss is that measured at the same epoch (evaluation mode, no augmentation) if a study
+    measured ``train_loss`` during training, and otherwise the epoch's mean from the history.
 
     Args:
         rows: of one measure, one eps, any epochs.

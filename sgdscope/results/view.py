@@ -18,15 +18,15 @@ from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.trajectories import progress, trajectories
 
-LOST = ("diverged", "collapsed")  # runs drawn by a symbol of their own
+LOST = ("diverged", "collapsed")  # runs drawn with their own symbol
 
 
 class View:
     """The tables of a study's results, each row with its ``line`` (a key), ``label`` and ``panel``.
 
     A panel is one model on one data set, each by a short name; ``x`` is a run's value along the
-    axis. ``reading`` is a row's place in its table, or −1 − place in ``runs``, so that whatever is
-    picked from them can be traced back.
+    axis. ``reading`` is a row's place in its table, or −1 − place in ``runs``, so that a selection
+    can be traced back.
     """
 
     def __init__(self, results: Results, *, axis: str | None = None) -> None:
@@ -85,31 +85,31 @@ class View:
 
     @cached_property
     def main_attacks(self) -> list[str]:
-        """The attacks that a summary shows, the one to trust most last."""
+        """The attacks that a summary shows, the most trusted last."""
         main = [attack for attack in self.attacks if card_of(attack).order is not None]
         return main or list(self.attacks)[:1]
 
     @cached_property
     def main(self) -> list[str]:
-        """The main measures but for attacks."""
+        """The main measures except attacks."""
         others = [measure for measure in self.measures if measure not in self.attacks]
         return [measure for measure in others if card_of(measure).order is not None]
 
     @cached_property
     def other_robustness(self) -> list[str]:
-        """What measures robustness at no eps that could be too large, most trusted first."""
+        """Measures of robustness without an eps, which could be too large; most trusted first."""
         trust = {name: card_of(name).trust for name in self.measures if name not in self.attacks}
         known = {name: value for name, value in trust.items() if value is not None}
         return sorted(known, key=lambda name: -known[name])
 
     def _main_with(self, robustness: list[str]) -> list[str]:
-        """The main accuracies, then what measures robustness, then the other main measures."""
+        """The main accuracies, then these measures of robustness, then the other main measures."""
         accuracies = [measure for measure in self.main if style.is_accuracy(measure)]
         return list(dict.fromkeys([*accuracies, *robustness, *self.main]))
 
     @cached_property
     def along_training(self) -> list[str]:
-        """The measures, but for attacks, that were taken at more than one epoch of some run."""
+        """The measures, except attacks, that were taken at more than one epoch of some run."""
         if self.table.empty:
             return []
         single = self.table[self.table["eps"].isna()]
@@ -118,7 +118,7 @@ class View:
         return [name for name in self.measures if name in several and name not in self.attacks]
 
     def followed(self, panel: str) -> dict[str, float | None]:
-        """What was asked of a panel's runs while they trained; of an attack at one eps."""
+        """The measures taken on a panel's runs during training; an attack at one eps."""
         if self.table.empty:
             return {}
         own = self.table[(self.table["panel"] == panel) & (self.table["status"] == "done")]
@@ -132,7 +132,7 @@ class View:
 
     @cached_property
     def seeds(self) -> pd.Series:
-        """Of each point of a line, how many runs trained properly."""
+        """The number of successful runs at each point of a line."""
         done = self.runs[self.runs["status"] == "done"]
         return done.groupby(["panel", "line", "x"])["seed"].count()
 
@@ -159,14 +159,14 @@ class View:
         return dict(self.table.dropna(subset="chance").groupby("panel")["chance"].first())
 
     def at_end(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
-        """A measure's rows at the end of training (at one eps, where it has several)."""
+        """A measure's rows at the end of training (at one eps, if it has several)."""
         rows = self._ends.get(measure)
         if rows is None:
             return self.table.iloc[:0]
         return rows if eps is None else rows[rows["eps"] == eps]
 
     def headline(self, panel: str) -> Iterator[tuple[str, float | None, pd.DataFrame]]:
-        """What a summary shows of a panel: measures, of attacks one eps, and rows."""
+        """What a summary shows of a panel: measures, one eps for each attack, and rows."""
         for measure in self._main_with(self.main_attacks):
             rows = self.at_end(measure)
             rows, eps = rows[rows["panel"] == panel], None
@@ -177,26 +177,26 @@ class View:
                 yield measure, eps, rows
 
     def chance(self, panel: str) -> float | None:
-        """The accuracy of guessing, where some run reported it."""
+        """The accuracy of guessing, if some run reported it."""
         return self._chances.get(panel)
 
     def by_line(self, rows: pd.DataFrame) -> Iterator[tuple[DrawnLine, pd.DataFrame]]:
-        """The rows of each line that has some."""
+        """The rows of each line that has any."""
         parts = dict(list(rows.groupby("line", sort=False)))
         for line in self.lines:
             if line.key in parts:
                 yield line, parts[line.key]
 
     def by_panel(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-        """The rows of each panel that has some."""
+        """The rows of each panel that has any."""
         parts = dict(list(rows.groupby("panel", sort=False)))
         return [(panel, parts[panel]) for panel in self.panels if panel in parts]
 
     def lost(self, rows: pd.DataFrame, *, above: float | None = None) -> pd.DataFrame:
-        """The diverged and collapsed runs: with a value where ``rows`` have one, else without.
+        """The diverged and collapsed runs: with a value if ``rows`` have one.
 
-        Values below ``above``, such as a collapsed run's λ₁ of nearly zero, go without too, rather
-        than stretch a logarithmic axis over empty decades.
+        Values below ``above``, such as a collapsed run's λ₁ of nearly zero, are dropped, so that
+        they do not stretch a logarithmic axis over empty decades.
         """
         valued = rows[rows["status"].isin(LOST)]
         if above is not None:
@@ -210,7 +210,7 @@ class View:
         return without if valued.empty else pd.concat([valued, without], ignore_index=True)
 
     def extremes(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Of each line a properly trained run at either end of the axis."""
+        """For each line, a successful run at either end of the axis."""
         done = rows[rows["status"] == "done"].sort_values(["x", "seed"])
         first = done.drop_duplicates(["panel", "line", "x"])
         values = first.groupby(["panel", "line"])["x"]
@@ -220,7 +220,7 @@ class View:
     def paired(self, attack: str, *, eps: float) -> pd.DataFrame:
         """Accuracies under an attack, each with its run's λ₁ in ``top_eigenvalue``.
 
-        A λ₁ that is doubtful adds a flag of its own.
+        A doubtful λ₁ adds a flag.
         """
         curvature = self.at_end("top_eigenvalue").dropna(subset="value")
         flags = doubtful(curvature).map({True: "; λ₁ is doubtful", False: ""})
@@ -230,7 +230,7 @@ class View:
         return rows.assign(flags=(rows["flags"].fillna("") + rows["doubt"]).str.removeprefix("; "))
 
     def by_eps(self, attack: str) -> pd.DataFrame:
-        """Accuracies at every eps; those without attack stand at eps = 0."""
+        """Accuracies at every eps; those without attack are at eps = 0."""
         rows = self.at_end(attack)
         clean = self.at_end("test_accuracy").assign(eps=0.0)
         if (rows["eps"] == 0).any():
@@ -238,7 +238,7 @@ class View:
         return pd.concat([clean[clean["run"].isin(rows["run"])], rows], ignore_index=True)
 
     def along(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
-        """A measure at every epoch it was taken, with how far training had got by then."""
+        """A measure at every epoch it was taken, with the progress of training then."""
         if (measure, eps) not in self._along:
             rows = self._by_measure.get(measure, self.table.iloc[:0])
             rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
@@ -257,7 +257,7 @@ def _measure_order(name: str) -> tuple[float, str]:
 
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:
-    """A measure's rows without the evidence of other measures, which are most of the columns."""
+    """A measure's rows without other measures' evidence, which makes up most of the columns."""
     if rows.empty:
         return rows
     others = rows.columns[rows.isna().all()].difference(["eps", "value", "flags", "momentum", "x"])
@@ -270,19 +270,19 @@ def doubtful(rows: pd.DataFrame) -> pd.Series:
 
 
 def unconverged(rows: pd.DataFrame) -> pd.Series:
-    """Whether each value says of itself that it did not converge."""
+    """Whether each value is marked as not converged."""
     if "converged" not in rows:
         return pd.Series(False, index=rows.index)
     return rows["converged"].map(lambda said: not pd.isna(said) and not said).astype(bool)
 
 
 def good(rows: pd.DataFrame) -> pd.Series:
-    """The values of runs that trained properly."""
+    """The values of successful runs."""
     return rows.loc[rows["status"] == "done", "value"].dropna()
 
 
 def most_informative_eps(rows: pd.DataFrame) -> float:
-    """The eps at which properly trained runs differ most; the largest where none stands out."""
+    """The eps at which successful runs differ most; the largest if none stands out."""
     spread = rows[rows["status"] == "done"].groupby("eps")["value"].std().dropna()
     if spread.empty:
         return float(rows["eps"].max())
@@ -290,12 +290,12 @@ def most_informative_eps(rows: pd.DataFrame) -> float:
 
 
 def floor(rows: pd.DataFrame, column: str = "value") -> float:
-    """Half the smallest value of a run that trained properly: where a logarithmic axis begins."""
+    """Half the smallest value of a successful run: where a logarithmic axis begins."""
     return float(rows.loc[rows["status"] == "done", column].min()) / 2
 
 
 def edged(rows: pd.DataFrame, column: str) -> tuple[bool, pd.DataFrame]:
-    """Whether a column is best seen on a logarithmic axis, and the rows moved within its floor."""
+    """Whether a column suits a logarithmic axis, and the rows clipped to its floor."""
     if not style.on_log_axis(column, rows.loc[rows["status"] == "done", column]):
         return False, rows
     return True, rows.assign(**{column: rows[column].clip(lower=floor(rows, column))})

@@ -1,1 +1,1 @@
-"""The question: a grid of runs, what each is made of, and what to measure."""
+"""The question: a grid of runs, their settings, and what to measure."""

@@ -18,7 +18,7 @@ from sgdscope.study.imported_schedules import find as find_schedule
 
 
 def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, Any]) -> None:
-    """Replace keys of a study's settings, and cut them down to one of its budgets if one is named.
+    """Replace keys of a study's settings, and reduce them to one of its budgets if one is named.
 
     ``[budget.NAME]`` in a study file has ``factor``, and any other key with what replaces it. Sizes
     in ``overrides`` are those of the whole study, and are divided like its own.
@@ -26,7 +26,7 @@ def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, An
     Args:
         settings: the keys of a study file; ``budget`` is taken out.
         name: of the budget.
-        overrides: values by key; they go before the budget's.
+        overrides: values by key; they take precedence over the budget's.
 
     Raises:
         RequestError: the study has no such budget, or its numbers cannot be divided.
@@ -48,7 +48,7 @@ def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, An
 
 
 def _miniature(factor: int, cuts: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
-    """What was divided and cut, in a line."""
+    """What was divided and reduced, in one line."""
     shorter = {"epochs", "steps"} & {*cuts, *overrides}
     kept = "learning rates" if shorter else "updates, learning rates, lr·steps"
     sampled = [key for key in cuts if key.startswith("measure.")]
@@ -72,7 +72,7 @@ def _named(name: str, budgets: Mapping[str, Options]) -> Options:
 
 
 def _divide(settings: dict[str, Any], factor: int) -> None:
-    """Divide training set and batch sizes; what multiplies a batch size grows by as much."""
+    """Divide training set and batch sizes; factors of a batch size grow accordingly."""
     sizes = _listed(settings.get("batch_size", []))
     settings["batch_size"] = [_divided(size, factor, "batch_size") for size in sizes]
     settings["train_size"] = _train_size(settings) // factor

@@ -1,4 +1,4 @@
-"""Which of the user's own code a study and its runs depend on."""
+"""The user's own code that a study and its runs depend on."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from sgdscope.errors import RequestError
 from sgdscope.study import names
 from sgdscope.study.plugins import Plugin
 
-# What a question may speak of: words in it, and the measures that answer.
+# What a question may be about: words in it, and the measures that answer it.
 MEASURES = {
     "robustness": "pgd_accuracy",
     "curvature": "top_eigenvalue",
@@ -24,7 +24,7 @@ _SAID = {
     "curvature": "λ₁",
     "generalisation": "Test accuracy",
 }
-# What each knob is expected to do to what can be seen: the hypothesis that a new study begins with.
+# The expected effect of each knob on each subject: the hypothesis that a new study begins with.
 EXPECTED = {
     "batch size": {"robustness": "falls", "curvature": "rises", "generalisation": "falls"},
     "learning rate": {"robustness": "rises", "curvature": "falls", "generalisation": "rises"},
@@ -39,12 +39,12 @@ _WORDS = {
     "sharp": "curvature",
     "general": "generalisation",
 }
-_UPDATES = 8  # an epoch of the largest batch size has as many at least, where the data allow it
+_UPDATES = 8  # at least this many in an epoch at the largest batch size, if the data allow it
 _ALL_UPDATES = 400  # of a run at the middle batch size
 
 
 def question(text: str) -> tuple[str, list[str]]:
-    """The knob that a question is about, and what is to be seen along it.
+    """The knob that a question is about, and the subjects to measure along it.
 
     >>> question("Learning rate and curvature")
     ('learning rate', ['curvature'])
@@ -70,11 +70,11 @@ def text(*, model: str, data: str, asked: str, home: Path) -> str:
         model: the network's name.
         data: the data set's.
         asked: the question.
-        home: the folder of the file to be.
+        home: the folder that the file will be in.
 
     Raises:
-        RequestError: the question names no knob, or the data cannot be had, which are looked at for
-            batch sizes, durations and radii that suit them.
+        RequestError: the question names no knob, or the data, which determine suitable batch sizes,
+            durations and radii, are not available.
     """
     knob, seen = question(asked)
     images = _images(data, home)
@@ -130,7 +130,7 @@ def batch_sizes(images: int) -> list[int]:
 
 
 def _expected(knob: str, seen: list[str]) -> list[str]:
-    """A claim about each subject, which somebody may turn round before the first run."""
+    """A claim about each subject; the user can reverse it before the first run."""
     lines = [
         "",
         "# What is expected, stated before the first result: falls_with, rises_with or unmoved_by.",

@@ -44,7 +44,7 @@ def runs(study: Study) -> Iterator[Run]:
 
 
 def _found(study: Study, model: str, data: str) -> Options:
-    """What a run's names of network and data stand for, where they are not sgdscope's own."""
+    """What a run's names of network and data refer to, if they are the user's own."""
     digests = [study.sources[name].digest for name in (model, data) if name in study.sources]
     if not any(digests):
         return {}
@@ -68,7 +68,7 @@ def lines(study: Study) -> Iterator[Options]:
 
 
 def _check_to_the_end(study: Study, schedule: Schedule, where: str) -> None:
-    """Have a scheduler that ends before training does say so now."""
+    """Let a scheduler that ends before training fail now."""
     try:
         schedule.rate(batch_size=max(study.batch_size), epoch=study.epochs or 1)
     except ValueError as error:
@@ -76,7 +76,7 @@ def _check_to_the_end(study: Study, schedule: Schedule, where: str) -> None:
 
 
 def _optimizers(study: Study, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:
-    """Optimizers to be used with a schedule, beside which SGD's momenta may stand."""
+    """The optimizers to use with a schedule, which may set SGD's momentum itself."""
     for name, table in study.optimizer.items():
         where, kind = f"optimizer.{name}", find(name)
         axes = dict(table)
@@ -105,7 +105,7 @@ def _methods(study: Study) -> Iterator[Options]:
 
 
 def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
-    """Every combination of options, each of which takes one value or several."""
+    """Every combination of options, each with one value or several."""
     try:
         choices = [axis(values) for values in axes.values()]
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Whether a batch size that grows stays within the training images."""
+"""Whether a growing batch size stays within the number of training images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sgdscope.study.run import Run
 
 
 def check(run: Run, *, images: int) -> None:
-    """Raise ValueError where a batch of the run's would be larger than so many images."""
+    """Raise ValueError if a batch of the run would be larger than this many images."""
     if run.grows:
         _by_schedule(run, images)
     procedure = run.procedure()

@@ -32,8 +32,8 @@ class Hypothesis(Settings):
     unmoved_by: str | None = None
     margin: Positive | None = None  # changes smaller than this count as none
     eps: Radius | None = None  # of an attack; by default each that was measured
-    under: Options = {}  # runs that it speaks of: knobs, model or data, each with its value
-    stated_first: bool = False  # whether it stood in the study before the first result
+    under: Options = {}  # runs that it is about: knobs, model or data, each with its value
+    stated_first: bool = False  # whether it was in the study before the first result
 
     @model_validator(mode="after")
     def _one_course(self) -> Self:
@@ -57,7 +57,7 @@ class Hypothesis(Settings):
         return "stated before the first result" if self.stated_first else "added later"
 
     def check(self, measures: Mapping[str, Measure], knobs: Mapping[str, Any]) -> None:
-        """Raise RequestError where the study lacks the measure, its eps, or a knob."""
+        """Raise RequestError if the study lacks the measure, its eps, or a knob."""
         where = f"claim.{self.name}"
         if self.measure not in measures:
             raise unknown("measure", self.measure, measures, where=f"{where}.measure")
@@ -94,7 +94,7 @@ def knobs_of(runs: Iterable[Run]) -> dict[str, Any]:
 
 
 def check_knob(name: str, knobs: Mapping[str, Any], *, where: str) -> None:
-    """Raise RequestError where no run has the knob, or it is no number."""
+    """Raise RequestError if no run has the knob, or it is not a number."""
     if name not in knobs:
         raise unknown("knob", name, knobs, where=where)
     if not isinstance(knobs[name], int | float):
@@ -104,12 +104,12 @@ def check_knob(name: str, knobs: Mapping[str, Any], *, where: str) -> None:
 def mark(
     tables: Mapping[str, Options], *, before: Mapping[str, Options], first: bool
 ) -> dict[str, Options]:
-    """Tables that say of each claim whether it stood there before the first result.
+    """The tables, with whether each claim was there before the first result.
 
     Args:
         tables: as they are now.
         before: as the study's folder had them.
-        first: whether there is no result yet.
+        first: whether there are no results yet.
     """
     marked = {}
     for name, table in tables.items():

@@ -31,7 +31,7 @@ def find(name: str) -> type[Schedule]:
 
 
 class _Stepped(Schedule):
-    """Learning rate that a torch scheduler gives, which is stepped once an epoch."""
+    """Learning rate of a torch scheduler that is stepped once per epoch."""
 
     learning_rate: Positive = 0.01  # what the scheduler starts from
 
@@ -47,7 +47,7 @@ class _Stepped(Schedule):
         return self
 
     def rate(self, *, batch_size: int, epoch: int) -> float:
-        """What the scheduler says after ``epoch − 1`` steps."""
+        """The scheduler's rate after ``epoch − 1`` steps."""
         optimizer = torch.optim.SGD([torch.zeros(1)], lr=self.learning_rate, momentum=0.9)
         scheduler = self._scheduler(optimizer)
         for _ in range(epoch - 1):

@@ -11,8 +11,8 @@ from typing import Any
 class Choice:
     """One part that a line is trained with, and its options."""
 
-    kind: str  # "schedule", "optimizer" or "method"; "apart" of folders that differ
-    name: str  # nothing where its options say it all
+    kind: str  # "schedule", "optimizer" or "method"; "apart" for folders that differ
+    name: str  # empty if its options are enough
     options: tuple[tuple[str, Any], ...]
     symbols: tuple[tuple[str, str], ...] = ()  # of options, as labels write them
     defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of all options
@@ -21,7 +21,7 @@ class Choice:
         return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.options)})"
 
     def described(self, shown: Mapping[str, Any]) -> list[str]:
-        """These of its options, in print."""
+        """Its label, with these of its options."""
         symbols = dict(self.symbols)
         return [_option(symbols.get(key), key, value) for key, value in shown.items()]
 
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        """Unlike that of any other line."""
+        """A name that no other line has."""
         return " ".join(map(str, self.choices))
 
     @property
@@ -50,7 +50,7 @@ class Line:
         return {"method": "plain"} | options | self.settings
 
     def matches(self, wanted: Mapping[str, Any]) -> bool:
-        """Whether the line has these settings, whatever else it has."""
+        """Whether the line has these settings, among others."""
         return all(self.settings.get(key) == value for key, value in wanted.items())
 
     def without(self, knob: str) -> tuple[Any, ...]:
@@ -62,7 +62,7 @@ class Line:
 
 
 def labels(lines: Sequence[Line]) -> list[str]:
-    """Of each line the name of its schedule, and those options that tell it from others."""
+    """For each line the name of its schedule, and the options that distinguish it."""
     return [", ".join(_told(line, lines)) for line in lines]
 
 

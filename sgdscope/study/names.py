@@ -1,4 +1,4 @@
-"""Where the names in a study lead: the user's own files, found and brought along."""
+"""Where the names in a study lead: the user's own files, found and registered."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def references_of(settings: Mapping[str, Any], key: str) -> Iterator[str]:
 def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, Any]:
     """Settings whose Python files are among the plugins, and data by their paths in ``sources``.
 
-    A file counts in a run by its code, not by where it lies: ``../nets/nets.py:Tiny`` becomes
+    A run depends on a file's code, not on its location: ``../nets/nets.py:Tiny`` becomes
     ``nets.py:Tiny``.
 
     Args:
@@ -70,10 +70,10 @@ def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, 
 
 
 def described(settings: Mapping[str, Any]) -> dict[str, Source]:
-    """Of each name that is not fixed by itself, what is found there now.
+    """For each name of the user's own, what it refers to at present.
 
     Raises:
-        RequestError: nothing is, or it is not what it should be.
+        RequestError: there is nothing, or not what it should be.
     """
     paths = {name: one.get("path") for name, one in settings.get("sources", {}).items()}
     found = {name: describe(name, paths.get(name)) for name in references_of(settings, "data")}

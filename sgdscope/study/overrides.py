@@ -14,10 +14,10 @@ from sgdscope.errors import RequestError
 
 
 def read(settings: Iterable[str]) -> dict[str, Any]:
-    """Values by key, of texts such as ``seed=0,1``.
+    """Values by key, from texts such as ``seed=0,1``.
 
     Raises:
-        RequestError: a text is no such pair, or a key is given twice.
+        RequestError: a text is not such a pair, or a key is given twice.
     """
     found: dict[str, Any] = {}
     for text in settings:
@@ -34,7 +34,7 @@ _BRIEF = re.compile(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # ".5" an
 
 
 def folder(study: str, overrides: Mapping[str, Any], *, budget: str | None) -> Path:
-    """Where results go by default: a folder of its own for each study, budget and overrides."""
+    """The default folder for results: one for each combination of study, budget and overrides."""
     name = re.sub(r"[^\w-]+", "-", study.removesuffix(".toml")).strip("-")
     name += f"-{budget}" if budget else ""
     if overrides:
@@ -47,7 +47,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     """Read ``key=value`` or ``key=value,value``; values as in TOML, or bare words.
 
     Raises:
-        RequestError: there is no ``=``, or nothing on one of its sides.
+        RequestError: there is no ``=``, or one side of it is empty.
     """
     key, equals, values = text.partition("=")
     if not (key and equals and values):
@@ -59,7 +59,7 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """As in TOML, or as Python writes it, or the text itself."""
+    """A TOML value, or a Python literal, or the text itself."""
     text = {"True": "true", "False": "false"}.get(text, text)
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -25,10 +25,10 @@ _loaded: set[str] = set()  # digests of the plugins whose parts are registered
 
 @dataclass(frozen=True)
 class Plugin:
-    """A Python file that registers parts or is named by them, and the modules that it imports.
+    """A Python file that registers parts or contains named ones, and the modules that it imports.
 
-    The modules are those beside it, or beside the package that it stands in. Their text travels to
-    workers that have no such files.
+    The modules are those beside it, or beside the package that it stands in. Their text is sent to
+    workers, which need no such files.
     """
 
     path: str  # where it was read
@@ -68,7 +68,7 @@ class Plugin:
         return hashlib.blake2b(code.encode(), digest_size=6).hexdigest()
 
     def load(self) -> None:
-        """Carry out the file for what it registers; once, however often it is asked for.
+        """Execute the file for what it registers, only once.
 
         Raises:
             RequestError: the file raises an exception.
@@ -93,7 +93,7 @@ class Plugin:
 
 
 def adopt(parts: Iterable[tuple[Registry[Any], str]]) -> list[str]:
-    """Make plugins of the files that registered parts of a study without being named by it.
+    """Turn files that registered parts of a study, without being named by it, into plugins.
 
     Args:
         parts: those of the study, each by its registry and name.
@@ -102,7 +102,7 @@ def adopt(parts: Iterable[tuple[Registry[Any], str]]) -> list[str]:
         The files.
 
     Raises:
-        RequestError: a part was registered where there is no file to be read.
+        RequestError: a part was registered by code that is not in a file.
     """
     files: dict[str, None] = {}
     for registry, name in parts:
@@ -116,7 +116,7 @@ def adopt(parts: Iterable[tuple[Registry[Any], str]]) -> list[str]:
                 "where workers cannot find it; expected it in a file that the study's plugins name"
             )
         if getattr(module, "__package__", None):
-            continue  # of an installed package, which is found by those who import it
+            continue  # of an installed package, which workers can import themselves
         plugin = Plugin.read(file)
         registry.adopt(name, plugin=plugin.name, digest=plugin.digest)
         _loaded.add(plugin.digest)
@@ -133,7 +133,7 @@ def _root(file: Path) -> Path:
 
 
 def _packages(root: Path, path: Path) -> Iterator[Path]:
-    """The files that are carried out before one within packages is imported."""
+    """The files that are executed before one within packages is imported."""
     for folder in path.parents:
         if folder == root:
             return
@@ -146,7 +146,7 @@ def _beside(root: Path, place: str, source: str) -> Iterator[Path]:
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except SyntaxError:
-        return  # told when it is carried out
+        return  # reported when it is executed
     imported = [
         alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
     ]
@@ -175,7 +175,7 @@ def _relative(file: Path, node: ast.ImportFrom) -> Iterator[Path]:
 
 
 def _file(module: str) -> Path | None:
-    """Where a module of one file, or a package, is found on the path."""
+    """The file of a module or package on the path."""
     found = PathFinder.find_spec(module)
     origin = None if found is None else found.origin
     return Path(origin).resolve() if origin and Path(origin).is_file() else None
@@ -200,7 +200,7 @@ def _normalised(source: str) -> str:
 
 
 def _as_script(node: ast.stmt) -> bool:
-    """Whether it is ``if __name__ == "__main__"`` with what it guards."""
+    """Whether it is an ``if __name__ == "__main__"`` block."""
     return (
         isinstance(node, ast.If)
         and not node.orelse
@@ -235,7 +235,7 @@ def _module(place: str) -> str:
 
 
 def _make_importable(plugin: Plugin) -> None:
-    """Have a plugin's modules found from now on, before any of the same name elsewhere.
+    """Make a plugin's modules importable, before any of the same name elsewhere.
 
     The plugin itself is found too, unless something else has its name.
     """
@@ -243,13 +243,13 @@ def _make_importable(plugin: Plugin) -> None:
     files = plugin.files[_installed(own.partition(".")[0]) :]
     finder = _Sources(plugin.digest, files)
     for name in finder.texts.keys() & sys.modules.keys():
-        del sys.modules[name]  # another plugin's, or an older state of it
+        del sys.modules[name]  # another plugin's, or an older version of it
     if files:
         sys.meta_path.insert(0, finder)
 
 
 def code_of(module: str) -> str | None:
-    """The digest of the plugin that brings a module."""
+    """The digest of the plugin that a module belongs to."""
     return next(
         (
             finder.digest

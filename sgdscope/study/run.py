@@ -46,7 +46,7 @@ class Run(BaseModel):
     content: str | None = None  # digests of the user's own data, and of files of the network's
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A run with other settings; what was derived from these is not copied."""
+        """A run with other settings; values derived from the old ones are not copied."""
         copy = super().model_copy(update=update, deep=deep)
         for name in copy.__dict__.keys() - type(self).model_fields.keys():
             del copy.__dict__[name]
@@ -55,7 +55,8 @@ class Run(BaseModel):
     @cached_property
     def id(self) -> str:
         """A short hash of the canonical settings."""
-        # What came after the first release counts where it is not the default: old ids stay valid.
+        # Settings added since the first release count only if not at their default: old ids stay
+        # valid.
         later = ["precision", "optimizer", "optimizer_options", "method", "method_options"]
         plain = {
             name
@@ -67,7 +68,7 @@ class Run(BaseModel):
 
     @cached_property
     def line(self) -> Line:
-        """What the run shares with those of other batch sizes and seeds that are drawn with it."""
+        """The line: what the run shares with runs of other batch sizes and seeds."""
         rule = self.rule()
         options = rule.model_dump(exclude_defaults=True)
         if self.optimizer == "sgd":
@@ -121,12 +122,12 @@ class Run(BaseModel):
         return rates[0] if len(rates) == 1 else math.fsum(rates) / len(rates)
 
     def rates(self, stretch: Stretch) -> list[float]:
-        """Of each update of an epoch in turn; a single one where they have the same."""
+        """The rate of each update of an epoch in turn; a single one if they are equal."""
         return self._plan.rates(batch_size=self.batch_size, stretch=stretch)
 
     @property
     def peak(self) -> float:
-        """The learning rate that the first epoch has, or comes to after warm-up."""
+        """The learning rate of the first epoch, after any warm-up."""
         return self._plan.rate(batch_size=self.batch_size, epoch=1)
 
     def size(self, epoch: int) -> int:
@@ -134,11 +135,11 @@ class Run(BaseModel):
         return self._plan.size(batch_size=self.batch_size, epoch=epoch)
 
     def stretch(self, epoch: int, *, images: int | None = None) -> Stretch:
-        """Where the updates of an epoch stand in training.
+        """The position of an epoch's updates in training.
 
         Args:
             epoch: from 1.
-            images: that an epoch has; by default those of the data set, or as many as are asked.
+            images: in an epoch; by default the training images, or ``train_size`` of them.
         """
         images = images or self.train_size or DATA[self.data].train_size
         most = self.steps if self.epochs is None else None
@@ -152,7 +153,7 @@ class Run(BaseModel):
         )
 
     def _updates(self, epochs: int, images: int, most: int | None) -> int:
-        """Made after so many epochs."""
+        """The number of updates after this many epochs."""
         if not self.grows:
             made = epochs * (images // self.batch_size)
         else:

@@ -1,4 +1,4 @@
-"""How the learning rate follows from batch size and place in training."""
+"""How the learning rate follows from the batch size and the position in training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Schedule(Settings, ABC):
 
     per_batch: ClassVar[tuple[str, ...]] = ()  # options that multiply the batch size
     batch_sizes: ClassVar[tuple[str, ...]] = ()  # options that are a batch size
-    phrase: ClassVar[str] = ""  # how it is named within a sentence
+    phrase: ClassVar[str] = ""  # its name within a sentence
     grows: ClassVar[bool] = False  # whether its batch size changes from epoch to epoch
 
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
@@ -52,11 +52,11 @@ class Schedule(Settings, ABC):
         """The learning rate of one epoch; the first epoch is 1."""
 
     def size(self, *, batch_size: int, epoch: int) -> int:
-        """The batch size of one epoch, where training begins with ``batch_size``."""
+        """The batch size of one epoch, if training begins with ``batch_size``."""
         return batch_size
 
     def options(self) -> dict[str, Any]:
-        """Every option by name, warm-up only where there is one."""
+        """Every option by name, warm-up only if there is one."""
         absent = {name for name in ("warmup_epochs", "warmup_steps") if not getattr(self, name)}
         return self.model_dump(exclude=absent)
 
@@ -70,7 +70,7 @@ class Schedule(Settings, ABC):
         return self.warmup_steps or round(self.warmup_epochs * stretch.full)
 
     def rates(self, *, batch_size: int, stretch: Stretch) -> list[float]:
-        """Of each update of an epoch in turn; a single one where they have the same."""
+        """The rate of each update of an epoch in turn; a single one if they are equal."""
         whole = self.rate(batch_size=batch_size, epoch=stretch.epoch)
         warmup = self.warmup(stretch)
         if stretch.first >= warmup:
@@ -82,8 +82,8 @@ class Schedule(Settings, ABC):
 class Annealed(Schedule):
     """A schedule whose rate changes with every update, and ends where training ends.
 
-    The peak may follow the batch size, linearly or with its square root, from a reference at which
-    it is the learning rate itself.
+    The peak may scale with the batch size, linearly or with its square root, from a reference batch
+    size at which it is the learning rate itself.
     """
 
     batch_sizes = ("reference",)
@@ -105,10 +105,10 @@ class Annealed(Schedule):
 
     @abstractmethod
     def height(self, update: int, updates: int) -> float:
-        """What the peak is multiplied by at an update, counted from 0, of those after warm-up."""
+        """The factor of the peak at an update after warm-up, counted from 0."""
 
     def rates(self, *, batch_size: int, stretch: Stretch) -> list[float]:
-        """Of each update of an epoch in turn."""
+        """The rate of each update of an epoch in turn."""
         peak, warmup = self.rate(batch_size=batch_size, epoch=1), self.warmup(stretch)
         updates = range(stretch.first, stretch.first + stretch.count)
         return [
@@ -196,7 +196,7 @@ class Cosine(Annealed):
 class OneCycle(Annealed):
     """Learning rate that rises to a peak and falls far below where it began (Smith, Topin 2018).
 
-    Both ways along half a cosine, as torch's ``OneCycleLR``, whose cycle of momentum is left out.
+    Both ways along half a cosine, as torch's ``OneCycleLR``, without its cycle of momentum.
     """
 
     phrase = "with a learning rate of one cycle"

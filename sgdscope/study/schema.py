@@ -21,11 +21,11 @@ _TABLES: dict[str, Registry[Any]] = {
     "schedule": SCHEDULES, "optimizer": OPTIMIZERS, "method": METHODS, "measure": MEASURES,
 }  # fmt: skip
 _QUOTIENT = {"type": "string", "pattern": r"^\s*\d+\s*/\s*0*[1-9]\d*\s*$"}
-_OURS = ("part", "sources")  # what a study's folder keeps, and nobody writes
+_OURS = ("part", "sources")  # written to a study's folder, never by users
 
 
 def schema() -> dict[str, Any]:
-    """What a study file may hold: names of parts are completed, and their options."""
+    """The schema of a study file, with the names of parts and their options."""
     whole = Study.model_json_schema()
     root: dict[str, Any] = whole["$defs"]["Study"]
     keys = {key: value for key, value in root["properties"].items() if key not in _OURS}
@@ -50,7 +50,7 @@ def schema() -> dict[str, Any]:
 
 
 def _claim() -> dict[str, Any]:
-    """A hypothesis, but for what sgdscope adds."""
+    """A hypothesis, without the fields that sgdscope adds."""
     given = _options(Hypothesis, axes=False, with_momentum=False)
     for ours in ("name", "stated_first"):
         del given["properties"][ours]
@@ -92,7 +92,7 @@ def _options(part: type[BaseModel], *, axes: bool, with_momentum: bool) -> dict[
 
 
 def _with_quotients(value: Any) -> Any:
-    """A number may be written as people write it: ``"8/255"``."""
+    """Allow a number to be written as a quotient: ``"8/255"``."""
     if isinstance(value, list):
         return [_with_quotients(each) for each in value]
     if not isinstance(value, dict):

@@ -41,7 +41,7 @@ Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_lengt
 
 
 def _studies(value: Any) -> Any:
-    """Settings of studies, as a study's folder keeps them, as studies."""
+    """The settings of studies, as stored in a study's folder, turned into studies."""
     return [checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
 
 
@@ -59,7 +59,7 @@ class Study(Settings):
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
     plugins: list[str] = []  # Python files with parts of the user's own
-    sources: dict[str, Source] = {}  # where names of networks and data lead
+    sources: dict[str, Source] = {}  # what names of networks and data refer to
     part: Annotated[list[Study], BeforeValidator(_studies)] = []
     model: Annotated[list[str], Axis] = []
     data: Annotated[list[str], Axis] = []
@@ -103,7 +103,7 @@ class Study(Settings):
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
-        """The measures by name, with their options; of the last part that has each."""
+        """The measures by name, with their options; those of the last part that has each."""
         if self.part:
             return {k: v for part in self.part for k, v in part.measures.items()}
         return {
@@ -125,7 +125,7 @@ class Study(Settings):
         return self._owners[run.id].measures
 
     def unreached(self) -> list[str]:
-        """Epochs at which measures are asked for and no run arrives, a line each."""
+        """Epochs at which measures are requested but that no run reaches, one line each."""
         if self.part:
             return list(dict.fromkeys(line for part in self.part for line in part.unreached()))
         asked: defaultdict[str, list[str]] = defaultdict(list)
@@ -157,8 +157,8 @@ class Study(Settings):
             settings: the file's keys; plugins, networks and data by paths that lead there from
                 here.
             where: what to call the file in an error.
-            kept: they are those of a study's folder, whose plugins are loaded: nothing else that
-                they name is looked for.
+            kept: they come from a study's folder, whose plugins are loaded; other names in them
+                are not looked up.
 
         Raises:
             RequestError: a key, a name or a value is not valid.
@@ -188,7 +188,7 @@ class Study(Settings):
         overrides: Mapping[str, Any] | None = None,
         budget: str | None = None,
     ) -> Self:
-        """Read a shipped study by name or a TOML file by path, with some keys replaced.
+        """Read a built-in study by name or a TOML file by path, with some keys replaced.
 
         Args:
             source: name or path.
@@ -244,7 +244,7 @@ class Study(Settings):
         *,
         within: tuple[Path, ...],
     ) -> None:
-        """Put the studies that ``include`` names, shipped or beside the file, in their place."""
+        """Replace ``include`` by the studies that it names, built in or beside the file."""
         names, parts = settings.pop("include"), []
         if not isinstance(names, list):
             raise RequestError(f"include = {names!r}: expected a list of studies")
@@ -265,7 +265,7 @@ class Study(Settings):
 
 
 def _of_schedules() -> dict[str, str]:
-    """Options of schedules, each with where it belongs, for whoever set one at the top."""
+    """Options of schedules, each with a hint where it belongs, for those set at the top level."""
     return {
         option: f"it is one of a schedule: schedule.{name}.{option}"
         for name in reversed(list(SCHEDULES))
@@ -274,7 +274,7 @@ def _of_schedules() -> dict[str, str]:
 
 
 def _describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Put before a description what of the study it does not speak of, since it was replaced."""
+    """Say before a description which keys were replaced, since it does not mention them."""
     replaced = [f"{k} = {v}" for k, v in overrides.items() if k not in ("name", "plugins")]
     if replaced and settings.get("description"):
         settings["description"] = (
@@ -283,7 +283,7 @@ def _describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
 
 
 def _find_plugins(settings: dict[str, Any], home: Path) -> None:
-    """Plugins by paths from the root, which are given by paths from ``home``."""
+    """Make the paths of plugins, given relative to ``home``, absolute."""
     if "plugins" in settings:
         settings["plugins"] = [
             str((home / file).resolve()) for file in as_list(settings["plugins"])

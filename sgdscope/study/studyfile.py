@@ -13,7 +13,7 @@ TABLES = ("schedule", "optimizer", "method", "measure")  # named parts with opti
 
 
 def shipped() -> dict[str, Path]:
-    """The studies that come with sgdscope, by name."""
+    """The built-in studies, by name."""
     root = Path(str(resources.files("sgdscope"))) / "studies"
     return {
         str(file.relative_to(root).with_suffix("")): file for file in sorted(root.rglob("*.toml"))
@@ -21,7 +21,7 @@ def shipped() -> dict[str, Path]:
 
 
 def find(source: str | Path) -> Path:
-    """The file of a study given by shipped name or by path.
+    """The file of a built-in study by name, or of any study by path.
 
     Raises:
         RequestError: there is neither.
@@ -61,7 +61,7 @@ def override(settings: dict[str, Any], key: str, value: Any) -> None:
     ``momentum`` replaces that of every schedule; ``epochs`` and ``steps`` replace each other.
 
     Raises:
-        RequestError: a table is a value, or the other way round.
+        RequestError: a value was given for a table, or the reverse.
     """
     if key in TABLES and not isinstance(value, dict):
         names = value if isinstance(value, list) else [value]

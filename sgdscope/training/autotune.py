@@ -1,4 +1,4 @@
-"""How a cohort trains: chosen by a short timed probe, and recorded with its speeds."""
+"""How a cohort trains: chosen by a short timed probe, and recorded with the speeds measured."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Choice:
 
     method: Method
     count: int
-    rates: dict[Method, float]  # training images a second, all runs of the cohort together
+    rates: dict[Method, float]  # training images per second, all runs of the cohort together
 
     @property
     def variant(self) -> Variant:
@@ -88,7 +88,7 @@ class _Probe:
         return count * self.images / self._seconds(training.advance)
 
     def _seconds(self, advance: Callable[[], object]) -> float:
-        """Of an epoch, once it is warm; it ends with the losses read, so the device has ended."""
+        """Seconds of an epoch after warm-up; reading the losses at its end waits for the device."""
         advance()
         start = time.perf_counter()
         advance()

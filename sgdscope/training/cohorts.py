@@ -13,12 +13,12 @@ SHAPE += ["epochs", "steps", "until_train_loss", "optimizer", "method", "grows"]
 
 
 def shape(run: Run) -> tuple[Any, ...]:
-    """What runs that train together share: schedule and seed may differ."""
+    """What runs that train together must share; schedule and seed may differ."""
     return tuple(getattr(run, setting) for setting in SHAPE)
 
 
 def group(runs: Sequence[Run], size: int) -> list[list[Run]]:
-    """Cohorts of at most ``size`` runs, as even as can be, in the order in which shapes first come.
+    """Cohorts of at most ``size`` runs, as even as possible, in the order of their shapes.
 
     Args:
         runs: of any shapes.

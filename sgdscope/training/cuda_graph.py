@@ -14,7 +14,7 @@ def captured(step: Callable[[], None], *, state: Sequence[Tensor]) -> Callable[[
     """The same step as a CUDA graph; on another device, the step itself.
 
     Args:
-        step: works in place on tensors that stay where they are, and never waits for the device.
+        step: works in place on tensors at fixed addresses, and never waits for the device.
         state: every tensor that a step changes; their values are as before when this returns.
     """
     device = state[0].device

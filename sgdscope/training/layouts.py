@@ -1,7 +1,7 @@
 """How the images of K networks lie in one tensor, and convolution in each layout.
 
-Both layouts are four-dimensional, so that pooling and whatever acts on single elements need not
-know which one it is; neither needs a transpose between one convolution and the next.
+Both layouts are four-dimensional, so that pooling and element-wise layers work in either; neither
+needs a transpose between one convolution and the next.
 """
 
 from __future__ import annotations

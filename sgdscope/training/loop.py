@@ -72,7 +72,7 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether the run's duration or target is reached, or going on makes no sense."""
+        """Whether the run's duration or target is reached, or it has diverged."""
         run, epochs = self.run, len(self.history)
         if self.diverged or (run.epochs is not None and epochs >= run.epochs):
             return True
@@ -83,17 +83,17 @@ class Training:
 
     @property
     def next_steps(self) -> int:
-        """Updates in the epoch to come: its part that is left, where the run counts steps."""
+        """Updates in the next epoch; for a run counted in steps, only those that are left."""
         steps = len(self.data.train) // self.next_size
         return steps if self.run.steps is None else min(steps, self.run.steps - self.steps)
 
     @property
     def next_size(self) -> int:
-        """The batch size of the epoch to come."""
+        """The batch size of the next epoch."""
         return self.run.size(len(self.history) + 1) * self._growth
 
     def next_rates(self) -> list[float]:
-        """Learning rate of each update of the epoch to come; a single one where all have it."""
+        """Learning rate of each update of the next epoch; a single one if they are equal."""
         images = len(self.data.train)
         rates = self.run.rates(self.run.stretch(len(self.history) + 1, images=images))
         if self._growth == 1:
@@ -101,7 +101,7 @@ class Training:
         return [self._growth * rate for rate in rates[:: self._growth][: self.next_steps]]
 
     def next_batches(self) -> Tensor:
-        """(steps, batch size), which images make each batch of the epoch to come; on the CPU."""
+        """(steps, batch size), the images of each batch of the next epoch; on the CPU."""
         stream = streams.generator(self.run.seed, "order", len(self.history) + 1)
         order = torch.randperm(len(self.data.train), generator=stream)
         size = self.next_size
@@ -126,7 +126,7 @@ class Training:
 
     @contextmanager
     def _layers_seeded(self) -> Iterator[None]:
-        """Within it, whatever layers draw in the epoch to come follows from the run's seed."""
+        """A context in which layers' random draws in the next epoch follow from the run's seed."""
         seed, epoch = self.run.seed, len(self.history) + 1
         owned = [value for layer in self.model.modules() for value in vars(layer).values()]
         for number, value in enumerate(owned):
@@ -137,7 +137,7 @@ class Training:
     def record(
         self, losses: float, hits: int, validation_accuracy: float, *, seconds: float
     ) -> None:
-        """End the epoch whose updates were made.
+        """Complete the epoch after its updates.
 
         Args:
             losses: summed over the epoch's images, as ``hits``.
@@ -163,7 +163,7 @@ class Training:
         self._growth = 1 if self.method is None else self.method.growth
 
     def _train_epoch(self) -> tuple[float, int]:
-        """Make the updates; the sum of the losses and the count of hits over their images."""
+        """Make the updates; returns the summed losses and the hits over their images."""
         self.model.train()
         device = self._step.device
         losses = torch.zeros((), dtype=torch.float64, device=device)
@@ -180,7 +180,7 @@ class Training:
         return losses.item(), int(hits)
 
     def _gradients(self, inputs: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Leave the gradients of one update in the parameters; its loss and scores."""
+        """Leave the gradients of one update in the parameters; returns its loss and scores."""
         with autocast(self.run, self._step.device):
             scores = logits_of(self.model(inputs))
             loss = F.cross_entropy(scores, labels)
@@ -191,7 +191,7 @@ class Training:
     def _gradients_by_method(
         self, inputs: Tensor, labels: Tensor, number: int
     ) -> tuple[Tensor, Tensor]:
-        """As the method has it, of an update by its number within the epoch."""
+        """The same by the method, for the update with this number within the epoch."""
 
         def scores(images: Tensor) -> Tensor:
             with autocast(self.run, self._step.device):
@@ -205,14 +205,14 @@ class Training:
         return found.recorded, found.scores
 
     def _all_images(self) -> Iterator[Tensor]:
-        """Every training image, in order and as it is, in batches of the run's size."""
+        """Every training image, in order and unaugmented, in batches of the run's size."""
         pixels, size = self.data.train.pixels, self.run.batch_size
         for start in range(0, len(pixels) - size + 1, size):
             yield as_inputs(pixels[start : start + size], self._layout)
 
     @property
     def network(self) -> nn.Module:
-        """The network to be measured and kept; a method may make another one than it trains."""
+        """The network to be measured and kept; a method may return another one than it trains."""
         return self.model if self.method is None else self.method.outcome(self.model)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -237,7 +237,7 @@ class Training:
         return apart({key: value.contiguous().cpu() for key, value in state.items()})
 
     def state(self) -> dict[str, Tensor]:
-        """Of network, optimizer and method; with the history, all that training goes on from."""
+        """The state of network, optimizer and method; all that resuming needs but the history."""
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors |= {f"optimizer.{key}": value for key, value in self.updates.state().items()}
         if self.method is not None:
@@ -245,7 +245,7 @@ class Training:
         return apart({key: value.contiguous().cpu() for key, value in tensors.items()})
 
     def restore(self, state: Mapping[str, Tensor], history: Sequence[Epoch]) -> None:
-        """Go on from a state: what follows is bit for bit what would have followed."""
+        """Resume from a state; all that follows is bit-identical to an uninterrupted training."""
         self.history = list(history)
         self._step.fill_(self.steps)
         self.model.load_state_dict(_under("model.", state))
@@ -264,7 +264,7 @@ class Training:
 
 
 def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, none of which shares memory with another, as tied weights do."""
+    """The same tensors without shared memory, as between tied weights."""
     storages: set[int] = set()
     found = {}
     for name, tensor in tensors.items():
@@ -275,5 +275,5 @@ def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, each by the rest of its name."""
+    """The tensors whose names begin with the prefix, by the rest of their names."""
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""The arithmetic of training: in bfloat16 where it works, without numbers too small to matter."""
+"""The arithmetic of training: in bfloat16 if that works, without denormal numbers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def bfloat16_works() -> bool:
     """Whether the CPU multiplies in bfloat16.
 
     Some virtual machines announce AMX and then refuse its instructions, which kills the process
-    that tries. So where AMX is announced a child tries first; if it dies, oneDNN is told to do
-    without, which it heeds in a process that has not used it yet.
+    that tries. So if AMX is announced, a child process tries first; if it dies, oneDNN is told not
+    to use AMX, which works in a process that has not used oneDNN yet.
     """
     if not torch.cpu.get_capabilities().get("amx_bf16"):
         return True
@@ -34,7 +34,7 @@ def bfloat16_works() -> bool:
 
 
 def require_bfloat16(device: torch.device) -> None:
-    """Raise RequestError where a pass in bfloat16 would kill the process."""
+    """Raise RequestError if a pass in bfloat16 would kill the process."""
     if device.type == "cpu" and not bfloat16_works():
         raise RequestError(
             "bfloat16 was asked for: this machine announces AMX instructions and refuses them; "
@@ -73,10 +73,10 @@ def autocast(run: Run, device: torch.device) -> torch.autocast:
 
 @contextmanager
 def tiny_as_zero() -> Iterator[None]:
-    """Within it the CPU treats numbers below 1e-38, with which it is slow, as zero.
+    """A context in which the CPU treats numbers below 1e-38, with which it is slow, as zero.
 
-    Velocities of dead units shrink to them: an update of M1 took five times as long. An attack
-    still needs them, since the gradient of a confident network can be that small.
+    Velocities of dead units become that small: an update of M1 took five times as long. An attack
+    needs such numbers, since the gradient of a confident network can be that small.
     """
     already = not (torch.tensor([4e-38]) / 8).item()
     torch.set_flush_denormal(True)

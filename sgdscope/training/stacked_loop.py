@@ -23,9 +23,9 @@ from sgdscope.training.stacking import stack, unstack
 class StackedTraining:
     """Trainings of runs of one shape, advanced together an epoch at a time.
 
-    Each member keeps its life: its network, history and state are up to date after every epoch,
-    as if it had trained alone, to rounding. Members that are finished or diverged are left out of
-    the next epoch; where some are behind, as after a crash, they catch up first.
+    Each member stays independent: its network, history and state are up to date after every epoch,
+    as if it had trained alone, up to rounding. Members that are finished or diverged are left out
+    of the next epoch; any that are behind, as after a crash, catch up first.
     """
 
     def __init__(self, members: Sequence[Training], *, variant: Variant) -> None:
@@ -102,7 +102,7 @@ class _Lockstep:
         ]
 
     def advance(self, start: float) -> None:
-        """Train one epoch and let every member know.
+        """Train one epoch and record it in every member.
 
         Args:
             start: when it began, by the performance counter.
@@ -176,8 +176,8 @@ def _stacked_updates(members: Sequence[Training]) -> StackedUpdates:
     """Updates of all members as one.
 
     Raises:
-        RequestError: their optimizer has no stacked rule, their batch size grows, or a method
-            stands beside it.
+        RequestError: their optimizer has no stacked rule, their batch size grows, or they have a
+            method.
     """
     if any(member.run.grows for member in members):
         raise RequestError("runs whose batch size grows cannot be trained in step")

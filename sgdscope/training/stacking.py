@@ -55,7 +55,7 @@ def stack(models: Sequence[nn.Module], *, variant: Variant) -> Stack:
 
 
 def _refuse_ties(model: nn.Module) -> None:
-    """Layers are stacked one by one, and what binds them together would be lost."""
+    """Refuse tied weights: layers are stacked one by one, so ties would be lost."""
     if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
         raise RequestError("network: cannot be stacked; expected a tensor for each of its weights")
     for name, module in model.named_modules():
@@ -98,13 +98,13 @@ def _stack(modules: Sequence[nn.Module], layout: Layout, *, where: str) -> nn.Mo
 
 
 def _signature(module: nn.Module) -> tuple[type[nn.Module], object]:
-    """What must be alike in all; of a container, its parts' names, for its parts come in turn."""
+    """What must be equal in all networks; of a container only its parts' names."""
     parts = tuple(name for name, _ in module.named_children())
     return type(module), parts or repr(module)
 
 
 class _UnsupportedError(Exception):
-    """A layer's settings cannot be stacked; says what can."""
+    """A layer's settings cannot be stacked; the message says which can."""
 
 
 class _Layer(nn.Module):
@@ -206,7 +206,7 @@ class _Flatten(_Layer):
 
 
 class _Dropout(_Layer):
-    """Masks are those that each network draws alone."""
+    """The masks are those that each network would draw alone."""
 
     def __init__(self, layers: Sequence[Dropout], layout: Layout) -> None:
         super().__init__(layers, layout)
