@@ -1,4 +1,4 @@
-"""Trained networks: opened, checked, measured, compared, held to requirements."""
+"""Trained networks: opened, checked, measured, compared, tested against requirements."""
 
 from sgdscope.auditing.comparison import Comparison, compare
 from sgdscope.auditing.driver import Audit, audit

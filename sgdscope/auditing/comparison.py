@@ -16,39 +16,39 @@ from sgdscope.results.record import Audited, Measurement, array_prefix
 from sgdscope.settings import written
 
 LEVEL = 0.95
-PER_POINT = ("right", "robust")  # arrays that say of every point whether it was answered rightly
+PER_POINT = ("right", "robust")  # arrays that say which points were classified correctly
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """An accuracy of a network less that of another on the same points."""
+    """The difference between two networks' accuracies on the same points."""
 
     network: str
-    other: str  # with which it is compared
+    other: str  # the one it is compared with
     measure: str
     eps: float | None
     points: int
     difference: float  # of the two accuracies
     low: float  # its 95 % interval, over points
     high: float
-    only_network: int  # points that it alone answers rightly
+    only_network: int  # points that it alone classifies correctly
     only_other: int
-    p: float  # of so uneven a split of these points between equal networks (exact McNemar test)
+    p: float  # that equal networks split these points at least as unevenly (exact McNemar test)
     flags: list[str]  # of either number
 
     @property
     def differs(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
     def record(self) -> dict[str, object]:
-        """All of it by name, with its sentence."""
+        """All fields by name, with its sentence."""
         return asdict(self) | {"differs": self.differs, "sentence": self.sentence}
 
     @property
     def sentence(self) -> str:
-        """What was found, with its interval and counts."""
+        """The result in words, with its interval and counts."""
         where = "unperturbed"
         if self.eps is not None:
             where = f"under {style.short(self.measure)} at eps {written(self.eps)}"
@@ -73,7 +73,7 @@ def compare(pairs: Sequence[tuple[Audited, Audited]], folder: AuditFolder) -> li
 
     Args:
         pairs: of the networks of one audit.
-        folder: where their answers to single points are kept.
+        folder: it holds their answers to single points.
     """
     found = []
     for one, other in pairs:
@@ -96,7 +96,7 @@ def _same(mine: Measurement, other: Audited) -> Measurement | None:
 
 
 def points(audited: Audited, reading: Measurement, folder: AuditFolder) -> Bools | None:
-    """(N,) which points were classified correctly; None if a measure does not record it."""
+    """(N,) bool, which points were classified correctly; None if a measure does not record it."""
     prefix = array_prefix(reading.measure, epoch=reading.epoch, eps=reading.eps)
     arrays = folder.arrays(audited.id, prefix)
     return next((arrays[name].astype(bool) for name in PER_POINT if name in arrays), None)
@@ -121,8 +121,8 @@ def interval(mine: int, theirs: int, count: int) -> tuple[float, float]:
     """The 95 % interval of a difference of paired shares, by Tango's score test (1998).
 
     Args:
-        mine: points that the first alone has.
-        theirs: points that the second alone has.
+        mine: points that only the first gets right.
+        theirs: points that only the second gets right.
         count: all points.
     """
     z = float(stats.norm.ppf(0.5 + LEVEL / 2))
@@ -140,7 +140,7 @@ def interval(mine: int, theirs: int, count: int) -> tuple[float, float]:
 
 
 def _score(mine: int, theirs: int, count: int, difference: float) -> float:
-    """How many deviations the counts are from a difference, at the likeliest split for it."""
+    """The score of a difference: deviations of the counts from it, at the likeliest split."""
     above = mine - theirs - count * difference
     half = -mine - theirs + (2 * count - mine + theirs) * difference
     last = -theirs * difference * (1 - difference)

@@ -29,7 +29,7 @@ from sgdscope.results.record import Audited, Status
 from sgdscope.settings import checked, plain
 
 EPS = ("1/255", "2/255", "4/255", "8/255")
-EXAMPLES = 1_000  # test images that are attacked, and training images that curvature is of
+EXAMPLES = 1_000  # test images to attack, and training images to take curvature on
 DEFAULT = (
     "test_accuracy", "calibration_error", "fgsm_accuracy", "pgd_accuracy", "pgd_margin_accuracy",
     "median_eps", "top_eigenvalue", "hessian_trace", "sam_sharpness", "asam_sharpness",
@@ -62,7 +62,7 @@ class Audit:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a network and measurement."""
+        """One row per network and measurement."""
         return table(self.networks)
 
     @property
@@ -72,11 +72,11 @@ class Audit:
 
     @property
     def over_seeds(self) -> list[SeedComparison]:
-        """Networks that are named by their seeds, ``NAME:SEED``, against the first of them."""
+        """Networks named by their seeds, ``NAME:SEED``, against the first of them."""
         return compare_seeds(self.networks)
 
     def record(self) -> dict[str, Any]:
-        """All of it but arrays, for other programs."""
+        """Everything but arrays, for other programs."""
         return {
             "networks": [one.model_dump(mode="json") for one in self.networks],
             "comparisons": [one.record() for one in self.comparisons],
@@ -106,10 +106,10 @@ def chosen_measures(
     """Measures by name, each with the eps and examples it takes.
 
     Args:
-        names: of measures; none for ``DEFAULT``.
+        names: of measures; empty for ``DEFAULT``.
         eps: of attacks.
         examples: images that a measure with such an option looks at; None: its default.
-        options: of single measures, which count before the others.
+        options: of single measures, which take precedence.
 
     Raises:
         RequestError: a measure or an option is unknown, or a value is not valid.
@@ -147,13 +147,13 @@ def audit(
     """Check networks and take the measures that are missing; every result is kept as it comes.
 
     Args:
-        networks: each as the command line takes it, such as ``"net.py:build@net.safetensors"``.
-        data: the name of the data set; None where each is a study's run, with data of its own.
-        out: the folder for what is found; what it holds already is kept as it is.
+        networks: as on the command line, such as ``"net.py:build@net.safetensors"``.
+        data: the name of the data set; None if each network is a study's run with its own data.
+        out: the folder for the results; those already in it are kept.
         measures: those to take, by name; None for ``chosen_measures()``.
-        split: whose images stand in for the test images: test, validation or train.
+        split: the images to measure on: test, validation or train.
         device: "cpu", "cuda", or "auto" for a GPU if there is one.
-        watcher: told of everything that happens.
+        watcher: observes the progress.
 
     Raises:
         RequestError: a network, the data, the device or the folder cannot be used.
@@ -171,7 +171,7 @@ def audit(
         try:
             for one in opened:
                 _Auditing(one.to(place), folder, watcher).carry_out(wanted)
-        finally:  # of what was measured before it was stopped, too
+        finally:  # also of what was measured before an interruption
             save_tables(Audit.load(out))
     ids = [one.network.id for one in opened]
     asked = [one for one in Audit.load(out).networks if one.id in ids]
@@ -187,7 +187,7 @@ def save_tables(result: Audit) -> None:
 
 
 def _check(opened: Sequence[Opened]) -> None:
-    """Networks of one audit are different, have different names, and see the same images."""
+    """Check that networks are different, have different names, and see the same images."""
     if not opened:
         raise RequestError("no network; expected at least one")
     first = opened[0].network
@@ -238,7 +238,7 @@ class _Auditing:
         self.prior = folder.audited(network.id)
 
     def carry_out(self, measures: Mapping[str, Measure]) -> None:
-        """Look, unless that was done; take what is missing; keep each as it comes."""
+        """Check the network, unless that was done; take the missing measures, saving each one."""
         prior, network = self.prior, self.opened.network
         arrays = None if prior is None else self.folder.tensors(prior)
         if prior is None or arrays is None:
@@ -286,7 +286,7 @@ class _Auditing:
 
 @contextmanager
 def _threads(opened: Opened) -> Iterator[None]:
-    """A study's network is measured with one thread, as its study did: sums round alike."""
+    """Measure a study's network with one thread, like its study: sums round alike."""
     before = torch.get_num_threads()
     if opened.run is not None:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""An audit's folder: laid out as a study's, with what was asked in ``audit.toml``."""
+"""An audit's folder: laid out like a study's, with its settings in ``audit.toml``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIXED = ("data", "split")  # what all networks of a folder share
 
 
 class AuditFolder(KeptFiles):
-    """What an audit leaves behind: a sub-folder per network, tables, page."""
+    """An audit's output: a sub-folder per network, tables, page."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
@@ -27,7 +27,7 @@ class AuditFolder(KeptFiles):
         self.json = self.path / "audit.json"
 
     def settings(self) -> dict[str, Any]:
-        """What was asked.
+        """The settings of the audit.
 
         Raises:
             RequestError: the folder holds no audit.
@@ -37,9 +37,9 @@ class AuditFolder(KeptFiles):
         return studyfile.read(self.audit_file)
 
     def prepare(self, settings: dict[str, Any]) -> None:
-        """Write what is asked, or find that the folder is of networks on the same images.
+        """Write the settings, or check that the folder is for the same images.
 
-        A network of a name that is there already takes the other's place in tables and page.
+        A network whose name is already there replaces the other in the tables and the page.
 
         Raises:
             RequestError: it holds something else, or cannot be written to.
@@ -66,19 +66,19 @@ class AuditFolder(KeptFiles):
         write_text(self.audit_file, tomli_w.dumps(settings))
 
     def audited(self, network: str) -> Audited | None:
-        """What was found about a network, by its id; none where there is nothing readable."""
+        """The results for a network, by its id; None if there is nothing readable."""
         found = self._read(network, Audited)
         if found is not None:
             self._settle_arrays(network, found)
         return found
 
     def every(self) -> list[Audited]:
-        """Every network that was looked at, in the order of their names."""
+        """Every network checked, in the order of their names."""
         found = [one for network in self._ids() if (one := self.audited(network)) is not None]
         return sorted(found, key=lambda one: one.network.name)
 
     def tensors(self, audited: Audited) -> dict[str, Tensor] | None:
-        """What measures kept beside their numbers; None where it is lost or damaged."""
+        """The arrays that measures kept; None if they are lost or damaged."""
         if ARRAYS not in audited.digests:
             return {}
         file = self.run_file(audited.id, ARRAYS)
@@ -86,7 +86,7 @@ class AuditFolder(KeptFiles):
         return load(content) if digest(content) == audited.digests[ARRAYS] else None
 
     def save(self, audited: Audited, arrays: bytes | None) -> None:
-        """Keep what was found so far.
+        """Save the results so far.
 
         Raises:
             RequestError: the disk is full, or the folder cannot be written to any more.

@@ -16,13 +16,13 @@ from sgdscope.measuring import Subject
 from sgdscope.network import Finding, Network, answers
 from sgdscope.network.state import untouched
 
-LOOKED = 200  # images on which scales of pixels are tried
+LOOKED = 200  # images on which other pixel scales are tried
 CHUNK = 50
-LOWER, CHANCE = 0.7, 1e-4  # loss at another scale over that in [0, 1], and how rarely by chance
-SATURATED = 0.5  # share of the points whose cross-entropy float32 rounds to no gradient
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # moments that most hubs normalise by
+LOWER, CHANCE = 0.7, 1e-4  # ratio of the loss at another scale to that in [0, 1], and its p-value
+SATURATED = 0.5  # share of the points whose cross-entropy gradient float32 rounds to zero
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the usual moments for normalisation
 
-CHECKS = {  # what is said of each: the kinds of findings that speak against it
+CHECKS = {  # by description: the kinds of findings that fail it
     "can be called": (
         "module", "lazy", "inference", "inputs", "device", "labels", "fails", "batch size",
     ),
@@ -35,7 +35,7 @@ CHECKS = {  # what is said of each: the kinds of findings that speak against it
 
 
 def look(subject: Subject) -> list[Finding]:
-    """All findings about a network before it is measured; none is good."""
+    """All findings about a network before it is measured; none is best."""
     found = list(subject.looked.findings)
     if any(finding.level == "refuse" for finding in found):
         return found
@@ -75,7 +75,7 @@ def _losses(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _of_saturation(scores: Tensor, labels: Tensor) -> Iterator[Finding]:
-    """Whether float32 rounds the probability of the label to 1 at most points it is right at."""
+    """Whether float32 rounds the label's probability to 1 at most correctly classified points."""
     right = answers(scores) == labels
     sure = F.softmax(scores.float(), 1).gather(1, labels[:, None]).squeeze(1) == 1
     count, of = int((sure & right).sum()), int(right.sum())
@@ -88,7 +88,7 @@ def _of_saturation(scores: Tensor, labels: Tensor) -> Iterator[Finding]:
 
 
 def _ways(data: Dataset) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Other scales that networks are trained on, each with what it makes of [0, 1]."""
+    """Other pixel scales that networks are trained on, each as a function of pixels in [0, 1]."""
 
     def standardised(mean: Tensor, std: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda pixels: (pixels - mean) / std

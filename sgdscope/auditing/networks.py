@@ -1,4 +1,4 @@
-"""Networks by what a user types: a function with weights, an exported program, a study's run."""
+"""Networks as users name them: a function with weights, an exported program, a study's run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMED = re.compile(r"([\w .-]+(?::\d+)?)=(.+)", re.DOTALL)  # NAME=… or NAME:
 
 @dataclass(frozen=True)
 class Opened:
-    """A network in evaluation mode, the data it is measured on, and what is known of it."""
+    """A network in evaluation mode, the data it is measured on, and its description."""
 
     model: nn.Module
     data: Dataset
@@ -52,12 +52,13 @@ def open_network(given: str, *, data: str | None, split: str = "test") -> Opened
     """Find, build and load a network.
 
     Args:
-        given: one of ``EXPECTED``, with ``NAME=`` before it where it is to be called so.
-        data: the data set's name; None for a run's own.
-        split: whose images stand in for the test images.
+        given: one of ``EXPECTED``, optionally after ``NAME=``.
+        data: the data set's name; None for that of the run.
+        split: the images to measure on: test, validation or train.
 
     Raises:
-        RequestError: there is no such network, its file would execute code, or no data is named.
+        RequestError: there is no such network, its file would execute code, or no data set is
+            named.
     """
     named = _NAMED.fullmatch(given)
     name, source = (named[1], named[2]) if named else (None, given)
@@ -85,7 +86,7 @@ def _with_split(data: Dataset, split: str) -> Dataset:
 
 
 def _of_run(path: Path, data: str | None) -> Opened:
-    """A run's network as its study measured it."""
+    """A run's network, set up as in its study."""
     home = StudyFolder(path.resolve().parent.parent)
     if not (path / RESULT).is_file() or not home.study_file.is_file():
         raise RequestError(
@@ -121,13 +122,13 @@ def _exported(file: Path, data: str) -> Opened:
         raise RequestError(f"{file}: no such file; expected {EXPECTED}")
     try:
         model = torch.export.load(file).module()
-    except Exception as error:  # whatever a file that is none makes torch raise
+    except Exception as error:  # anything that torch raises on another kind of file
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RequestError(f"{file}: not an exported program: {line}") from error
     for module in model.modules():
-        module.training = False  # what training changes was settled when it was exported
+        module.training = False  # the mode was fixed when it was exported
     data = _located(data=data)["data"]
-    program = digest(file.read_bytes())  # its graph is no part of its weights
+    program = digest(file.read_bytes())  # the graph is not part of the weights
     return Opened(model, datasets.load(data), _described(model, file.stem, data, program=program))
 
 
@@ -144,7 +145,7 @@ def _built(source: str, data: str) -> Opened:
         raise RequestError(f"{source}: a network without weights; expected {source}@WEIGHTS")
     located = _located(model=builder, data=data)
     loaded = datasets.load(located["data"])
-    # Normalisation stands in the network where its weights have it.
+    # The network normalises if its weights have the moments.
     there = read_weights(Path(weights)) if weights else {}
     moments = {"mean": loaded.mean, "std": loaded.std} if "normalise.mean" in there else {}
     model: nn.Module | None = None
@@ -168,7 +169,7 @@ def _built(source: str, data: str) -> Opened:
 
 
 def _located(**settings: str) -> dict[str, str]:
-    """Names of a network and of data as a study has them, their code and content found."""
+    """The names of a network and data, resolved as in a study, with their code and content."""
     found = names.located(settings, homes=[Path()])
     for file in found.get("plugins", []):
         Plugin.read(Path(file)).load()
@@ -179,14 +180,14 @@ def _located(**settings: str) -> dict[str, str]:
 def _described(
     model: nn.Module, name: str, data: str, *, made_by: str = "", program: str = "", **known: Any
 ) -> GivenNetwork:
-    """What is known of a network: digests of its weights, of the code it is made of, of the data.
+    """The description of a network: digests of its weights, its code and its data.
 
     Args:
         model: the network.
         name: what it is called.
         data: the data set's name.
-        made_by: the model's name, where code made it.
-        program: the digest of its file, where it is an exported program.
+        made_by: the model's name, if it was built by code.
+        program: the digest of its file, if it is an exported program.
         known: of a study's run.
     """
     whole, shapes = fingerprint(model)

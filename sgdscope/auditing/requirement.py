@@ -24,7 +24,7 @@ EXPECTED = "expected MEASURE >= NUMBER or MEASURE@EPS >= NUMBER, such as pgd_acc
 
 @dataclass(frozen=True)
 class Requirement:
-    """A bound on a measure, for attacks at one eps."""
+    """A bound on a measure; for attacks at one eps."""
 
     text: str
     measure: str
@@ -34,7 +34,7 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
-        """Read what ``--require`` says.
+        """Parse the value of ``--require``.
 
         Raises:
             RequestError: it is malformed, or there is no such measure.
@@ -99,13 +99,13 @@ class Judgement:
 
 
 def exit_code(judgements: Sequence[Judgement]) -> int:
-    """0 where all are met, 1 where one failed, 3 where none failed and one cannot be told."""
+    """0 if all are met, 1 if one failed, 3 if none failed but one is undecided."""
     answers = {one.answer for one in judgements}
     return 1 if "failed" in answers else 3 if "cannot tell" in answers else 0
 
 
 def _interval(audited: Audited, reading: Measurement, folder: AuditFolder) -> tuple[float, float]:
-    """The exact binomial one over points (Clopper and Pearson 1934), or a measure's own error."""
+    """The exact interval over points (Clopper and Pearson 1934), or a measure's own error."""
     right = points(audited, reading, folder)
     if right is not None:
         exact = stats.binomtest(int(right.sum()), len(right)).proportion_ci(LEVEL)

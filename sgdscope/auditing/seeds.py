@@ -20,14 +20,14 @@ Kind = Literal["difference", "ratio"]
 
 @dataclass(frozen=True)
 class SeedComparison:
-    """The mean of a measure over a network's seeds, set against that of another."""
+    """A measure's mean over one network's seeds, compared with that over another's."""
 
     network: str
-    other: str  # with which it is compared
+    other: str  # the one it is compared with
     measure: str
     eps: float | None
     kind: (
-        Kind  # of accuracies the difference of means; of other measures the ratio of geometric ones
+        Kind  # accuracies: the difference of means; other measures: the ratio of geometric means
     )
     value: float
     low: float  # its 95 % interval over seeds (Welch 1947)
@@ -37,12 +37,12 @@ class SeedComparison:
     flagged: bool
 
     def record(self) -> dict[str, object]:
-        """All of it by name, with its sentence."""
+        """All fields by name, with its sentence."""
         return asdict(self) | {"differs": self.differs, "sentence": self.sentence}
 
     @property
     def sentence(self) -> str:
-        """What was found, with its interval."""
+        """The result in words, with its interval."""
         accuracy = style.is_accuracy(self.measure)
         what = style.label(self.measure) if accuracy else style.short(self.measure)
         if self.eps is not None:
@@ -101,7 +101,7 @@ def pairs(networks: Sequence[Audited]) -> list[tuple[Audited, Audited]]:
 
 
 def compare_seeds(networks: Sequence[Audited]) -> list[SeedComparison]:
-    """Every network against the first, over two seeds or more of each."""
+    """Every network against the first, given at least two seeds of each."""
     if not (several := seeds_of(networks)):
         return []
     first, *others = several
@@ -134,7 +134,7 @@ def _compared(
     name: str, other: str, measure: str, eps: float | None, mine: list[float],
     theirs: list[float], *, flagged: bool,
 ) -> SeedComparison:  # fmt: skip
-    """Welch's interval, which takes the two spreads for different ones."""
+    """Welch's interval, which allows for different spreads."""
     kind: Kind = "difference"
     left, right = np.array(mine), np.array(theirs)
     if not style.is_accuracy(measure) and (left > 0).all() and (right > 0).all():

@@ -1,4 +1,4 @@
-"""What an audit found, as a table."""
+"""The results of an audit, as a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sgdscope.results.record import Audited
 
 
 def table(networks: Sequence[Audited]) -> pd.DataFrame:
-    """One row per network and measurement, with those columns of a study's table that apply.
+    """One row per network and measurement, with the applicable columns of a study's table.
 
     What could not be measured has a row too, with the reason among its flags.
     """

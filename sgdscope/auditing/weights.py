@@ -1,4 +1,4 @@
-"""Weights in files, read without executing anything that is in them."""
+"""Weights in files, read without executing any code in them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from sgdscope.errors import RequestError
 
-NESTED = ("state_dict", "model_state_dict", "model", "net", "network")  # where checkpoints keep it
-PREFIXES = ("module.", "_orig_mod.", "model.")  # what wrappers put before every name
+NESTED = ("state_dict", "model_state_dict", "model", "net", "network")  # keys of it in checkpoints
+PREFIXES = ("module.", "_orig_mod.", "model.")  # what wrappers prepend to every name
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
-    """Put a file's weights into a network.
+    """Load a file's weights into a network.
 
     Raises:
-        RequestError: the file cannot be read, would execute code, or is another network's.
+        RequestError: the file cannot be read, would execute code, or is from another network.
     """
     weights = read_weights(file)
     own = model.state_dict().keys()
@@ -76,7 +76,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def _why(error: Exception) -> str:
-    """What torch says of a file it will not read."""
+    """Why torch refuses to read a file."""
     said = str(error)
     if "TorchScript" in said:
         return (

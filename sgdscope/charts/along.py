@@ -20,13 +20,13 @@ EMPTY: Mapping[str, list[Curve]] = MappingProxyType({})
 def along_axis(
     view: View, rows: pd.DataFrame, measure: str, *, beside: Mapping[str, list[Curve]] = EMPTY
 ) -> Iterator[Chart]:
-    """One value a run against its value along the axis, a chart a panel.
+    """One value per run against its value along the axis, one chart per panel.
 
     Args:
-        view: of a study.
-        rows: a run each.
-        measure: what their values are.
-        beside: of each panel, what is drawn under it, to be compared with.
+        view: the study's.
+        rows: one per run.
+        measure: the measure of their values.
+        beside: for each panel, the curves drawn behind it for comparison.
     """
     rows = slim(rows[rows["x"].notna()])
     rows = rows.assign(at=rows["x"])
@@ -51,13 +51,13 @@ def along_axis(
 
 
 def beside(view: View, rows: pd.DataFrame) -> dict[str, list[Curve]]:
-    """Means to draw dashed under what is to be compared with them, by panel."""
+    """Means to draw dashed for comparison, by panel."""
     spreads = _gapped(view, intervals.over_seeds(rows, PLACES))
     return {panel: list(means(view, own, role="beside")) for panel, own in view.by_panel(spreads)}
 
 
 def _gapped(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
-    """With an empty row for each value that a line lacks, so that the line has a gap there."""
+    """The spreads, with an empty row for each value that a line lacks, so that it has a gap."""
     places = spreads[["panel", "line"]].drop_duplicates()
     values = pd.DataFrame({"x": view.axis.values})
     full = places.merge(values, how="cross").merge(spreads, how="left")
@@ -67,13 +67,13 @@ def _gapped(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
 def along_training(
     view: View, rows: pd.DataFrame, measure: str, *, by_line: bool
 ) -> Iterator[Chart]:
-    """A value against epoch: the places of one line, or the lines at one place along the axis.
+    """Values against epoch: the places of one line, or the lines at one place along the axis.
 
     Args:
-        view: of a study.
-        rows: a run and an epoch each.
-        measure: what their values are; λ₁ has its stability limit beside it.
-        by_line: whether a chart is of one place, and its curves are lines.
+        view: the study's.
+        rows: one per run and epoch.
+        measure: the measure of their values; λ₁ has its stability limit beside it.
+        by_line: whether each chart shows one place, and its curves are lines.
     """
     rows = slim(rows)
     log = style.on_log_axis(measure, good(rows))
@@ -111,7 +111,7 @@ def along_training(
 def _who(
     line: DrawnLine, axis: Axis, colours: dict[float, str], place: float, *, by_line: bool
 ) -> tuple[str, str, str]:
-    """Key, label and colour of a curve."""
+    """The key, label and colour of a curve."""
     if by_line:
         return line.key, line.label, line.colour
     return axis.named(place), axis.named(place), colours[place]
@@ -120,12 +120,12 @@ def _who(
 def at_equal_progress(
     view: View, panel: str, measure: str, against: str, *, eps: float | None = None
 ) -> Iterator[Chart]:
-    """Runs while they trained, against how far they had got; a chart a line, a curve a run.
+    """Runs during training, against their progress; one chart per line, one curve per run.
 
     Args:
-        view: of a study.
+        view: the study's.
         panel: whose runs.
-        measure: what was measured on the way; an attack at one ``eps``.
+        measure: taken during training; an attack at one ``eps``.
         against: one of ``style.PROGRESS``.
         eps: of an attack.
     """

@@ -1,4 +1,4 @@
-"""What one chart shows, whatever draws it."""
+"""The contents of a chart, independent of what draws it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Role = Literal["mean", "beside", "run", "limit", "density"]
 
 @dataclass(frozen=True)
 class Curve:
-    """Points joined by a line, with a band where they have one."""
+    """Points joined by a line, with a band if they have one."""
 
     role: Role
     key: str  # its entry in a legend: a line's key, or a place along the axis
@@ -43,7 +43,7 @@ class Scale:
 
     label: str
     log: bool = False
-    knob: Axis | None = None  # whose values are the ticks
+    knob: Axis | None = None  # its values are the ticks
     falling: bool = False  # from right to left
     ends: tuple[float, float] | None = None
 
@@ -55,16 +55,16 @@ class Chart:
     panel: str
     x: Scale
     measure: str  # along the y axis
-    log: bool = False  # whether that is logarithmic
-    title: str = ""  # what stands above it, where that is not the panel alone
+    log: bool = False  # whether the y axis is logarithmic
+    title: str = ""  # the text above it, if not only the panel
     chance: float | None = None  # the accuracy of guessing
-    line: str = ""  # key, where it is of one line
-    at: float | None = None  # where it is of one place along the axis
+    line: str = ""  # key, if the chart shows one line
+    at: float | None = None  # if the chart shows one place along the axis
     curves: list[Curve] = field(default_factory=list)
     dots: list[Dots] = field(default_factory=list)
-    lost: list[Dots] = field(default_factory=list)  # runs in no curve; without a value, at the foot
+    lost: list[Dots] = field(default_factory=list)  # runs left out of curves
     seeds: pd.Series = field(default_factory=lambda: pd.Series(dtype=int))  # behind all bands
-    peak: tuple[float, str] | None = None  # a value along x that is marked, and what it is
+    peak: tuple[float, str] | None = None  # a marked value along x, and its label
     window: tuple[float, float] | None = None  # of the y axis
 
     @property
@@ -74,18 +74,18 @@ class Chart:
 
     @property
     def keys(self) -> set[str]:
-        """Of everything that a legend names."""
+        """The keys of everything in the legend."""
         runs = {one.line.key for one in (*self.dots, *self.lost)}
         return runs | {curve.key for curve in self.curves}
 
 
 def chance(view: View, panel: str, measure: str) -> float | None:
-    """The accuracy of guessing; none where it does not matter, or is not known."""
+    """The accuracy of guessing; None if it does not matter or is not known."""
     return view.chance(panel) if style.is_accuracy(measure) else None
 
 
 def means(view: View, spreads: pd.DataFrame, *, role: Role = "mean") -> Iterable[Curve]:
-    """A curve a line, of rows with ``at`` along x."""
+    """One curve per line, from rows with ``at`` along x."""
     for line, own in view.by_line(spreads):
         label = line.label if role == "mean" else f"{line.label}: test accuracy"
         mark = line.mark if role == "mean" else None
@@ -93,12 +93,12 @@ def means(view: View, spreads: pd.DataFrame, *, role: Role = "mean") -> Iterable
 
 
 def dots(view: View, rows: pd.DataFrame) -> list[Dots]:
-    """Runs, line by line, of rows with ``at`` along x."""
+    """Runs, line by line, from rows with ``at`` along x."""
     return [Dots(line, own) for line, own in view.by_line(rows)]
 
 
 def slim(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns that charts are made of: a table has a hundred more, and each is copied."""
+    """The columns that charts use: a table has a hundred more, and each would be copied."""
     return rows[[name for name in rows if name in _SHOWN]]
 
 

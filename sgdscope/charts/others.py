@@ -14,7 +14,7 @@ from sgdscope.results.view import View, edged
 
 
 def against_curvature(view: View, attack: str, *, eps: float) -> Iterator[Chart]:
-    """Accuracy under an attack against λ₁: a dot a run, larger further along the axis."""
+    """Accuracy under an attack against λ₁: one dot per run, larger further along the axis."""
     log, rows = edged(view.paired(attack, eps=eps), "top_eigenvalue")
     last = max(len(view.axis.values) - 1, 1)
     sizes = {value: i / last for i, value in enumerate(view.axis.values)}
@@ -31,7 +31,7 @@ def against_curvature(view: View, attack: str, *, eps: float) -> Iterator[Chart]
 
 
 def against_eps(view: View, attack: str) -> Iterator[Chart]:
-    """Accuracy under an attack against its eps: a chart a panel and place along the axis."""
+    """Accuracy under an attack against its eps: one chart per panel and place along the axis."""
     rows = slim(view.by_eps(attack))
     rows = rows.assign(at=rows["eps"])
     spreads = intervals.over_seeds(rows, ["panel", "line", "x", "eps"])
@@ -53,7 +53,7 @@ def against_eps(view: View, attack: str) -> Iterator[Chart]:
 
 
 def densities(view: View, spectra: Sequence[Spectrum]) -> Iterator[Chart]:
-    """Spectra, each a chart; those of one line on one panel have the same axes."""
+    """One chart per spectrum; those of one line on one panel share axes."""
     lines = {line.key: line for line in view.lines}
     for one in spectra:
         alike = [two for two in spectra if (two.panel, two.line) == (one.panel, one.line)]

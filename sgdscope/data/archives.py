@@ -1,4 +1,4 @@
-"""Images in arrays: of an npz file, or returned by a function of the user's own."""
+"""Images in arrays: from an npz file, or returned by a user's function."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Npz(Settings):
 
 
 def returned(value: Any) -> Dataset:
-    """A data set of what a function gives: arrays by name, or x_train, y_train, x_test, y_test.
+    """A data set from what a function returns: arrays by name, or x_train, y_train, x_test, y_test.
 
     Raises:
-        RequestError: it is neither, or they do not fit.
+        RequestError: it is neither, or they do not fit together.
     """
     if isinstance(value, Dataset):
         return value
@@ -64,11 +64,11 @@ def returned(value: Any) -> Dataset:
 
 
 def of_arrays(arrays: Mapping[str, Any], *, place: str) -> Dataset:
-    """A data set of arrays by name.
+    """A data set from arrays by name.
 
     Args:
         arrays: pixels, uint8, (N, H, W), (N, H, W, C) or (N, C, H, W), and labels, (N,) or (N, 1).
-        place: what errors call them.
+        place: what to call them in an error.
 
     Raises:
         RequestError: one is missing or does not fit.
@@ -110,10 +110,10 @@ def _channels_first(pixels: Tensor, where: str) -> Tensor:
     if pixels.ndim == 3:
         return pixels[:, None]
     if pixels.ndim != 4:
-        return pixels  # refused where images are made of it
+        return pixels  # refused when images are made from it
     _, a, b, c = pixels.shape
     first, last = a in _FEW, c in _FEW
-    if first and last:  # of images this small, square ones are meant
+    if first and last:  # so small: assume square images
         first, last = b == c, a == b
     if first == last:
         raise RequestError(
@@ -124,7 +124,7 @@ def _channels_first(pixels: Tensor, where: str) -> Tensor:
 
 
 def _classes(parts: Mapping[str, Images], place: str) -> int:
-    """How many there are: the training labels are all whole numbers from 0 on."""
+    """The number of classes: the training labels have to be all whole numbers from 0 on."""
     seen = {part: set(images.labels.tolist()) for part, images in parts.items()}
     train = seen["train"]
     if train != set(range(len(train))):

@@ -1,4 +1,4 @@
-"""Decoded images, kept between sessions."""
+"""Decoded images, cached between sessions."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from torch import Tensor
 
 from sgdscope.files import write_atomically
 
-DECODED = 2  # raised when the same files become other tensors
+DECODED = 2  # incremented when the same files decode to different tensors
 _log = logging.getLogger(__name__)
 
 
 def stamps(files: Iterable[Path]) -> list[object]:
-    """What tells a file's states apart without reading it: path, size and time of each."""
+    """What identifies the state of files without reading them: path, size and timestamp of each."""
     found = [file.resolve() for file in files]
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
 
 
 def file(name: str, stamp: Sequence[object]) -> Path:
-    """Where decoded tensors are kept; what is decoded otherwise has another name."""
+    """The file of cached tensors; its name depends on how they are decoded."""
     text = repr([DECODED, *stamp]).encode()
     digest = hashlib.blake2b(text, digest_size=6).hexdigest()
     return _home() / "sgdscope" / f"{name}-{digest}.safetensors"
 
 
 def kept(file: Path) -> dict[str, Tensor] | None:
-    """What was decoded before; None where nothing was, or it is damaged."""
+    """The cached tensors; None if there are none, or they are damaged."""
     try:
         return load_file(file)
     except (OSError, SafetensorError):
@@ -41,7 +41,7 @@ def kept(file: Path) -> dict[str, Tensor] | None:
 
 
 def keep(tensors: dict[str, Tensor], file: Path) -> None:
-    """Keep them for the next time, where that can be done."""
+    """Cache them for the next time, if possible."""
     try:
         write_atomically(file, lambda aside: save_file(tensors, aside))
     except (OSError, SafetensorError) as error:

@@ -24,11 +24,11 @@ _DEEP = 65_535  # the largest value of 16 bits
 def decoded(
     table: pa.Table, *, column: str, label: str, shape: tuple[int, int, int], place: str
 ) -> Images:
-    """The images of a table, every one in the mode that its channels ask for.
+    """The images of a table, all in the mode that fits the number of channels.
 
     Args:
-        table: one row an image.
-        column: of encoded images: bytes, or a struct that holds ``bytes``.
+        table: one row per image.
+        column: of encoded images: bytes, or a struct with ``bytes``.
         label: the column of labels.
         shape: channels, height and width of every image.
         place: what to call the table in an error.
@@ -73,10 +73,10 @@ def pixels_of(
     """(height, width, channels) of one image, upright.
 
     Args:
-        content: of an image's file.
+        content: the bytes of an image's file.
         shape: channels, height and width.
         where: what to call it in an error.
-        resized: bring it to that height and width, bilinear, whatever it has.
+        resized: resize it bilinearly to that height and width.
 
     Raises:
         RequestError: it has another size, or cannot be converted.
@@ -100,13 +100,13 @@ def pixels_of(
 
 
 def coloured(image: Image) -> bool:
-    """Whether any pixel of an image is other than grey."""
+    """Whether any pixel of an image is not grey."""
     red, green, blue = image.convert("RGB").split()
     return red.tobytes() != green.tobytes() or red.tobytes() != blue.tobytes()
 
 
 def _shallow(image: Image, where: str) -> Image:
-    """16 bits a pixel as 8; Pillow itself would cut off whatever is above 255."""
+    """Convert 16 bits per pixel to 8; Pillow itself would clip at 255."""
     from PIL import Image
 
     if image.mode == "F":

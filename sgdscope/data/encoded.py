@@ -1,4 +1,4 @@
-"""Image files of one shape, as tensors: the shape is found, and what does not fit is named."""
+"""Image files of one shape, as tensors; infers the shape and names files that do not fit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _size(value: Any) -> Any:
 
 
 class Shaping(Settings):
-    """What may be said of images that are not of one shape."""
+    """Options for images of different shapes."""
 
     resize: Annotated[tuple[int, int] | None, BeforeValidator(_size)] = None  # height, width
     channels: Annotated[int | None, Field(ge=1, le=4)] = None
@@ -60,7 +60,7 @@ class Shaping(Settings):
         Args:
             parts: the images.
             name: what to call them.
-            stamp: what tells their states apart without reading them.
+            stamp: identifies their state without reading them.
 
         Raises:
             RequestError: they are not of one shape, cannot be read, or do not fit into memory.
@@ -94,7 +94,7 @@ class Shaping(Settings):
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
     def _shape(self, images: Sequence[Encoded]) -> tuple[int, int, int]:
-        """Channels, height and width of all, from the files' headers alone where that will do."""
+        """Channels, height and width of all images, from the files' headers alone if possible."""
         first: tuple[Encoded, tuple[int, int]] | None = None
         kinds: dict[int, Encoded] = {}  # the first image of each number of channels
         for image, size, channels in self._surveyed(images):
@@ -136,7 +136,7 @@ class Shaping(Settings):
 
 
 def _channels(file: Image, where: str) -> int:
-    """1 of a grey image, 3 of one in colour."""
+    """1 for a grey image, 3 for one in colour."""
     if file.has_transparency_data and _lowest_alpha(file) < 255:
         raise RequestError(
             f"{where} is partly transparent; expected opaque images, or ?channels=3 to drop the "

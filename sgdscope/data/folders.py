@@ -17,7 +17,7 @@ class Folder(Shaping):
     """PATH/train/CLASS/*.png, PATH/test/CLASS/*.png; a tenth held out, or PATH/validation."""
 
     def load(self, path: str) -> Dataset:
-        """Find the classes and the shape, decode, or read what was decoded before.
+        """Find the classes and the shape, then decode, or read the cache.
 
         Raises:
             RequestError: a part or a class is missing, or an image does not fit.

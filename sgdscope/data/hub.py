@@ -1,4 +1,4 @@
-"""Image classification sets in the form of the Hugging Face hub, from there or from a folder."""
+"""Image classification data sets in the format of the Hugging Face hub, from there or a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Hub(Shaping):
     """Any set of images with labels that ``datasets`` can load, by its NAME or from a folder."""
 
-    config: str | None = None  # where the set has several
+    config: str | None = None  # if the set has several
     image: str | None = None  # columns; None: the only one of its kind
     label: str | None = None
     train: str = "train"  # splits
@@ -31,7 +31,7 @@ class Hub(Shaping):
         """Find columns and splits, decode.
 
         Raises:
-            RequestError: the set cannot be had, or a column or split is missing or unclear.
+            RequestError: the set is not available, or a column or split is missing or ambiguous.
         """
         sets = _loaded(path, self.config)
         splits = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -68,7 +68,7 @@ def as_inputs(pixels: Tensor, layout: torch.memory_format = torch.channels_last)
     return pixels.to(torch.float32, memory_format=layout).div_(255)
 
 
-FEWEST_VALIDATION = 500  # images that an accuracy is told from; its standard error is 2% at most
+FEWEST_VALIDATION = 500  # enough that the standard error of an accuracy is at most 2%
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class Dataset:
     def subset(self, train_size: int | None) -> Dataset:
         """The first ``train_size`` training images, and validation images in proportion.
 
-        Every epoch ends on the validation images; beside few training images all of them would take
-        longer than the updates.
+        Every epoch ends with the validation images; with few training images, evaluating all of
+        them would take longer than the updates.
         """
         if train_size is None:
             return self
@@ -144,7 +144,7 @@ class Dataset:
 def augment(pixels: Tensor, index: Tensor, *, seed: int, epoch: int) -> Tensor:
     """Random crop of the padded image and random horizontal flip, the whole batch at once.
 
-    What an image becomes depends on the seed, the epoch and the image, not on its batch.
+    The result depends on the seed, the epoch and the image, not on its batch.
 
     Args:
         pixels: (N, C, H, W).
@@ -157,7 +157,7 @@ def augment(pixels: Tensor, index: Tensor, *, seed: int, epoch: int) -> Tensor:
 
 
 def augmentation_key(seed: int, epoch: int) -> int:
-    """The key of all that augmentation draws in one epoch of a run."""
+    """The key of all random draws of augmentation in one epoch of a run."""
     return streams.key(seed, "augmentation", epoch)
 
 
@@ -209,10 +209,10 @@ def split(
 
 
 def arranged(train: Images, test: Images, *, validation: Images | None, classes: int) -> Dataset:
-    """A data set of images that may come in the order of their classes.
+    """A data set from images that may be sorted by class.
 
-    Training and test images are put into one order for every run and seed, since the first of them
-    stand for all. Without validation images, a tenth of the training images is held out.
+    Training and test images are shuffled in the same way for every run and seed, since measures
+    take the first of them. Without validation images, a tenth of the training images is held out.
 
     Raises:
         RequestError: there are too few images, or their labels do not fit the classes.
@@ -235,5 +235,5 @@ def _moments(pixels: Tensor) -> tuple[list[float], list[float]]:
     levels = torch.arange(256, dtype=torch.float64) / 255
     mean = weights @ levels
     std = (weights @ levels.square() - mean.square()).clamp_min(0).sqrt()
-    std[(counts > 0).sum(1) == 1] = 1  # a channel of one value has nothing to be divided by
+    std[(counts > 0).sum(1) == 1] = 1  # a constant channel has no deviation to divide by
     return mean.tolist(), std.tolist()

@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from sgdscope.data.images import Images
 from sgdscope.network import Network, answers
 
-CPU = 100  # images a pass: what their activations take stays near the cache of one core
+CPU = 100  # images per pass, whose activations nearly fit into the cache of one core
 ELSEWHERE = 4096
 
 
 def chunk_size(device: torch.device) -> int:
-    """Images per pass, if nothing is kept of them."""
+    """Images per pass, if no graph is kept."""
     return CPU if device.type == "cpu" else ELSEWHERE
 
 

@@ -12,7 +12,7 @@ _LIMIT, _USED = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memor
 
 
 def free() -> float:
-    """Bytes that may still be taken: of the machine, or of the container if that is less."""
+    """Available memory in bytes: of the machine, or of the container if that is less."""
     machine = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
@@ -28,7 +28,7 @@ def free() -> float:
 
 
 def must_hold(count: int, shape: tuple[int, int, int]) -> None:
-    """Refuse images that do not fit, a byte a value.
+    """Refuse images that do not fit, at one byte per value.
 
     Raises:
         RequestError: they do not.

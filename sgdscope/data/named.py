@@ -1,4 +1,4 @@
-"""The user's own data by name: ``folder:PATH``, ``npz:FILE``, ``hub:NAME``, a function."""
+"""Users' own data by name: ``folder:PATH``, ``npz:FILE``, ``hub:NAME``, a function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sgdscope.references import Source
 from sgdscope.settings import checked
 
 KINDS: dict[str, type[Folder | Npz | Hub]] = {"folder": Folder, "npz": Npz, "hub": Hub}
-PATHS = {"folder": "PATH", "npz": "FILE", "hub": "NAME"}  # what stands behind each
+PATHS = {"folder": "PATH", "npz": "FILE", "hub": "NAME"}  # what follows each prefix
 FORMS = ", ".join(
     [*(f"{kind}:{what}" for kind, what in PATHS.items()), "FILE.py:NAME, PACKAGE.MODULE:NAME"]
 )
@@ -26,7 +26,7 @@ def load(name: str) -> Dataset:
     """A data set by a name with a colon in it, with options behind a question mark.
 
     Raises:
-        RequestError: it cannot be had, is not what it should be, or is no longer what it was.
+        RequestError: it is not available, not valid, or has changed since.
     """
     found = _read(name)
     wanted = references.source(name).digest
@@ -39,10 +39,10 @@ def load(name: str) -> Dataset:
 
 
 def describe(name: str, path: str | None) -> Source:
-    """What is found right now under a name that leads to a path.
+    """The present content of a data set given by a path.
 
     Raises:
-        RequestError: it cannot be had, or is not what it should be.
+        RequestError: it is not available, or not valid.
     """
     references.settle({name: Source(path=path)})
     found = _read(name)
@@ -87,7 +87,7 @@ def _reader(name: str) -> Callable[[], Dataset]:
 
 
 def _options(query: str) -> dict[str, Any]:
-    """Of ``resize=32&channels=3`` the values by key, numbers as such."""
+    """The values in ``resize=32&channels=3`` by key, numbers converted."""
     found: dict[str, Any] = {}
     for pair in filter(None, query.split("&")):
         key, equals, value = pair.partition("=")

@@ -1,4 +1,4 @@
-"""Where data sets come from: found, decoded once, kept, checked."""
+"""Sources of data sets: found, decoded once, cached, checked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load(name: str) -> Dataset:
         name: a registered one, or one of the user's own, as ``folder:PATH``.
 
     Raises:
-        RequestError: there is no such data set, it cannot be had, or it is not what it should be.
+        RequestError: there is no such data set, or it is not available or not valid.
     """
     if name not in DATA and ":" in name:
         return named.load(name)
@@ -69,7 +69,7 @@ def load(name: str) -> Dataset:
 
 
 def _named(name: str, said: str) -> str:
-    """An error of a data set, with its name."""
+    """An error about a data set, with its name."""
     said = said.removeprefix("data set: ")
     return said if name in said else f"data set {name!r}: {said}"
 
@@ -88,7 +88,7 @@ class HubImages:
     augmented = False
 
     def load(self) -> Dataset:
-        """Decode, or read what was decoded before; check every count; split."""
+        """Decode, or read the cache; check every count; split."""
         files = self._files()
         file = self._cache_file(files)
         tensors = cache.kept(file)
@@ -104,7 +104,7 @@ class HubImages:
         )
 
     def _files(self) -> dict[str, list[str]] | None:
-        """The parquet files of each part, or None where the hub is to be asked."""
+        """The parquet files of each part, or None if the hub is to be used."""
         root = os.environ.get("SGDSCOPE_DATA")
         if not root:
             return None
@@ -126,7 +126,7 @@ class HubImages:
         return files
 
     def _cache_file(self, files: dict[str, list[str]] | None) -> Path:
-        """Where decoded tensors are kept; what is decoded otherwise has another name."""
+        """The file of cached tensors; its name depends on how they are decoded."""
         stamp: list[object] = [self.repository, self.shape, self.column, self.label]
         if files is not None:
             stamp += cache.stamps(Path(f) for part in sorted(files) for f in files[part])
@@ -167,7 +167,7 @@ class HubImages:
 
 
 def _from_files(files: dict[str, list[str]]) -> dict[str, pa.Table]:
-    """The rows of each part; the paths are taken as they are, whatever signs are in them."""
+    """The rows of each part; special characters in paths have no meaning."""
     return {
         part: pa.concat_tables([parquet.ParquetFile(file).read() for file in own])
         for part, own in files.items()
@@ -184,7 +184,7 @@ def _from_hub(repository: str) -> dict[str, pa.Table]:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong first; but of a hub out of reach, not how its cache was searched then."""
+    """The original error; if the hub cannot be reached, without the search of its cache."""
     while not isinstance(error, ConnectionError) and (
         cause := error.__cause__ or error.__context__
     ):

@@ -1,4 +1,4 @@
-"""Figures fit for a two-column paper: one SVG and one PDF each, the same bytes every time."""
+"""Figures for a two-column paper: one SVG and one PDF each, byte-identical every time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def draw(
 
 
 def _chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
-    """The names that fit one of the patterns; all if there is none."""
+    """The names that match one of the patterns; all if there are no patterns."""
     for pattern in only:
         if not fnmatch.filter(names, pattern):
             raise unknown("figure", pattern, names)
@@ -71,7 +71,7 @@ def _chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
 
 
 def _draw_apart(results: Results, *what: Any) -> list[Path]:
-    """In another process, which does not know the study's own parts yet."""
+    """Draw in another process, which has not loaded the study's own parts yet."""
     if results.folder is not None:
         results.folder.load_plugins()
     return _draw(dict(drawings(results)), *what)
@@ -94,9 +94,9 @@ def _spectrum(panel: str) -> str:
 def tidy(folder: Path, *, names: Collection[str]) -> None:
     """Delete figures that were drawn here earlier and are not among ``names``.
 
-    A file goes only if its metadata say that sgdscope drew it under the name that it still has:
-    whatever else lies there, a renamed copy too, stays. So do spectra, whose arrays a study may
-    have been moved without.
+    A file is deleted only if its metadata say that sgdscope drew it under its present name: all
+    other files, renamed copies included, stay. So do spectra, since a study's arrays may not have
+    been moved with it.
     """
     for file in sorted([*folder.glob("*.svg"), *folder.glob("*.pdf")]):
         gone = file.stem not in names and not file.stem.startswith(SPECTRUM)
@@ -113,7 +113,7 @@ def _ours(file: Path) -> bool:
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Every figure of a study: its file name without ending, and what draws it."""
+    """Every figure of a study: its file name without ending, and its function."""
     from sgdscope.figures import batches, curves, density, paper, radii, relation
 
     yield from paper.drawings(results)
@@ -144,7 +144,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
 
 def _while_training(view: View) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """How far runs got, what that goes with, and what was measured on the way."""
+    """Figures of training: learning curves, equal progress, and measures taken during training."""
     from sgdscope.figures import batches, curves
 
     trained = set(view.history["panel"])

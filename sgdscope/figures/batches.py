@@ -1,4 +1,4 @@
-"""Measures along the axis, one curve a line; against batch size it is the paper's own view."""
+"""Measures along the axis, one curve per line; against batch size this is the paper's own view."""
 
 from __future__ import annotations
 

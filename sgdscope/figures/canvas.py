@@ -1,4 +1,4 @@
-"""What all figures share: sizes, type, panels, axes, lines with bands, marks, legends."""
+"""What all figures share: sizes, fonts, panels, axes, lines with bands, marks, legends."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ PEAK: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5
 
 
 def in_style() -> AbstractContextManager[None]:
-    """Within it, figures are made and saved in sgdscope's style and nobody else's."""
+    """A context in which figures are made and saved in sgdscope's style only."""
     looks: dict[Any, Any] = {**mpl.rcParamsDefault, "backend": "agg", **STYLE}
     return mpl.rc_context(looks)
 
@@ -95,7 +95,7 @@ def sheet(
     height: float = 1.9,
     share: Literal["all", "row", "none"] = "all",
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel a title, sharing the x axis; ``share``: which share the y axis."""
+    """A figure with one panel per title, sharing the x axis; ``share``: which share the y axis."""
     count = len(titles)
     columns = columns or (count if count <= 3 else 2 if count == 4 else 3)
     rows = -(-count // columns)
@@ -117,19 +117,19 @@ def sheet(
 
 
 def folded(title: str) -> str:
-    """A narrow panel's title in two lines: at its comma, or where the first is full."""
+    """A narrow panel's title in two lines: broken at its comma, or where the first is full."""
     return title.replace(", ", ",\n") if ", " in title else textwrap.fill(title, 22)
 
 
 def write(
     figure: Figure, folder: Path, name: str, *, kinds: Sequence[str] = tuple(DATES)
 ) -> list[Path]:
-    """Write a figure as files of some kinds, without the date, which would make each differ."""
+    """Write a figure as files of some kinds, without the date, so that bytes are reproducible."""
     files = [folder / f"{name}.{kind}" for kind in kinds]
     for file, kind in zip(files, kinds, strict=True):
         metadata = {DATES[kind]: None, "Title": TITLE.format(name)}
         write_atomically(file, partial(figure.savefig, format=kind, metadata=metadata))
-        figure.set_layout_engine("none")  # laid out once, whatever else it is saved as
+        figure.set_layout_engine("none")  # laid out once for all kinds of file
     return files
 
 
@@ -149,7 +149,7 @@ def knob_axis(ax: Axes, axis: Knob) -> None:
 
 
 def log_axis(axis: Axis) -> None:
-    """Logarithmic, with plain numbers where they are short: text stays text."""
+    """Logarithmic, with plain numbers if they are short, as text rather than paths."""
     axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
     axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
@@ -157,7 +157,7 @@ def log_axis(axis: Axis) -> None:
 
 
 def _between(value: float, axis: Axis) -> str:
-    """Twos and fives on an axis so short that powers of ten alone would hardly name a place."""
+    """Twos and fives as ticks, on an axis so short that it has hardly any power of ten."""
     low, high = axis.get_view_interval()
     first = f"{value:e}"[0]
     return _power(value) if high < 30 * low and first in "25" else ""
@@ -175,8 +175,8 @@ def accuracy_axis(ax: Axes, chance: float | None, *, stretched: bool = False) ->
 
     Args:
         ax: the axis.
-        chance: the accuracy of guessing, where it is known.
-        stretched: towards 1, where a point of accuracy is worth more: logarithmic in the error.
+        chance: the accuracy of guessing, if known.
+        stretched: logarithmic in the error, so that accuracies near 1 are distinguishable.
     """
     if stretched:
         ax.set_yscale("function", functions=(_stretch, _shrink))
@@ -208,7 +208,7 @@ def keys(lines: Iterable[DrawnLine], charts: Sequence[Chart], **looks: Any) -> l
 
 
 def extras(charts: Sequence[Chart]) -> list[Line2D]:
-    """Legend entries of whatever else is in them: chance, lost runs, doubtful values."""
+    """Legend entries of everything else in them: chance, lost runs, doubtful values."""
     entries = []
     if any(chart.chance is not None for chart in charts):
         entries.append(Line2D([], [], color=FAINT, lw=0.8, ls=(0, (1, 2)), label="chance level"))
@@ -226,13 +226,13 @@ def extras(charts: Sequence[Chart]) -> list[Line2D]:
 
 
 def left_out(rows: pd.DataFrame) -> str:
-    """How many lost runs a figure does not show, where they have no mark of their own."""
+    """How many lost runs a figure leaves out, if they have no mark of their own."""
     lost = rows.loc[rows["status"].isin(LOST), "run"].nunique()
     return f"; {lost} diverged or collapsed runs left out" if lost else ""
 
 
 def legend(figure: Figure, handles: Sequence[Artist], *, note: str = "") -> None:
-    """One legend below all panels, with a note on what the bands are."""
+    """One legend below all panels, with a note that explains the bands."""
     wide = figure.get_figwidth() > COLUMN
     columns = min(len(handles), 4 if wide else 2)
     made = figure.legend(

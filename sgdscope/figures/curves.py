@@ -1,4 +1,4 @@
-"""Training as it went: one column a line, one colour a value along the axis."""
+"""The course of training: one column per line, one colour per value along the axis."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def along(view: View, measure: str, panel: str) -> Figure:
 
 
 def progress(view: View, panel: str, against: str) -> Figure:
-    """What was measured while runs trained, against how far they had got: one curve a run."""
+    """Measures taken during training, against progress: one curve per run."""
     followed = view.followed(panel)
     drawn: list[dict[str, Chart]] = []
     for name, eps in followed.items():

@@ -1,4 +1,4 @@
-"""The spectrum of the Hessian: how many eigenvalues lie where."""
+"""The spectrum of the Hessian: the density of its eigenvalues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chart on matplotlib's axes."""
+"""Drawing a chart on matplotlib's axes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ LOOKS: dict[Role, dict[str, Any]] = {
 
 
 def draw(ax: Axes, chart: Chart, *, stretched: bool = False) -> None:
-    """Draw a chart; ``stretched``: an accuracy towards 1, where a point of it is worth more."""
+    """Draw a chart; ``stretched``: accuracies on an axis logarithmic in the error."""
     _scale(ax, chart, stretched=stretched)
     limits: list[list[float]] = []
     for curve in chart.curves:
         if curve.role == "limit":
             if (level := curve.points["middle"].tolist()) in limits:
-                continue  # one line where several have the same
+                continue  # one line if several have the same
             limits.append(level)
         _curve(ax, curve)
     for place, one in enumerate(chart.lost):
-        # A little aside, in powers of two, so that one line's marks do not hide another's.
+        # Shifted a little, in powers of two, so that one line's marks do not hide another's.
         aside = 0.07 * (place - (len(chart.lost) - 1) / 2) * chart.x.log
         _marks(ax, one, shift=aside)
     for one in chart.dots:
@@ -71,7 +71,7 @@ def _curve(ax: Axes, curve: Curve) -> None:
 
 
 def _marks(ax: Axes, one: Dots, *, shift: float) -> None:
-    """Diverged and collapsed runs by their own symbols; without a value, at the bottom edge."""
+    """Diverged and collapsed runs with their own symbols; at the bottom edge without a value."""
     for status, marker in canvas.MARKS.items():
         own = one.rows[one.rows["status"] == status]
         valued = own["value"].notna()
@@ -110,5 +110,5 @@ def _scatter(ax: Axes, one: Dots) -> None:
 
 
 def area(size: float) -> float:
-    """Of a marker, in square points; ``size`` from 0 to 1."""
+    """The area of a marker, in square points; ``size`` from 0 to 1."""
     return 8 + 26 * size

@@ -30,13 +30,13 @@ EPS = {"mnist": 0.3, "fashion_mnist": 0.3, "cifar10": 0.02}
 TRAINED_ON = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 40_000}  # images
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 MODELS = {"stdcnn": "StdCNN", "m1": "M1", "c1": "C1", "resnet18": "ResNet18"}
-STANDS_FOR = {"resnet18-narrow": "resnet18"}  # where the model itself was too large
+STANDS_FOR = {"resnet18-narrow": "resnet18"}  # if the model itself was too large
 FGSM, PGD, CURVATURE = "fgsm_accuracy", "pgd_accuracy", "top_eigenvalue"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One of a figure's panels: what is drawn of which network."""
+    """One panel of a figure: a measure of a network."""
 
     model: str
     data: str
@@ -44,7 +44,7 @@ class Panel:
 
     @property
     def eps(self) -> float | None:
-        """The paper's, for an attack."""
+        """The paper's eps, for an attack."""
         return None if self.measure == CURVATURE else EPS[self.data]
 
 
@@ -58,11 +58,11 @@ class Plate:
 
 @dataclass(frozen=True)
 class Numbered:
-    """What a study has of a numbered figure."""
+    """How much of a numbered figure a study can draw."""
 
     number: int
     caption: str
-    there: bool  # whether it has anything of it
+    there: bool  # whether it can draw any of it
     missing: list[str]  # each a line or a measure that the study lacks
 
 
@@ -93,7 +93,7 @@ FIGURES: dict[int, Plate] = dict(sorted(_plates()))
 
 
 def numbered(results: Results) -> list[Numbered]:
-    """What a study has of each figure; an empty list if it has none of the paper's networks."""
+    """How much of each figure a study can draw; empty if it has none of the paper's networks."""
     found = [
         Numbered(number, caption(plate), _there(results, plate), missing(results, plate))
         for number, plate in FIGURES.items()
@@ -102,14 +102,14 @@ def numbered(results: Results) -> list[Numbered]:
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Every numbered figure of which a study has something, as ``fig01``, and what draws it."""
+    """Every numbered figure that a study can draw, if only in part, as ``fig01``; its function."""
     for number, plate in FIGURES.items():
         if _there(results, plate):
             yield file_name(number), partial(make, results, number)
 
 
 def file_name(number: int) -> str:
-    """A numbered figure's, without ending."""
+    """The file name of a numbered figure, without ending."""
     return f"fig{number:02}"
 
 
@@ -118,7 +118,7 @@ def _there(results: Results, plate: Plate) -> bool:
 
 
 def missing(results: Results, plate: Plate) -> list[str]:
-    """The lines of a plate that a study lacks, whole or at some batch sizes, panel by panel."""
+    """The lines of a plate that a study lacks, entirely or at some batch sizes, panel by panel."""
     lacking = []
     for panel in plate.panels:
         rows = _rows(results, panel, plate.lines)
@@ -140,7 +140,7 @@ def missing(results: Results, plate: Plate) -> list[str]:
 def make(results: Results, number: int) -> Figure:
     """Draw one figure; panels without a run stay empty.
 
-    Miniatures stand at the batch sizes that they stand for, so that panels and the paper compare.
+    Miniatures are drawn at the batch sizes that they stand for, to compare with the paper.
     """
     plate = FIGURES[number]
     titles = [_title(results, panel) for panel in plate.panels]
@@ -187,7 +187,7 @@ def label(setting: Setting) -> str:
 
 
 def _panel(view: View, panel: Panel) -> list[Chart]:
-    """What is drawn in a panel: of each network that stands for the paper's, a chart."""
+    """The charts in a panel: one for each network that stands for the paper's."""
     rows = view.at_end(panel.measure, eps=panel.eps)
     clean = view.at_end("test_accuracy")
     under = {} if panel.eps is None else charts.beside(view, clean)
@@ -195,7 +195,7 @@ def _panel(view: View, panel: Panel) -> list[Chart]:
 
 
 def _view(results: Results, panel: Panel, settings: list[Setting]) -> View:
-    """A panel's lines alone, named as the paper names them; of one look in all panels."""
+    """Only a panel's lines, named as in the paper, with the same look in all panels."""
     runs = pd.concat([_line(_of(results.runs, panel), setting) for setting in settings])
     kept = runs["run"]
     own = _with_tables(results, lambda rows: rows[rows["run"].isin(kept)])
@@ -245,12 +245,12 @@ def _of(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 def _line(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     schedule, momentum = setting
-    plain = rows["line"].str.endswith(f" sgd(momentum={momentum})")  # and no method beside it
+    plain = rows["line"].str.endswith(f" sgd(momentum={momentum})")  # and without a method
     return rows[(rows["schedule"] == schedule) & plain]
 
 
 def _title(results: Results, panel: Panel) -> str:
-    """With the network that stands in for the paper's, and the miniature's scale, where so."""
+    """A panel's title, with any network that stands in for the paper's, and a miniature's scale."""
     runs = _of(results.runs, panel)
     used, factors = runs["model"].unique(), sorted(set(_factor(runs)) - {1})
     title = f"{MODELS[panel.model]} on {DATA[panel.data]}, {_measured(panel)}"

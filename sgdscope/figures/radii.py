@@ -12,7 +12,7 @@ from sgdscope.results.view import View
 
 
 def accuracy(view: View, attack: str, panel: str) -> Figure:
-    """One panel a value along the axis, from the accuracy without attack at eps = 0."""
+    """One panel per value along the axis, from the accuracy without attack at eps = 0."""
     drawn = [chart for chart in charts.against_eps(view, attack) if chart.panel == panel]
     figure, axes = canvas.sheet(
         [view.axis.named(chart.at) for chart in drawn if chart.at is not None],

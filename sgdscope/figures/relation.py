@@ -1,4 +1,4 @@
-"""Curvature against robustness: does the one explain the other?"""
+"""Curvature against robustness: does one explain the other?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sgdscope.results.view import View
 
 
 def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
-    """Accuracy under an attack against λ₁, a point a run, larger further along the axis."""
+    """Accuracy under an attack against λ₁, one point per run, larger further along the axis."""
     drawn = list(charts.against_curvature(view, attack, eps=eps))
     figure, axes = canvas.sheet(
         [chart.panel for chart in drawn],

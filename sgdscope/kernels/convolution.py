@@ -1,4 +1,4 @@
-"""How torch's convolutions are called, for those who put other arithmetic in their place."""
+"""The arguments of torch's convolutions, for code that replaces their arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input gradients of a network's first convolution, whose inputs have few channels.
+"""Input gradients of convolutions with few input channels, such as a network's first.
 
 On a CPU torch's kernels work on blocks of 16 channels, so that a gradient in one or three of them
 is mostly padding. As one matrix product and a sum of shifted planes it takes a half to an eighth of
@@ -20,7 +20,7 @@ THIN = 4  # channels, at most
 
 
 class ThinConvolutions(TorchFunctionMode):
-    """Within this context, frozen convolutions of few channels hand back their gradients fast."""
+    """A context in which frozen convolutions of few channels compute input gradients faster."""
 
     def __torch_function__(
         self,
@@ -29,7 +29,7 @@ class ThinConvolutions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Replace a convolution that is thin; leave the rest alone."""
+        """Replace a convolution that is thin; leave others alone."""
         kwargs = kwargs or {}
         if func is F.conv2d:
             inputs, weight, bias, stride, padding, dilation, groups = arguments(*args, **kwargs)
@@ -57,7 +57,7 @@ class _ThinConvolution(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Any:
-        """The gradient (N, C, H, W): each kernel place's share, moved there and added up."""
+        """The gradient (N, C, H, W): the share of each kernel position, shifted and added."""
         (weight,) = ctx.saved_tensors
         count, channels, height, width = ctx.shape
         kernels, _, down, across = weight.shape

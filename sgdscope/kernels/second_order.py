@@ -1,9 +1,9 @@
 """Layers whose second derivatives are no more expensive than they need to be.
 
-Differentiating a convolution's backward pass, torch obtains the weight's gradient as a convolution
-of images by images, which its kernels are slow at, though each term is one of the passes that they
-are made for. Differentiating a ReLU's, it carries a gradient of zeros along; a BatchNorm's, it
-allows for batch statistics that evaluation mode has not. Written without that, a Hessian-vector
+When torch differentiates a convolution's backward pass, it computes the weight's gradient as a
+convolution of images with images, which its kernels are slow at, although each term is one of the
+passes that they are made for. For a ReLU it carries a gradient of zeros along; for BatchNorm it
+allows for batch statistics, which evaluation mode does not use. Without all that, a Hessian-vector
 product takes an eighth to a third less time.
 """
 
@@ -25,16 +25,16 @@ _recurrent = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Within it, what is built can be differentiated twice, at speed where layers are common.
+    """A context in which graphs can be differentiated twice, faster for common layers.
 
-    Of torch's forms of attention only the one written out has a second derivative.
+    Of torch's attention kernels, only the plain one has a second derivative.
     """
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), TwiceDifferentiable():
         yield
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """Within this context, common layers can be differentiated twice at speed."""
+    """A context in which common layers can be differentiated twice, faster."""
 
     def __torch_function__(
         self,
@@ -43,7 +43,7 @@ class TwiceDifferentiable(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Replace a layer where the replacement covers the case; leave the rest alone."""
+        """Replace a layer if the replacement covers the case; leave others alone."""
         kwargs = kwargs or {}
         if func is F.conv2d:
             inputs, weight, bias, *geometry = arguments(*args, **kwargs)
@@ -62,7 +62,7 @@ class TwiceDifferentiable(TorchFunctionMode):
 
 
 def _cast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """What autocast would do to a convolution's arguments, before they are saved for later."""
+    """The casts that autocast would apply to a convolution's arguments, before they are saved."""
     device = next(tensor.device.type for tensor in tensors if tensor is not None)
     if not torch.is_autocast_enabled(device):
         return tensors
@@ -78,7 +78,7 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 def _gradients(
     image: Tensor, inputs: Tensor, weight: Tensor, geometry: tuple[Any, ...], *wanted: bool
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of a convolution in its inputs, weight and bias, those that are wanted."""
+    """Gradients of a convolution in its inputs, weight and bias, as needed."""
     stride, padding, dilation, groups = geometry
     sizes = [weight.shape[0]]
     result: tuple[Tensor | None, ...] = _backward(
@@ -161,7 +161,7 @@ class _Rectified(torch.autograd.Function):
 
 
 class _Gate(torch.autograd.Function):
-    """Lets through what lies where the outputs are positive; linear, and its own derivative."""
+    """Passes values where the outputs are positive; linear, and its own derivative."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, outputs: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ def _normalise(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Batch normalisation: by kept statistics an affine map of each channel."""
+    """Batch normalisation: with running statistics, an affine map of each channel."""
     if training or mean is None or variance is None:
         return func(inputs, mean, variance, weight, bias, training, momentum, eps)
     scale = (variance + eps).rsqrt()

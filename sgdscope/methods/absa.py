@@ -23,9 +23,9 @@ from sgdscope.settings import Positive, Whole
 class Absa(Method):
     """A batch that grows as λ₁ falls, part of it attacked at first (Yao et al. 2018, ABSA).
 
-    After an epoch batch size and learning rate are multiplied by ``factor``, and the attacked share
-    is divided by it, where λ₁ has fallen to 1 / factor of what it was after the last growth, or
-    else ``patience`` epochs have passed. λ₁ is that of the epoch's first ``examples`` images.
+    After an epoch, batch size and learning rate are multiplied by ``factor``, and the attacked
+    share is divided by it, if λ₁ has fallen to 1 / factor of its value after the last growth, or
+    ``patience`` epochs have passed. λ₁ is that on the epoch's first ``examples`` images.
     """
 
     source = "Yao, Gholami, Arfeen, Liaw, Gonzalez, Keutzer and Mahoney 2018, arXiv 1810.01021"
@@ -36,9 +36,9 @@ class Absa(Method):
     largest: Whole = 16  # batch size, in multiples of the first
     patience: Whole = 10  # epochs
     examples: Whole = 200
-    share: Annotated[float, Field(ge=0, le=1)] = 0.2  # of the first batches that is attacked
+    share: Annotated[float, Field(ge=0, le=1)] = 0.2  # attacked share of the first batches
     eps: Positive = 0.005  # of the attack, one signed step, in pixels of [0, 1]
-    attacked_epochs: Annotated[int, Field(ge=0)] = 10  # half of all in the paper
+    attacked_epochs: Annotated[int, Field(ge=0)] = 10  # half of all epochs in the paper
 
     _growth: int = PrivateAttr(default=1)
     _highest: float | None = PrivateAttr(default=None)  # λ₁ after the last growth, or at first
@@ -47,12 +47,12 @@ class Absa(Method):
 
     @property
     def growth(self) -> int:
-        """Of batch size and learning rate, for the epoch to come."""
+        """The factor of batch size and learning rate, for the next epoch."""
         return self._growth
 
     @property
     def largest_growth(self) -> int:
-        """As asked for."""
+        """The option ``largest``."""
         return self.largest
 
     def loss(self, batch: Batch) -> Pass:
@@ -64,7 +64,7 @@ class Absa(Method):
         return Pass(loss, loss, scores)
 
     def attacked(self, batch: Batch) -> Tensor:
-        """The batch's images; at the largest batch size none is attacked any more."""
+        """The batch's images; at the largest batch size, none is attacked any more."""
         over = batch.epoch > self.attacked_epochs or self._growth >= self.largest
         count = 0 if over else int(len(batch.images) * self.share / self._growth)
         if not count:
@@ -74,7 +74,7 @@ class Absa(Method):
         return torch.cat([moved, batch.images[count:]])
 
     def after_epoch(self, network: nn.Module, *, epoch: int, images: Iterable[Tensor]) -> None:
-        """Measure λ₁ and decide on the epoch to come."""
+        """Measure λ₁ and decide on the next epoch."""
         curvature = self.top_eigenvalue(network)
         self._waited += 1
         if self._highest is None and not math.isnan(curvature):
@@ -87,7 +87,7 @@ class Absa(Method):
             self._waited = 0
 
     def top_eigenvalue(self, network: nn.Module) -> float:
-        """λ₁ of the loss on images that the epoch began with, which are then let go."""
+        """λ₁ of the loss on the first images of the epoch, which are then released."""
         images, labels = (torch.cat(own)[: self.examples] for own in zip(*self._seen, strict=True))
         self._seen.clear()
         if not logits_of(network(images)).isfinite().all():
@@ -96,7 +96,7 @@ class Absa(Method):
         return found.values[0].item()
 
     def state(self) -> dict[str, Tensor]:
-        """What the next growth depends on."""
+        """The state that the next growth depends on."""
         highest = math.nan if self._highest is None else self._highest
         return {
             "growth": torch.tensor(self._growth),
@@ -105,7 +105,7 @@ class Absa(Method):
         }
 
     def restore(self, state: Mapping[str, Tensor], network: nn.Module) -> None:
-        """Go on from it."""
+        """Resume from it."""
         self._seen.clear()
         self._growth, self._waited = int(state.get("growth", 1)), int(state.get("waited", 0))
         highest = float(state.get("highest", math.nan))

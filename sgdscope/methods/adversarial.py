@@ -17,8 +17,8 @@ from sgdscope.settings import Positive, Whole
 class AdversarialTraining(Method):
     """Training on PGD's adversarial examples of each batch, within eps in ℓ∞ (Madry et al. 2018).
 
-    The attack begins at random and sees the network in evaluation mode. ``natural_epochs`` of plain
-    training may come first. The history has the loss and the hits on what the network saw.
+    The attack starts at random and sees the network in evaluation mode. ``natural_epochs`` of plain
+    training may come first. The history records the loss and hits on the attacked images.
     """
 
     source = "Madry, Makelov, Schmidt, Tsipras and Vladu 2018, arXiv 1706.06083"

@@ -27,7 +27,7 @@ class Augmentation(Method):
     flip: bool = True
 
     def augment(self, pixels: Tensor, index: Tensor, *, seed: int, epoch: int, own: bool) -> Tensor:
-        """Cropped and flipped, each image by its own draw."""
+        """Crop and flip, each image by its own draw."""
         key = torch.tensor(augmentation_key(seed, epoch), device=pixels.device)
         keys = key.expand(len(index))
         return crop_and_flip(pixels, index, keys=keys, pad=self.pad, flip=self.flip)

@@ -16,13 +16,13 @@ from sgdscope.settings import Whole
 
 
 class _Averaging(Method):
-    """The outcome is a network of averaged weights; training itself goes on as if without it."""
+    """The outcome is a network of averaged weights; training itself is not affected."""
 
     _average: nn.Module | None = PrivateAttr(default=None)
     _count: int = PrivateAttr(default=0)  # of networks in the average
 
     def _take(self, network: nn.Module, share: float) -> None:
-        """Give a network this share of the average."""
+        """Add a network to the average with this share."""
         self._count += 1
         if self._average is None:
             self._average = _copy(network)
@@ -40,14 +40,14 @@ class _Averaging(Method):
         return network if self._average is None else self._average
 
     def state(self) -> dict[str, Tensor]:
-        """The average and how many networks it is of."""
+        """The average and the number of networks in it."""
         if self._average is None:
             return {}
         kept = {f"average.{name}": value for name, value in self._average.state_dict().items()}
         return kept | {"count": torch.tensor(self._count)}
 
     def restore(self, state: Mapping[str, Tensor], network: nn.Module) -> None:
-        """Go on from it."""
+        """Resume from it."""
         self._average, self._count = None, 0
         if state:
             self._average = _copy(network)
@@ -62,7 +62,7 @@ class _Averaging(Method):
 class Ema(_Averaging):
     """Exponential average of the weights over updates, w̄ ← d·w̄ + (1 − d)·w.
 
-    The running moments of batch normalisation are averaged alike.
+    The running moments of batch normalisation are averaged in the same way.
     """
 
     source = "Polyak and Juditsky 1992, with the exponential weights that have become usual since"
@@ -72,15 +72,15 @@ class Ema(_Averaging):
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
     def after_step(self, network: nn.Module, *, epoch: int) -> None:
-        """Count the new weights in."""
+        """Add the new weights to the average."""
         self._take(network, 1 - self.decay)
 
 
 @METHODS.add("swa")
 class Swa(_Averaging):
-    """Mean of the weights at the ends of epochs, from one of them on (Izmailov et al. 2018).
+    """Mean of the weights at the ends of epochs, from a chosen one on (Izmailov et al. 2018).
 
-    The moments of batch normalisation are taken anew from the training images, as the paper does.
+    The moments of batch normalisation are recomputed from the training images, as in the paper.
     """
 
     source = "Izmailov, Podoprikhin, Garipov, Vetrov and Wilson 2018, arXiv 1803.05407"
@@ -90,7 +90,7 @@ class Swa(_Averaging):
     start_epoch: Whole = 1
 
     def after_epoch(self, network: nn.Module, *, epoch: int, images: Iterable[Tensor]) -> None:
-        """Count the epoch's weights in."""
+        """Add the epoch's weights to the average."""
         if epoch >= self.start_epoch:
             self._take(network, 1 / (self._count + 1))
             if self._average is not None:
@@ -98,7 +98,7 @@ class Swa(_Averaging):
 
 
 def _copy(network: nn.Module) -> nn.Module:
-    """To be measured like any other: in evaluation mode, its parameters without gradients yet."""
+    """A copy to be measured: in evaluation mode, without gradients."""
     made = copy.deepcopy(network).eval()
     made.zero_grad()
     return made

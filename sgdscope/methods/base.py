@@ -1,4 +1,4 @@
-"""What a method is: options in, and the hooks that training calls."""
+"""The interface of methods: options, and the hooks that training calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sgdscope.settings import Settings
 
 @dataclass(frozen=True)
 class Batch:
-    """What one update is made from."""
+    """The inputs of one update."""
 
     network: nn.Module  # in training mode
     logits: Callable[[Tensor], Tensor]  # the network's, in the run's precision
@@ -29,15 +29,15 @@ class Batch:
     step: int  # updates made before
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A CPU generator for draws of this update, the same in every repetition."""
+        """A CPU generator for this update's draws, the same in every repetition."""
         return streams.generator(self.seed, purpose, self.step)
 
 
 class Pass(NamedTuple):
-    """What came of one forward pass."""
+    """The results of one forward pass."""
 
     loss: Tensor  # what is minimised, a mean over the batch
-    recorded: Tensor  # the mean cross-entropy that the history has
+    recorded: Tensor  # the mean cross-entropy, for the history
     scores: Tensor  # (B, classes)
 
 
@@ -45,40 +45,40 @@ class Method(Settings):
     """A change to plain training; its fields are its options in a study file.
 
     By default each part is that of plain training. A method may keep a state in private attributes;
-    what training is to go on from stands in ``state``.
+    ``state`` returns what training needs to resume.
     """
 
     symbols: ClassVar[Mapping[str, str]] = {}  # of options, as labels write them
-    source: ClassVar[str] = ""  # who proposed it
+    source: ClassVar[str] = ""  # the paper that proposed it
     helps: ClassVar[str] = ""  # when
     cost: ClassVar[str] = ""  # beside plain training
 
     @property
     def growth(self) -> int:
-        """What batch size and learning rate are multiplied by in the epoch to come."""
+        """The factor of batch size and learning rate in the next epoch."""
         return 1
 
     @property
     def largest_growth(self) -> int:
-        """The most that it comes to."""
+        """The largest value of ``growth``."""
         return 1
 
     def prepare(self, network: nn.Module) -> None:
         """Change a network's layers before its first update.
 
         Raises:
-            RequestError: it has none that the method is for.
+            RequestError: it has none that the method applies to.
         """
 
     def augment(self, pixels: Tensor, index: Tensor, *, seed: int, epoch: int, own: bool) -> Tensor:
-        """Training images as the network is to see them.
+        """Training images as the network should see them.
 
         Args:
             pixels: (B, C, H, W) uint8.
             index: (B,) which training image each one is.
             seed: the run's.
             epoch: from 1.
-            own: whether the data set asks for augmentation.
+            own: whether the data set has augmentation by default.
         """
         return augment(pixels, index, seed=seed, epoch=epoch) if own else pixels
 
@@ -89,27 +89,27 @@ class Method(Settings):
         return Pass(loss, loss, scores)
 
     def gradients(self, batch: Batch) -> Pass:
-        """Leave in the parameters the gradients for the update; they hold none before."""
+        """Leave the gradients for the update in the parameters, which hold none before."""
         found = self.loss(batch)
         found.loss.backward()  # type: ignore[no-untyped-call]
         return found
 
     def after_step(self, network: nn.Module, *, epoch: int) -> None:
-        """Told after every update."""
+        """Called after every update."""
 
     def after_epoch(self, network: nn.Module, *, epoch: int, images: Iterable[Tensor]) -> None:
-        """Told after every epoch; ``images`` are all training images in batches."""
+        """Called after every epoch; ``images`` are all training images in batches."""
 
     def outcome(self, network: nn.Module) -> nn.Module:
         """The network that is measured and kept."""
         return network
 
     def state(self) -> dict[str, Tensor]:
-        """All that the method goes on from, beside the network and the optimizer's state."""
+        """All that the method needs to resume, besides the network and the optimizer's state."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor], network: nn.Module) -> None:
-        """Go on from a state; from an empty one, as if the network were the outcome."""
+        """Resume from a state; from an empty one, as if the network were the outcome."""
 
 
 METHODS: Registry[type[Method]] = Registry("method")

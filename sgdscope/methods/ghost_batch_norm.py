@@ -14,7 +14,7 @@ from sgdscope.settings import Whole
 class GhostBatchNorm(Method):
     """Batch normalisation over parts of a large batch (Hoffer et al. 2017, algorithm 1).
 
-    Parts have the size that is asked for, or a little more where it does not divide the batch.
+    Parts have the given size, or slightly more if it does not divide the batch.
     """
 
     source = "Hoffer, Hubara and Soudry 2017, arXiv 1705.08741"
@@ -27,7 +27,7 @@ class GhostBatchNorm(Method):
     size: Whole = 32
 
     def prepare(self, network: nn.Module) -> None:
-        """Let every layer of batch normalisation see parts of its batch while it trains."""
+        """Make every batch normalisation layer work on parts of its batch during training."""
         layers = [layer for layer in network.modules() if type(layer) in _GHOSTS]
         if not layers:
             raise RequestError(
@@ -40,13 +40,13 @@ class GhostBatchNorm(Method):
 
 
 class _Parts:
-    """A forward pass that normalises each part by itself; running moments follow part by part."""
+    """A forward pass that normalises each part separately, and updates running moments by part."""
 
     training: bool
     ghost: int
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of all parts, together again."""
+        """The outputs of all parts, concatenated."""
         whole = super().forward  # type: ignore[misc]
         if not self.training:
             return whole(input)  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from sgdscope.methods.base import METHODS, Batch, Method, Pass
 class LabelSmoothing(Method):
     """Labels of 1 − s + s/K for the right class and s/K for each other one (Szegedy et al. 2016).
 
-    The history has the cross-entropy with the labels themselves.
+    The history records the cross-entropy with unsmoothed labels.
     """
 
     symbols = {"smoothing": "s"}

@@ -15,7 +15,7 @@ from sgdscope.settings import Positive
 class Mixup(Method):
     """Images and labels mixed in pairs, λx + (1 − λ)x′ with λ ~ Beta(α, α) (Zhang et al. 2018).
 
-    One λ a batch. The history has the loss and the hits on the mixed images.
+    One λ per batch. The history records the loss and hits on the mixed images.
     """
 
     symbols = {"alpha": "α"}
@@ -26,7 +26,7 @@ class Mixup(Method):
     alpha: Positive = 0.2
 
     def loss(self, batch: Batch) -> Pass:
-        """λ times the loss with the one label and 1 − λ times that with the other."""
+        """λ times the loss with one label and 1 − λ times that with the other."""
         share = self.share(batch)
         order = torch.randperm(len(batch.labels), generator=batch.generator("mixup"))
         order = order.to(batch.labels.device)
@@ -36,6 +36,6 @@ class Mixup(Method):
         return Pass(loss, loss, scores)
 
     def share(self, batch: Batch) -> float:
-        """λ of a batch."""
+        """The λ of a batch."""
         draw = np.random.default_rng(streams.key(batch.seed, "mixup share", batch.step))
         return float(draw.beta(self.alpha, self.alpha))

@@ -7,14 +7,14 @@ import torch
 from sgdscope.methods.base import METHODS, Batch, Method, Pass
 from sgdscope.settings import Positive
 
-TINY = 1e-30  # a gradient of length zero moves nothing
+TINY = 1e-30  # so that a gradient of length zero moves nothing
 
 
 @METHODS.add("sam")
 class Sam(Method):
     """The gradient at w + ρ·g/‖g‖ makes the update of w (Foret et al. 2021).
 
-    Both passes drop the same units; running moments of batch normalisation follow the first.
+    Both passes use the same dropout masks; running moments of batch normalisation follow the first.
     """
 
     symbols = {"rho": "ρ"}
@@ -25,7 +25,7 @@ class Sam(Method):
     rho: Positive = 0.05
 
     def gradients(self, batch: Batch) -> Pass:
-        """Those at the worst nearby weights, to first order; the weights stay as they are."""
+        """The gradients at the worst nearby weights, to first order; the weights are unchanged."""
         found = self.loss(batch)
         found.loss.backward()  # type: ignore[no-untyped-call]
         moved = [p for p in batch.network.parameters() if p.grad is not None]

@@ -1,4 +1,4 @@
-"""What a network is: a builder by name, and layers that all may use."""
+"""The interface of networks: a builder by name, and shared layers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Normalise(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask follows from a key and the step, so that a run can be repeated exactly.
+    """Dropout whose mask follows from a key and the step, so that runs are exactly repeatable.
 
     Without them (a network used on its own) it is torch's dropout.
     """
@@ -60,7 +60,7 @@ class Dropout(nn.Module):
         return x * kept / (1 - self.p)
 
     def extra_repr(self) -> str:
-        """The share that is dropped."""
+        """The dropout probability."""
         return f"p={self.p}"
 
 

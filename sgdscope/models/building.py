@@ -21,14 +21,14 @@ FORMS = "FILE.py:NAME, PACKAGE.MODULE:NAME, " + ", ".join(f"{name}:NAME" for nam
 
 
 def find(name: str) -> ModelBuilder:
-    """What builds the network of that name.
+    """The builder of the network of that name.
 
     Args:
         name: a registered one, ``file.py:function``, ``package.module:function``, ``timm:NAME`` or
             ``transformers:NAME``.
 
     Raises:
-        RequestError: there is no such network, or the library that has it is not installed.
+        RequestError: there is no such network, or its library is not installed.
     """
     if name in MODELS:
         return MODELS[name]
@@ -41,7 +41,7 @@ def find(name: str) -> ModelBuilder:
 
 
 class _Called:
-    """A user's function or class, called with what of shape and classes it accepts."""
+    """A user's function or class, called with those of shape and classes that it accepts."""
 
     def __init__(self, name: str, make: Any) -> None:
         if isinstance(make, nn.Module) or not callable(make):
@@ -89,8 +89,8 @@ def build(
 ) -> nn.Module:
     """A network by name, initialised from ``seed`` alone; with ``mean`` and ``std``, normalised.
 
-    The paper's compute with channels last. Any other keeps the layout it was built with, for it may
-    look at the strides of its activations.
+    The paper's networks compute with channels last. All others keep the layout they were built
+    with, since they may depend on the strides of activations.
 
     Raises:
         RequestError: no model has that name.

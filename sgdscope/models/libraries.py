@@ -26,10 +26,10 @@ def _library(name: str, model: str, *, needs: str) -> ModuleType:
 
 
 def load_timm(name: str) -> ModuleType:
-    """The library, which has a network of that name.
+    """The library, checked to have a network of that name.
 
     Raises:
-        RequestError: it cannot be imported, or has none.
+        RequestError: it cannot be imported, or has no such network.
     """
     timm = _library(
         "timm", name, needs="pip install timm, with a torchvision of the same release as torch"
@@ -43,7 +43,7 @@ def _timm(name: str) -> ModelBuilder:
     timm = load_timm(name)
 
     def build(*, shape: tuple[int, int, int], classes: int) -> nn.Module:
-        """Of timm's registry, with what it accepts of the images' size."""
+        """Build a network of timm's, with those arguments about image size that it accepts."""
         wanted: dict[str, Any] = {"num_classes": classes, "in_chans": shape[0]}
         try:
             return _made(timm, name, **wanted, img_size=shape[1:])
@@ -95,7 +95,7 @@ def _from_config(
 
 
 def _config(transformers: ModuleType, name: str) -> Any:
-    """Of a folder with a config.json, of an architecture's defaults, or of the hub's model."""
+    """The configuration of a folder's config.json, an architecture's defaults, or a hub model."""
     known = transformers.CONFIG_MAPPING
     folder = references.source(f"transformers:{name}").path or name
     if not Path(folder).is_dir() and name in known:

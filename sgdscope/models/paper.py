@@ -1,6 +1,6 @@
 """The networks: the paper's four, each a map from pixels in [0, 1] to logits.
 
-Pooling stands before ReLU where the paper has ReLU first: the maximum of the positive parts is the
+Pooling comes before ReLU where the paper has ReLU first: the maximum of the positive parts is the
 positive part of the maximum, so outputs and gradients are the same, on a quarter of the elements.
 """
 
@@ -12,7 +12,7 @@ from sgdscope.models.base import MODELS, Dropout
 
 
 def _features(trunk: nn.Module, shape: tuple[int, int, int]) -> int:
-    """How many numbers the trunk makes of one image."""
+    """The number of features that the trunk computes for one image."""
     with torch.no_grad():
         return int(trunk.eval()(torch.zeros(1, *shape)).numel())
 

@@ -1,4 +1,4 @@
-"""Networks of timm and transformers with the weights that they were published or saved with."""
+"""Networks of timm and transformers with their published or saved weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sgdscope.models.libraries import load_timm, load_transformers
 
 
 class Pretrained(NamedTuple):
-    """A network, and the moments that its pixels are standardised by; none where they are not."""
+    """A network, and the moments by which its pixels are standardised, if any."""
 
     network: nn.Module
     classes: int
@@ -25,15 +25,15 @@ class Pretrained(NamedTuple):
 
 
 def pretrained(name: str, *, classes: int) -> nn.Module | None:
-    """A network on pixels in [0, 1], with its weights; None where no library has its name.
+    """A network on pixels in [0, 1], with its weights; None if the name is not a library's.
 
     Args:
         name: ``timm:NAME`` or ``transformers:NAME``, the latter also of a folder.
         classes: of the data.
 
     Raises:
-        RequestError: the library is not installed, has no such weights, or they tell other classes
-            apart.
+        RequestError: the library is not installed, has no such weights, or they are for other
+            classes.
     """
     place, _, target = name.partition(":")
     if place not in FROM:

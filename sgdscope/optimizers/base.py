@@ -1,4 +1,4 @@
-"""What an optimizer is: options in, updates of a network's parameters out."""
+"""The interface of optimizers: options in, updates of a network's parameters out."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Optimizer(Settings, ABC):
 
     @abstractmethod
     def bind(self, parameters: Sequence[nn.Parameter]) -> Updates:
-        """Updates of these parameters, none of them made yet."""
+        """A new sequence of updates of these parameters."""
 
     @classmethod
     def stack(cls, members: Sequence[Updates]) -> StackedUpdates | None:
-        """Updates of several networks as one; None where there is no stacked rule."""
+        """Updates of several networks as one; None if there is no stacked rule."""
         return None
 
     def noise_factor(self) -> float:
-        """What lr·N/B is multiplied by to give SGD's noise scale; NaN where it is not known."""
+        """The factor that turns lr·N/B into SGD's noise scale; NaN if unknown."""
         return math.nan
 
     def stability_limit(self, learning_rate: float) -> float:
-        """The largest λ₁ at which full-batch updates are stable; NaN where it is not known."""
+        """The largest λ₁ at which full-batch updates are stable; NaN if unknown."""
         return math.nan
 
 
@@ -52,29 +52,29 @@ class Updates:
         self._options = [dict(group) for group in rule.state_dict()["param_groups"]]
 
     def set_learning_rate(self, value: float) -> None:
-        """Of the updates to come."""
+        """Set the learning rate of the next updates."""
         for group in self.rule.param_groups:
             group["lr"] = value
 
     def switch(self, *, training: bool) -> None:
-        """Have the parameters be those to train or those to measure, where a rule tells them apart.
+        """Switch the parameters between those to train and those to measure, if the rule has both.
 
-        Schedule-free optimizers take gradients at one point and hand over another.
+        Schedule-free optimizers take gradients at one point and return another.
         """
         turn = getattr(self.rule, "train" if training else "eval", None)
         if turn is not None:
             turn()
 
     def zero_gradients(self) -> None:
-        """Forget the gradients of the last update."""
+        """Clear the gradients of the last update."""
         self.rule.zero_grad()
 
     def step(self) -> None:
-        """One update by the parameters' gradients."""
+        """One update from the parameters' gradients."""
         self.rule.step()
 
     def state(self) -> dict[str, Tensor]:
-        """All that updates go on from, by name; a number is a tensor of no dimension."""
+        """All that updates need to resume, by name; numbers are zero-dimensional tensors."""
         kept = self.rule.state_dict()
         if not _is_flat(kept["state"]):
             return {WHOLE: _as_bytes(kept)}
@@ -104,7 +104,7 @@ class Updates:
 
     def _load(self, kept: dict[str, Any]) -> None:
         self.rule.load_state_dict(kept)
-        # Torch casts what is kept of a parameter to the parameter's type.
+        # Torch casts a parameter's state to the parameter's type.
         of_parameters = {n: own for n, own in kept["state"].items() if isinstance(n, int)}
         for n, own in of_parameters.items():
             for name, value in own.items():
@@ -113,7 +113,7 @@ class Updates:
                     loaded[name] = value.to(loaded[name].device)
 
 
-WHOLE = "pickled"  # the key of a state that is more than tensors and numbers of each parameter
+WHOLE = "pickled"  # the key of a state with more than tensors and numbers for each parameter
 SIMPLE = Tensor | int | float
 
 
@@ -164,4 +164,4 @@ class StackedUpdates(ABC):
 
     @abstractmethod
     def hand_back(self) -> None:
-        """Bring every member's own updates up to date."""
+        """Update every member's own state."""

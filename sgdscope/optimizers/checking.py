@@ -1,4 +1,4 @@
-"""Whether an optimizer can train a network, and go on from its state with the same bits."""
+"""Whether an optimizer can train a network, and resume bit-identically from its state."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sgdscope import streams
 from sgdscope.errors import RequestError
 from sgdscope.optimizers.base import Optimizer, Updates
 
-UPDATES = 2  # before and after it is cut off
+UPDATES = 2  # before and after the interruption
 
 
 def check(rule: Optimizer, network: nn.Module, *, name: str) -> None:
-    """Make a few updates at once and cut in two, by the same made-up gradients.
+    """Make a few updates, uninterrupted and interrupted, from the same made-up gradients.
 
     Args:
         rule: with its options.
@@ -24,7 +24,7 @@ def check(rule: Optimizer, network: nn.Module, *, name: str) -> None:
         name: of the optimizer.
 
     Raises:
-        RequestError: it cannot make them, or what comes of them differs.
+        RequestError: it cannot make them, or the results differ.
     """
     try:
         whole, cut = copy.deepcopy(network), copy.deepcopy(network)

@@ -20,7 +20,8 @@ def find(name: str) -> type[Optimizer]:
     """A registered optimizer, or one that wraps the class at an import path.
 
     Raises:
-        RequestError: there is neither, or the class is no optimizer that takes steps by itself.
+        RequestError: there is neither, or the class is not an optimizer that steps without a
+            closure.
     """
     return _imported(name, cast(Hashable, _class(name))) if "." in name else OPTIMIZERS[name]
 
@@ -52,7 +53,7 @@ def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
 
 
 def _grouped(rule: type[torch.optim.Optimizer], parameters: Sequence[nn.Parameter]) -> list[Any]:
-    """Parameters; or matrices and the rest apart, for a Muon that has a rule for each."""
+    """The parameters; for a Muon, matrices and the rest in two groups."""
     try:
         source = inspect.getsource(rule)
     except (OSError, TypeError):  # there is none at hand

@@ -22,8 +22,8 @@ class Sgd(Optimizer):
     momentum: Momentum = 0.0
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 0.0  # added to the gradient, times the weights
-    decoupled: bool = False  # taken off the weights beside the update (Loshchilov and Hutter 2019)
-    clip_norm: Positive | None = None  # gradients longer than this, all together, are scaled to it
+    decoupled: bool = False  # subtracted from the weights directly (Loshchilov and Hutter 2019)
+    clip_norm: Positive | None = None  # gradients whose joint norm exceeds this are scaled to it
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -39,7 +39,7 @@ class Sgd(Optimizer):
 
     @classmethod
     def stack(cls, members: Sequence[Updates]) -> StackedUpdates | None:
-        """One addition for all members; gradients are not clipped there."""
+        """One addition for all members; without clipping."""
         own = [one for one in members if isinstance(one, SgdUpdates) and not one.options.clip_norm]
         return _StackedSgd(own) if len(own) == len(members) else None
 
@@ -48,7 +48,7 @@ class Sgd(Optimizer):
         return 1 / (1 - self.momentum)
 
     def stability_limit(self, learning_rate: float) -> float:
-        """2 (1 + m) / lr, of heavy ball on a quadratic; not known with Nesterov's momentum."""
+        """2 (1 + m) / lr, for heavy ball on a quadratic; unknown for Nesterov's momentum."""
         if self.nesterov:
             return super().stability_limit(learning_rate)
         return 2 * (1 + self.momentum) / learning_rate
@@ -68,7 +68,7 @@ class SgdUpdates(Updates):
         self.options = options
 
     def step(self) -> None:
-        """Clip, decay and update, as the options ask."""
+        """Clip, decay and update, according to the options."""
         if self.options.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.options.clip_norm)
         if self.options.decoupled:
@@ -80,7 +80,7 @@ class SgdUpdates(Updates):
 
     @property
     def velocities(self) -> list[Tensor]:
-        """Of each parameter in turn; zeros before the first update, or without momentum."""
+        """The velocities, by parameter; zeros before the first update, or without momentum."""
         kept = (self.rule.state[p].get("momentum_buffer") for p in self.parameters)
         return [
             torch.zeros_like(p) if velocity is None else velocity
@@ -88,7 +88,7 @@ class SgdUpdates(Updates):
         ]
 
     def set_velocities(self, velocities: Sequence[Tensor]) -> None:
-        """Go on from these, in the order of the parameters; without momentum there are none."""
+        """Resume from these, in the order of the parameters; without momentum there are none."""
         if self.options.momentum:
             self.restore({f"{n}.momentum_buffer": v for n, v in enumerate(velocities)})
 

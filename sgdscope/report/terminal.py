@@ -31,7 +31,7 @@ def table(view: View, *, width: int = WIDE) -> Table:
     """One row a line and value along the axis: mean ± half the band over seeds, and how runs ended.
 
     Args:
-        view: of a study.
+        view: the study's.
         width: characters there are; the bands are left out where ``WIDE`` would not fit.
     """
     bands = width >= WIDE

@@ -6,7 +6,7 @@ import pandas as pd
 
 from sgdscope.results.view import View
 
-# Progress, noise and confidence: each a column of ``causes``.
+# Progress, noise and confidence: columns of the covariates.
 LABELS = {
     "final_train_loss": "Loss while training, last epoch",
     "steps": "Updates",
@@ -40,7 +40,7 @@ def causes(view: View) -> pd.DataFrame:
 
 
 def values(found: pd.DataFrame, name: str) -> pd.DataFrame:
-    """One of the columns as rows to draw; none where no run has it."""
+    """One of the columns as rows to draw; none if no run has it."""
     if name not in found:
         return found.iloc[:0].assign(value=[], flags=[])
     rows = found.assign(value=found[name], flags="")

@@ -1,4 +1,4 @@
-"""In what the runs of several folders differ, and whether they can be compared all the same."""
+"""How the runs of several folders differ, and whether they can still be compared."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sgdscope.measuring import MEASURES, card_of
 from sgdscope.results.record import Result
 from sgdscope.study.line import Choice
 
-# What all runs of a study's panel have in common; lines do not have it.
+# Settings shared by all runs of a study's panel, which are not part of lines.
 SHARED = ("train_size", "normalise", "precision", "epochs", "steps", "until_train_loss")
-WHEN_AND_WHERE = ("every", "at", "eps")  # options of measures that change no value
+WHEN_AND_WHERE = ("every", "at", "eps")  # options of measures that do not change values
 FEW = 2  # settings that a label may name; more are named by the folder
 Found = Mapping[str, Sequence[Result]]  # by the name of the folder
 Panel = tuple[str, str]  # network and data
@@ -27,7 +27,7 @@ Panel = tuple[str, str]  # network and data
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting that runs of the same network on the same data have different values of."""
+    """A setting that differs between runs of the same network on the same data."""
 
     name: str  # of the setting, or measure.option
     values: dict[str, list[Any]]  # by the name of the folder
@@ -40,7 +40,7 @@ class Difference:
 
 
 def check(found: Found) -> None:
-    """Raise RequestError where folders cannot be compared."""
+    """Raise RequestError if folders cannot be compared."""
     for one, other in combinations(found, 2):
         refused = f"{one} and {other} cannot be compared: "
         mine, theirs = (_Asked.of(found[name]) for name in (one, other))
@@ -63,7 +63,7 @@ def check(found: Found) -> None:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the runs of a folder are of."""
+    """The networks, data and measures of a folder's runs."""
 
     models: set[str]
     data: set[str]
@@ -85,7 +85,7 @@ class _Asked:
 
 
 def differences(found: Found) -> list[Difference]:
-    """The settings of which the runs of one network on the same data have several values."""
+    """The settings that differ between runs of one network on the same data."""
     values: dict[str, dict[tuple[str, Panel], set[str]]] = {}  # as JSON
     for folder, results in found.items():
         for result in results:
@@ -100,7 +100,7 @@ def differences(found: Found) -> list[Difference]:
 
 
 def told(differences: Sequence[Difference]) -> list[str]:
-    """A sentence each, with its values; one for all where they are many."""
+    """One sentence each, with its values; one for all if there are many."""
     if len(differences) <= FEW:
         return [one.sentence for one in differences]
     listed = ", ".join(in_print(one.name) for one in differences)
@@ -123,7 +123,7 @@ def _of(values: Mapping[tuple[str, Panel], set[str]], folder: str) -> list[Any]:
 
 
 def choice(result: Result, differences: Sequence[Difference], *, folder: str) -> Choice:
-    """What tells a run's line apart: the settings that differ; the folder where they are many."""
+    """What distinguishes a run's line: the settings that differ; the folder if they are many."""
     own = shared(result)
     told = {one.name: own[one.name] for one in differences if own.get(one.name) is not None}
     if len(differences) > FEW:
@@ -133,7 +133,7 @@ def choice(result: Result, differences: Sequence[Difference], *, folder: str) ->
 
 
 def shared(result: Result) -> dict[str, Any]:
-    """What a run shares with others of its panel: settings, and how measures were taken."""
+    """The settings that a run shares with others of its panel, and how measures were taken."""
     settings = {name: getattr(result.run, name) for name in SHARED}
     taken = {
         f"{name}.{key}": value
@@ -145,10 +145,10 @@ def shared(result: Result) -> dict[str, Any]:
 
 @cache
 def counting_options(measure: str, taken: str) -> dict[str, Any]:
-    """A measure's options, as JSON, that change its values; those that came later at defaults."""
+    """A measure's options that change its values, as JSON; options added since at defaults."""
     options = json.loads(taken)
     code = {"code": options.pop("code")} if "code" in options else {}
-    with suppress(ValidationError, RequestError):  # of a version or a plugin that is not there
+    with suppress(ValidationError, RequestError):  # of another version, or a missing plugin
         options = MEASURES[measure](**options).model_dump(mode="json")
     return {k: v for k, v in options.items() if k not in WHEN_AND_WHERE} | code
 

@@ -1,4 +1,4 @@
-"""A folder with one sub-folder per network: what studies and audits share."""
+"""A folder with one sub-folder per network, as studies and audits have it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sgdscope.results.record import Audited, Measured, Result
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"  # the network as trained
 ARRAYS = "arrays.safetensors"  # what measures keep beside their numbers
-REPLACED = "replaced.safetensors"  # the arrays of before, until the result is written
+REPLACED = "replaced.safetensors"  # the previous arrays, until the result is written
 DIGEST_SIZE = 32
 
 Array = npt.NDArray[np.generic]
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class KeptFiles:
-    """Each network's result and arrays, written so that no reader sees half of them."""
+    """Each network's result and arrays, written so that no reader sees a partial state."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -46,10 +46,10 @@ class KeptFiles:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep every other process from running a study in it.
+        """Create the folder and keep other processes from running a study in it.
 
         Raises:
-            RequestError: it cannot be made or written to, or another process is at it.
+            RequestError: it cannot be created or written to, or another process uses it.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -69,11 +69,11 @@ class KeptFiles:
             yield
 
     def _keep(self, result: Result | Audited, files: Mapping[str, bytes | None]) -> None:
-        """Write files, then the result: a network is finished once that is there."""
+        """Write files, then the result: a network is finished once its result exists."""
         there = {name: content for name, content in files.items() if content is not None}
         digests = {name: digest(content) for name, content in there.items()}
         arrays, replaced = self.run_file(result.id, ARRAYS), self.run_file(result.id, REPLACED)
-        if arrays.is_file():  # until the result is there, it is the old arrays that belong to it
+        if arrays.is_file():  # until the new result is written, the old arrays belong to it
             arrays.replace(replaced)
         for name, content in there.items():
             self._write(result.id, name, content)
@@ -97,7 +97,7 @@ class KeptFiles:
             self.run_file(run_id, name).unlink(missing_ok=True)
 
     def _settle_arrays(self, run_id: str, result: Result | Audited) -> None:
-        """Where a save was cut off before its result was written, go back to the old arrays."""
+        """Go back to the old arrays if a save was interrupted before its result was written."""
         replaced = self.run_file(run_id, REPLACED)
         if replaced.is_file():
             if digest(replaced.read_bytes()) == result.digests.get(ARRAYS):
@@ -105,7 +105,7 @@ class KeptFiles:
             self._forget(run_id, REPLACED)
 
     def _read(self, run_id: str, kind: type[Record]) -> Record | None:
-        """A network's result; none where there is none, or where it cannot be read."""
+        """A network's result; None if there is none, or it cannot be read."""
         file = self.run_file(run_id, RESULT)
         try:
             return kind.model_validate_json(file.read_bytes())
@@ -118,7 +118,7 @@ class KeptFiles:
             return None
 
     def arrays(self, run_id: str, prefix: str) -> dict[str, Array]:
-        """A run's arrays whose names begin so, each by the rest of its name; none where damaged."""
+        """A run's arrays under a prefix, by the rest of their names; none if damaged."""
         file = self.run_file(run_id, ARRAYS)
         if not file.is_file():
             return {}
@@ -135,5 +135,5 @@ class KeptFiles:
 
 
 def digest(content: bytes) -> str:
-    """Of a file's content, as results keep it."""
+    """The digest of a file's content, as kept in results."""
     return hashlib.blake2b(content, digest_size=DIGEST_SIZE // 2).hexdigest()

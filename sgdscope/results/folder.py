@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class StudyFolder(KeptFiles):
-    """What a study leaves behind: settings, one folder per run, tables, figures, page."""
+    """A study's output: settings, one folder per run, tables, figures, page."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
@@ -37,7 +37,7 @@ class StudyFolder(KeptFiles):
         self.verdicts = self.path / "claims.md"
 
     def settings(self) -> dict[str, Any]:
-        """The study as it was resolved.
+        """The resolved settings of the study.
 
         Raises:
             RequestError: the folder holds no study.
@@ -47,7 +47,7 @@ class StudyFolder(KeptFiles):
         return studyfile.read(self.study_file)
 
     def load_plugins(self) -> None:
-        """Load the parts that the study brought along.
+        """Load the study's plugins.
 
         Raises:
             RequestError: one of them is missing or fails.
@@ -56,9 +56,9 @@ class StudyFolder(KeptFiles):
             Plugin.read(self.path / file).load()
 
     def prepare(self, study: Study, results: Sequence[Result]) -> None:
-        """Write the study's settings, or find that the folder is this study's already.
+        """Write the study's settings, unless the folder has them already.
 
-        A study of the same name whose grid only grew keeps what the folder holds.
+        A study of the same name whose grid has only grown keeps the folder's contents.
 
         Args:
             study: to be run there.
@@ -82,7 +82,7 @@ class StudyFolder(KeptFiles):
             raise RequestError(f"--out {self.path}: cannot be written: {error.strerror}") from error
 
     def _mark_claims(self, settings: dict[str, Any]) -> None:
-        """Say of each claim that the study states whether it stood there before any result."""
+        """Mark each claim of the study with whether it was there before any result."""
         before = self.settings() if self.study_file.is_file() else {}
         first = not self._ids()
         for now, then in _parts(settings, before):
@@ -104,13 +104,13 @@ class StudyFolder(KeptFiles):
         return tuple(one for table in tables for one in hypotheses.read(table))
 
     def axis(self) -> str | None:
-        """The knob that the study asks to be drawn along."""
+        """The knob that the study chose to be drawn along."""
         return self.settings().get("axis") if self.study_file.is_file() else None
 
     def _keep_plugins(self, files: Sequence[Path]) -> list[str]:
-        """Copy them with the modules that they import; the copies' paths from the folder.
+        """Copy plugins and the modules that they import; returns their paths within the folder.
 
-        A copy that changes, because a measure did, leaves the one before beside it.
+        If a plugin has changed, because a measure did, the earlier copy stays beside the new one.
         """
         plugins = [Plugin.read(file) for file in files]
         places = [place for plugin in plugins for place, _ in plugin.files]
@@ -143,10 +143,10 @@ class StudyFolder(KeptFiles):
             self._forget(run_id, RESULT, CHECKPOINT)
 
     def save(self, outcome: Outcome) -> None:
-        """Write a run's files, the result last: a run is finished once that file is there.
+        """Write a run's files, the result last: a run is finished once that file exists.
 
-        A failure without a network takes nothing away: what the run had reached stays, and its
-        checkpoint, for the next attempt.
+        A failure without a network removes nothing: earlier results and the checkpoint stay for the
+        next attempt.
 
         Raises:
             RequestError: the disk is full, or the folder cannot be written to any more.
@@ -161,7 +161,7 @@ class StudyFolder(KeptFiles):
         self._forget(run_id, CHECKPOINT)
 
     def save_watched(self, result: Result, arrays: bytes | None) -> None:
-        """Keep what was read so far of a training that is not this study's.
+        """Save what was read so far from a watched training.
 
         Raises:
             RequestError: the disk is full, or the folder cannot be written to any more.
@@ -169,11 +169,11 @@ class StudyFolder(KeptFiles):
         self._keep(result, {ARRAYS: arrays})
 
     def write_settings(self, settings: dict[str, Any]) -> None:
-        """Write what the folder holds, as a study file has it."""
+        """Write the settings of the folder's runs, in the form of a study file."""
         write_text(self.study_file, tomli_w.dumps(settings))
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Keep the state of a run in progress, in place of the one before.
+        """Save the state of a run in progress, replacing the previous one.
 
         Raises:
             RequestError: the disk is full, or the folder cannot be written to any more.
@@ -182,7 +182,7 @@ class StudyFolder(KeptFiles):
         self._write(checkpoint.run_id, CHECKPOINT, content)
 
     def checkpoint(self, run_id: str) -> bytes | None:
-        """The state of a run that was cut off, if there is one; a damaged one is set aside."""
+        """The state of an interrupted run, if there is one; a damaged one is set aside."""
         file = self.run_file(run_id, CHECKPOINT)
         if not file.is_file():
             return None
@@ -194,13 +194,13 @@ class StudyFolder(KeptFiles):
         return state
 
     def holds(self, study: Study) -> bool:
-        """Whether every run of a study has a result; what is in it is not read."""
+        """Whether every run of a study has a result, without reading it."""
         return {run.id for run in study.runs} <= set(self._ids())
 
     def is_whole(self, result: Result) -> bool:
-        """Whether the files beside a result are its own; where one is not, it is set aside.
+        """Whether the files beside a result match it; one that does not is set aside.
 
-        Those that nobody touched since they were looked at are not read.
+        Files unchanged since they were last verified are not read.
         """
         run_id = result.run.id
         self._settle_arrays(run_id, result)
@@ -212,10 +212,10 @@ class StudyFolder(KeptFiles):
         return True
 
     def trained(self, run_id: str) -> tuple[Result | None, dict[str, bytes]]:
-        """A run's result and the files beside it; where one is damaged, the run counts as not done.
+        """A run's result and the files beside it; if one is damaged, the run counts as not done.
 
-        A folder may be passed on without weights or arrays, which are large: what was measured
-        stands.
+        A folder may be shared without weights or arrays, which are large: its measurements remain
+        valid.
         """
         file = self.run_file(run_id, RESULT)
         if not file.is_file():
@@ -247,7 +247,7 @@ class StudyFolder(KeptFiles):
 
     @at_once()
     def every_result(self) -> list[Result]:
-        """Every finished run, before something is made of them.
+        """Every finished run; all of them must be readable.
 
         Raises:
             RequestError: one cannot be read; the log says why.
@@ -265,7 +265,7 @@ class StudyFolder(KeptFiles):
 def _parts(
     settings: dict[str, Any], others: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """A study's settings and those of each part, with the others of the same name."""
+    """The settings of a study and of each part, paired with the others of the same name."""
     yield settings, others
     named = {part["name"]: part for part in others.get("part", [])}
     for part in settings.get("part", []):
@@ -273,7 +273,7 @@ def _parts(
 
 
 def _write_if_new(file: Path, text: str) -> None:
-    """Write a text that does not stand there yet, so that a file's time says when it changed."""
+    """Write a text unless the file has it already, so that its timestamp says when it changed."""
     if not file.is_file() or file.read_text(encoding="utf-8") != text:
         write_text(file, text)
 

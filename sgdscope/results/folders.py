@@ -21,17 +21,17 @@ from sgdscope.study.line import Choice
 from sgdscope.study.plugins import Plugin
 
 TRAINED = ("done", "collapsed", "diverged")
-ROUNDING = 1e-5  # of a value; two machines that compute the same differ by less
+ROUNDING = 1e-5  # relative; two machines that compute the same differ by less
 
 
 class Folders:
-    """What results ask of a study's folder, of several: settings, claims, arrays, each run once."""
+    """The interface of a study's folder for several: settings, claims, arrays, each run once."""
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
         """Take folders by their paths.
 
         Raises:
-            RequestError: one is given twice, or holds no study.
+            RequestError: one is given twice, or is not a study's folder.
         """
         places = [Path(path).resolve() for path in paths]
         if twice := [path for path, count in Counter(places).items() if count > 1]:
@@ -40,7 +40,7 @@ class Folders:
         self._settings = {name: folder.settings() for name, folder in self.each.items()}
 
     def load_plugins(self) -> None:
-        """Load the parts that the studies brought along.
+        """Load the studies' plugins.
 
         Raises:
             RequestError: one is missing or fails, or two of a name are not the same.
@@ -59,21 +59,21 @@ class Folders:
             folder.load_plugins()
 
     def settings(self) -> dict[str, Any]:
-        """What the studies are called and say, the same once."""
+        """The studies' names and descriptions, without duplicates."""
         titles = dict.fromkeys(str(own.get("name", "study")) for own in self._settings.values())
         said = dict.fromkeys(str(own.get("description", "")) for own in self._settings.values())
         return {"name": " and ".join(titles), "description": "\n".join(filter(None, said))}
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """The claims that the studies state, one that several state alike once."""
+        """The claims that the studies state, without duplicates."""
         every = [one for folder in self.each.values() for one in folder.hypotheses()]
         return tuple(dict.fromkeys(every))
 
     def axis(self) -> str | None:
-        """The knob that they ask to be drawn along.
+        """The knob that they chose to be drawn along.
 
         Raises:
-            RequestError: they ask for different ones.
+            RequestError: they chose different ones.
         """
         asked = {name: axis for name, folder in self.each.items() if (axis := folder.axis())}
         if len(set(asked.values())) > 1:
@@ -85,7 +85,7 @@ class Folders:
         return next(iter(asked.values()), None)
 
     def results(self) -> list[Result]:
-        """Every finished run once: the fuller result, of two alike that of the folder named first.
+        """Every finished run once: the fuller result, or else that of the folder named first.
 
         Raises:
             RequestError: a folder has none, one cannot be read, or they cannot be compared.
@@ -99,7 +99,7 @@ class Folders:
         return self.each[self._chosen[run_id][1]].arrays(run_id, prefix)
 
     def apart(self, result: Result) -> tuple[Choice, ...]:
-        """What a run's line is told apart by, where folders differ in the settings of runs."""
+        """What distinguishes a run's line, if folders differ in the settings of runs."""
         if not self._differences:
             return ()
         folder = self._chosen[result.id][1]
@@ -107,7 +107,7 @@ class Folders:
 
     @cached_property
     def together(self) -> str:
-        """Which folders these are, and whether their seeds are everywhere."""
+        """Which folders these are, and whether all seeds are at every batch size."""
         runs = [result.run for result in self.results()]
         seeds = sorted({run.seed for run in runs})
         places = Counter((run.model, run.data, run.line, run.batch_size) for run in runs)
@@ -117,7 +117,7 @@ class Folders:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know of how they were put together, a sentence each."""
+        """Notes on how the folders were combined, one sentence each."""
         return [*differing.told(self._differences), *self._shared()]
 
     @cached_property
@@ -146,7 +146,7 @@ class Folders:
         return chosen
 
     def _shared(self) -> list[str]:
-        """How many runs stand in several folders, and how far their values lie apart."""
+        """How many runs are in several folders, and how far apart their values are."""
         pairs = [
             (self._chosen[result.id][0], result)
             for results in self._found.values()
@@ -168,7 +168,7 @@ class Folders:
 
 
 def names(paths: Sequence[Path]) -> list[str]:
-    """Folders by as little of the end of their paths as tells them apart.
+    """Names of folders: the shortest ends of their paths that distinguish them.
 
     >>> names([Path("/a/out/quick"), Path("/a/out/seeds")])
     ['quick', 'seeds']
@@ -190,7 +190,7 @@ def _fuller(one: Result, other: Result) -> bool:
 
 
 def _furthest(one: Result, other: Result) -> tuple[float, Measurement, Measurement] | None:
-    """The two values that lie furthest apart, by their relative distance; none where all agree."""
+    """The two values furthest apart, by relative distance; None if all agree."""
     there = {(m.measure, m.epoch, m.eps): m for m in other.measurements}
     pairs = [
         (mine, theirs)

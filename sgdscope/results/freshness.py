@@ -1,4 +1,4 @@
-"""Whether something derived from a study's folder is as new as what it is made of."""
+"""Whether something derived from a study's folder is up to date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_fresh(derived: Path, folder: StudyFolder) -> bool:
 
 def _sources(folder: StudyFolder) -> Iterator[Path]:
     yield folder.study_file
-    yield from folder.path.glob("runs")  # whose time says when a run came or went
+    yield from folder.path.glob("runs")  # its timestamp says when a run was added or removed
     yield from folder.path.glob("runs/*/result.json")
     yield from folder.path.glob("plugins/**/*.py")
     package = Path(__file__).parent.parent

@@ -60,7 +60,7 @@ def array_prefix(measure: str, *, epoch: int, eps: float | None) -> str:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Create many records without the garbage collector, which would scan all of them again and again.
+    """Create many records without the garbage collector, which would scan all of them repeatedly.
 
     Records have no reference cycles; for a thousand runs collecting takes longer than reading.
     """

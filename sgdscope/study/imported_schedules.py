@@ -22,7 +22,7 @@ def find(name: str) -> type[Schedule]:
     """A registered schedule, or one that follows the scheduler at an import path.
 
     Raises:
-        RequestError: there is neither, or the class needs more than options and a count of epochs.
+        RequestError: there is neither, or the class needs more than options and an epoch count.
     """
     if "." not in name:
         return SCHEDULES[name]

@@ -1,4 +1,4 @@
-"""Trainings run by someone else: measured as they go, kept like the runs of a study."""
+"""Trainings run by other code: measured as they go, kept like the runs of a study."""
 
 from sgdscope.watching.watch import Watch
 

@@ -1,4 +1,4 @@
-"""How much of a training's time measuring may take."""
+"""The share of a training's time that measuring may take."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 class Budget:
     """An account: training time is paid in, and measures are paid out of a share of it.
 
-    What a measure costs is known once it was taken. Until then it is taken on trust as soon as
-    there is anything in the account, which it may overdraw; then measures are left out until it is
-    balanced.
+    The cost of a measure is known only after it has been taken once. Until then it is taken as soon
+    as there is anything in the account, which it may overdraw; measures are then skipped until the
+    account is balanced.
 
     Args:
-        share: of the training time, that measuring may take; None: any.
+        share: of the training time that measuring may take; None: no limit.
     """
 
     def __init__(self, share: float | None) -> None:
@@ -29,12 +29,12 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Seconds that measuring took, with what is going on."""
+        """Seconds that measuring has taken, including any in progress."""
         now = time.perf_counter() - self._since if self._measuring_now else 0.0
         return self.measuring + now
 
     def arrive(self) -> float:
-        """Pay in the training since the last departure; its seconds."""
+        """Add the training time since the last departure; returns it in seconds."""
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
         self.training += seconds
@@ -42,13 +42,13 @@ class Budget:
         return seconds
 
     def depart(self) -> None:
-        """Training goes on; all since the arrival was measuring."""
+        """Training goes on; the time since the arrival was spent on measuring."""
         self.measuring = self.spent
         self._measuring_now = False
         self._since = time.perf_counter()
 
     def allows(self, measure: str, *, epoch: int) -> bool:
-        """Whether a measure can be afforded; if not, that is written down."""
+        """Whether a measure can be afforded; if not, that is recorded."""
         if self.share is None:
             return True
         credit = self.share * self.training - self.spent
@@ -59,7 +59,7 @@ class Budget:
 
     @contextmanager
     def paying(self, measure: str) -> Iterator[None]:
-        """Within it, a measure is taken; its time is its cost from now on."""
+        """A context in which a measure is taken; its time becomes its known cost."""
         start = time.perf_counter()
         try:
             yield

@@ -19,7 +19,7 @@ class WatchCallback(Callback):  # type: ignore[misc]
     began.
 
     Args:
-        watch: which is called.
+        watch: the one to call.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -29,7 +29,7 @@ class WatchCallback(Callback):  # type: ignore[misc]
         self._rate: float | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the learning rate: schedulers have moved on when the epoch ends."""
+        """Record the learning rate: schedulers will have moved on when the epoch ends."""
         groups = trainer.optimizers[0].param_groups if trainer.optimizers else []
         self._rate = float(groups[0]["lr"]) if groups else None
 

@@ -40,7 +40,7 @@ class WatchedTraining:
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss of the last epoch is no finite number."""
+        """Whether the loss of the last epoch is not finite."""
         return not math.isfinite(self.history[-1].train_loss)
 
     def rewind(self, epoch: int) -> None:
@@ -51,7 +51,7 @@ class WatchedTraining:
         self.taken.forget(epoch)
 
     def keep(self, status: Status, *, data: Dataset, method: str) -> None:
-        """Write all of it to the folder, and the tables of every training there."""
+        """Write the record to the folder, and the tables of every training there."""
         trained = sum(one.seconds for one in self.history)
         result = Result(
             run=self.run,
@@ -67,7 +67,7 @@ class WatchedTraining:
 
 
 def _as_study(name: str, results: Sequence[Result]) -> dict[str, Any]:
-    """Watched trainings as a study's settings: what their runs are of, and how many there are."""
+    """Watched trainings as a study's settings: their axes, and how many there are."""
     runs = [result.run for result in results]
     schedules: dict[str, dict[str, list[Any]]] = {}
     for run in runs:

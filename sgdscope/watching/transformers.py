@@ -19,7 +19,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
     training loss is what the Trainer logs for the epoch, the learning rate that at which it began.
 
     Args:
-        watch: which is called.
+        watch: the one to call.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -29,10 +29,10 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """See that the loss of an epoch will be told.
+        """Check that the loss of an epoch will be reported.
 
         Raises:
-            RequestError: it will not.
+            RequestError: it will not be.
         """
         if args.logging_strategy != "epoch":
             raise RequestError(
@@ -48,7 +48,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         optimizer: torch.optim.Optimizer | None = None,
         **_: Any,
     ) -> None:
-        """Note the learning rate: schedulers have moved on when the epoch ends."""
+        """Record the learning rate: schedulers will have moved on when the epoch ends."""
         self._rate = None if optimizer is None else float(optimizer.param_groups[0]["lr"])
 
     def on_log(
@@ -60,7 +60,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         model: nn.Module | None = None,
         **_: Any,
     ) -> None:
-        """Measure, when the loss of an epoch is told."""
+        """Measure when the loss of an epoch is reported."""
         if model is None or not state.is_world_process_zero or "loss" not in (logs or {}):
             return
         self.watch(

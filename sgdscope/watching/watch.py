@@ -34,9 +34,9 @@ SETTINGS = (
 
 
 class Watch:
-    """Measures a network while someone else trains it; call it after every epoch.
+    """Measures a network while other code trains it; call it after every epoch.
 
-    What it leaves is a folder such as a study's: ``sgdscope report`` draws it, ``Results.load``
+    It writes a folder like a study's: ``sgdscope report`` draws it, ``Results.load``
     reads it, and several trainings watched into one folder are compared as runs of one study.
 
     A call leaves the network (weights, gradients, buffers, modes) and the global random streams
@@ -44,12 +44,12 @@ class Watch:
 
     Args:
         out: the folder, empty or of other watched trainings.
-        data: a registered data set's name, or a Dataset; its training images are what curvature
-            is of, its test images are what is attacked.
-        measures: options of each, by name; taken at every call, or where ``every`` and ``at`` say.
-        settings: what is known of the training: ``batch_size`` and ``learning_rate`` at least, and
-            of ``SETTINGS`` what else there is.
-        budget: share of the training time that measuring may take; None: any.
+        data: a registered data set's name, or a Dataset; curvature uses its training images,
+            attacks its test images.
+        measures: options of each, by name; taken at every call, or as ``every`` and ``at`` say.
+        settings: of the training: at least ``batch_size`` and ``learning_rate``, and any others of
+            ``SETTINGS``.
+        budget: share of the training time that measuring may take; None: no limit.
 
     Raises:
         RequestError: a name, a setting or the folder cannot be used.
@@ -89,25 +89,26 @@ class Watch:
         train_accuracy: float = math.nan,
         validation_accuracy: float = math.nan,
     ) -> dict[str, float]:
-        """Take what is due after an epoch, and keep it.
+        """Take the measures due after an epoch, and save them.
 
-        A call with an epoch that was seen before starts from there: what was read at it and later
-        is dropped, as after a training that was cut off and went on from an earlier checkpoint.
+        A call with an epoch seen before starts over from there: readings at it and later are
+        dropped, as when an interrupted training resumes from an earlier checkpoint.
 
         Args:
             model: the network, in any mode.
-            epoch: that has ended, from 1.
+            epoch: the one that has ended, from 1.
             train_loss: mean over the epoch.
             steps: updates since the start; None: as many full batches as the epochs have.
             learning_rate: in the epoch; None: the settings'.
-            train_accuracy: over the epoch, where it is known.
-            validation_accuracy: at its end, where it is known.
+            train_accuracy: over the epoch, if known.
+            validation_accuracy: at its end, if known.
 
         Returns:
-            The values read, by measure, of an attack with its eps: ``pgd_accuracy@0.1``.
+            The values read, by measure, for an attack with its eps: ``pgd_accuracy@0.1``.
 
         Raises:
-            RequestError: the epoch is no whole number from 1, or the folder cannot be written to.
+            RequestError: the epoch is not a whole number from 1, or the folder cannot be written
+                to.
         """
         seconds = self.budget.arrive()
         try:
@@ -133,7 +134,7 @@ class Watch:
             self.budget.depart()
 
     def _measure(self, training: WatchedTraining, subject: Subject, epoch: int) -> Status:
-        """Take what is due and can be afforded; how the network stands."""
+        """Take what is due and can be afforded; returns the status of the network."""
         if training.diverged:
             return "diverged"
         taken = training.taken
@@ -153,7 +154,7 @@ class Watch:
             return "collapsed" if collapsed(subject) else "done"
 
     def _prepare(self, model: nn.Module, epoch: int) -> tuple[WatchedTraining, Dataset]:
-        """The training up to this epoch, and the data where the network is."""
+        """The training up to this epoch, and the data on the network's device."""
         if not isinstance(epoch, int) or epoch < 1:
             raise RequestError(f"epoch = {epoch!r}: expected a whole number from 1")
         place = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -174,13 +175,13 @@ class Watch:
 
 
 def _known(settings: Mapping[str, Any], data: str | Dataset, images: int) -> dict[str, Any]:
-    """Settings of a run, of those given; the rest is at its default."""
+    """The settings of a run from those given; the rest at their defaults."""
     if strange := [key for key in settings if key not in SETTINGS]:
         raise RequestError(f"settings {strange[0]}: expected some of {', '.join(SETTINGS)}")
     known = dict(settings)
     known.setdefault("data", data if isinstance(data, str) else "data")
     if known["data"] not in DATA:
-        known.setdefault("train_size", images)  # a run knows only of registered data how many
+        known.setdefault("train_size", images)  # a run knows this only for registered data
     for key in ("batch_size", "learning_rate"):
         if key not in known and not (key == "learning_rate" and "schedule" in known):
             raise RequestError(f"settings {key}: required but missing")
@@ -201,7 +202,7 @@ def _run(settings: Mapping[str, Any]) -> Run:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, outside any autocast; afterwards all is as it was."""
+    """Evaluation mode, outside any autocast; everything is restored afterwards."""
     place = next((p.device.type for p in model.parameters()), "cpu")
     with untouched(model), torch.autocast(place, enabled=False):
         model.eval()
