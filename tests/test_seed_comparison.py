@@ -56,7 +56,7 @@ def test_seeds_that_differ_more_than_the_networks_tell_nothing():
     accuracy, _ = compare_seeds([*LARGE, *other])
     assert accuracy.low < 0 < accuracy.high
     assert accuracy.sentence.startswith(
-        "PGD accuracy at eps 0.1 does not tell other from large: 0.8 points lower (−"
+        "PGD accuracy at eps 0.1 does not distinguish other from large: 0.8 points lower (−"
     )
 
 

@@ -26,9 +26,7 @@ class SeedComparison:
     other: str  # the one it is compared with
     measure: str
     eps: float | None
-    kind: (
-        Kind  # accuracies: the difference of means; other measures: the ratio of geometric means
-    )
+    kind: Kind  # accuracies: the difference of means; other measures: the ratio of geometric means
     value: float
     low: float  # its 95 % interval over seeds (Welch 1947)
     high: float
@@ -57,7 +55,8 @@ class SeedComparison:
             size = f"{abs(100 * self.value):.1f} points {'higher' if self.value > 0 else 'lower'}"
             span = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}".replace("-", "−")
         if not self.differs:
-            return f"{what} does not tell {self.network} from {self.other}: {size} ({span}), {over}"
+            unlike = f"{what} does not distinguish {self.network} from {self.other}"
+            return f"{unlike}: {size} ({span}), {over}"
         if self.kind == "ratio":
             return f"{what} of {self.network} is {size} that of {self.other} ({span}), {over}"
         return f"{what} of {self.network} is {size} than that of {self.other} ({span}), {over}"
