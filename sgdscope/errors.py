@@ -30,4 +30,5 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> R
     close = get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
     hint = f"did you mean {folded[close[0]]!r}? " if close else ""
     place = f"{where}: " if where else ""
-    return RequestError(f"{place}unknown {kind} {name!r}; {hint}valid: {', '.join(known)}")
+    valid = ", ".join(known) or "none"
+    return RequestError(f"{place}unknown {kind} {name!r}; {hint}valid: {valid}")

@@ -60,7 +60,9 @@ def of_results(results: Results) -> str:
 
 
 def _table(judged: Judged) -> str:
-    console = Console(record=True, file=io.StringIO(), width=terminal.WIDE, force_jupyter=False)
+    console = Console(
+        record=True, file=io.StringIO(), width=terminal.WIDE, force_jupyter=False, emoji=False
+    )
     console.print(terminal.table(judged.view))
     drawn = console.export_html(inline_styles=True, code_format="{code}")
     return f'<pre style="line-height:1.3;white-space:pre;overflow-x:auto">{drawn}</pre>'

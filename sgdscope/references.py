@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from sgdscope.errors import RequestError, unknown
 
@@ -59,12 +60,13 @@ def code(name: str) -> str | None:
     return None if brought is None else brought[0]
 
 
-def resolve(kind: str, name: str) -> Any:
+def resolve(kind: str, name: str, *, forms: str) -> Any:
     """The object that ``file.py:name`` or ``package.module:name`` stands for.
 
     Args:
         kind: what it should be, for error messages.
         name: the reference; a file must have been registered before.
+        forms: how such names are written.
 
     Raises:
         RequestError: there is no such file, module or object.
@@ -77,21 +79,26 @@ def resolve(kind: str, name: str) -> Any:
             f"{kind} {name!r}: no file {place}; expected one that belongs to the study"
         )
     else:
-        names = _of_module(kind, name, place)
+        names = _of_module(kind, name, place, forms)
     if attribute not in names:
         home = names.get("__name__")
-        own = [k for k, v in names.items() if callable(v) and v.__module__ == home and k[0] != "_"]
+        own = [k for k, v in names.items() if callable(v) and k[0] != "_" and _home(v) == home]
         raise unknown(kind, attribute, own, where=name)
     return names[attribute]
 
 
-def _of_module(kind: str, name: str, place: str) -> Mapping[str, Any]:
+def _home(value: object) -> str | None:
+    return getattr(value, "__module__", None)
+
+
+def _of_module(kind: str, name: str, place: str, forms: str) -> Mapping[str, Any]:
     try:
         return vars(import_module(place))
-    except Exception as error:  # whatever a module does as it is imported
-        raise RequestError(
-            f"{kind} {name!r}: {place} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:  # whatever a module does as it is imported
+        said = f"{place} cannot be imported: {type(error).__name__}: {error}"
+        if not place or (isinstance(error, ModuleNotFoundError) and error.name == place):
+            said = f"there is no module {place!r}; expected {forms}"
+        raise RequestError(f"{kind} {name!r}: {said}") from error
 
 
 def find_class(
@@ -112,7 +119,7 @@ def find_class(
     module, _, name = path.rpartition(".")
     try:
         home = import_module(module)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # whatever a module does as it is imported
         raise RequestError(
             f"{kind}.{path}: {error}; expected the import path of {_article(kind)} {kind} class, "
             f"as {example}, or one of {', '.join(others)}"
@@ -145,6 +152,44 @@ def plain_options(rule: type[Any], *, given: Iterable[str]) -> dict[str, tuple[A
         for name, parameter in inspect.signature(rule).parameters.items()
         if name not in given and parameter.kind is not parameter.VAR_KEYWORD
     }
+
+
+def option_fields(rule: type[Any], *, given: Iterable[str]) -> dict[str, Any]:
+    """The options of a class as fields of a model, where a list has to be one and numbers finite.
+
+    Args:
+        rule: the class.
+        given: as for its plain options.
+    """
+    return {
+        name: (
+            Annotated[Any, AfterValidator(_fits_list if _is_listed(*one) else _fits)],
+            one[1],
+        )
+        for name, one in plain_options(rule, given=given).items()
+    }
+
+
+def _is_listed(annotation: Any, default: Any) -> bool:
+    """Whether an option is several values at once."""
+    said = str(annotation).removeprefix("typing.").removeprefix("collections.abc.").lower()
+    return isinstance(default, tuple | list) or said.startswith(
+        ("iterable[", "sequence[", "list[", "tuple[")
+    )
+
+
+def _fits(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    return value
+
+
+def _fits_list(value: Any) -> Any:
+    if not isinstance(value, tuple | list):
+        raise ValueError(
+            "expected a list, which in a study file has a second pair of brackets: [[…]]"
+        )
+    return [_fits(one) for one in value]
 
 
 def _article(word: str) -> str:

@@ -8,9 +8,10 @@ from decimal import Decimal
 from fractions import Fraction
 from numbers import Rational
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,17 +22,30 @@ from pydantic import (
 
 from sgdscope.errors import RequestError, unknown
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 Whole = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what tables can hold
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Radius = Annotated[float, Field(ge=0)]
+
+AT_MOST_1 = "expected at most 1, since pixels lie in [0, 1]; 8 of 256 levels are 8/255 = 0.0314"
+
+
+def _within_pixels(eps: float) -> float:
+    if eps > 1:
+        raise ValueError(AT_MOST_1)
+    return eps
+
+
+Pixels = Annotated[Positive, AfterValidator(_within_pixels)]  # an ℓ∞ radius
 Options = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 
 # Of a model: known keys alone, values of their own types, finite numbers, and no change later.
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def plain(value: Any) -> Any:
@@ -69,6 +83,7 @@ class Settings(BaseModel):
     model_config = STRICT
 
     words: ClassVar[frozenset[str]] = frozenset()  # fields of names and texts, never of numbers
+    internal: ClassVar[frozenset[str]] = frozenset()  # fields that nobody writes by hand
 
     @model_validator(mode="before")
     @classmethod
@@ -122,17 +137,51 @@ def checked(
     try:
         return model(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
+        internal: frozenset[str] = getattr(model, "internal", frozenset())
+        # A mistyped key says more than that the right one is missing.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        place = [str(part) for part in (where, *first["loc"]) if not isinstance(part, int)]
+        key = ".".join(filter(None, place))
         if first["type"] == "extra_forbidden":
             key = str(first["loc"][0])
-            unknown_key = unknown("key", key, [*model.model_fields, *also_allowed], where=where)
+            known = [name for name in model.model_fields if name not in internal]
+            unknown_key = unknown("key", key, [*known, *also_allowed], where=where)
             hint = (elsewhere or {}).get(key)
             raise RequestError(f"{unknown_key}; {hint}" if hint else str(unknown_key)) from None
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
+        message = _expected(first)
         if first["type"] == "missing":
             raise RequestError(f"{key}: required but missing") from None
         if not first["loc"]:
             raise RequestError(f"{where}: {message}" if where else message) from None
-        raise RequestError(f"{key} = {first['input']!r}: {message}") from None
+        raise RequestError(f"{key} = {shown(first['input'])}: {message}") from None
+
+
+def shown(value: Any) -> str:
+    """A bad value as a study file writes it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "dict_type": "a table of options",
+    "list_type": "a list",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "too_short": "at least one value",
+    "string_too_short": "some text",
+}  # by pydantic's name of a mistake, with its parameters
+
+
+def _expected(error: ErrorDetails) -> str:
+    """What should have stood there."""
+    if (known := _EXPECTED.get(error["type"])) is not None:
+        return f"expected {known.format(**error.get('ctx', {}))}"
+    message = error["msg"].removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

@@ -221,3 +221,21 @@ def test_a_terminal_of_another_encoding_gets_replacements(encoding):
     )
     assert b"top_eigenvalue" in done.stdout
     assert b"?" in done.stdout
+
+
+def test_an_option_that_is_a_list_is_a_cell_of_the_tables(invoke, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'model = "stdcnn"\ndata = "digits"\nbatch_size = 32\nepochs = 1\ntrain_size = 64\n'
+        '[schedule.fixed]\n[optimizer.sgd]\n[optimizer."torch.optim.Adam"]\n'
+        "betas = [[0.8, 0.9]]\n[measure.test_accuracy]\n"
+    )
+    done = invoke("run", "mine.toml", "--engine", "inline", "--out", "here")
+    assert done.exit_code == 0, done.output
+    assert set(Results.load("here").runs["betas"].dropna()) == {"0.8, 0.9"}
+
+
+def test_a_name_that_spells_an_emoji_is_printed_as_it_is(invoke, tmp_path):
+    (tmp_path / "nets.py").write_text("def boom(): raise SystemExit(4)\n")
+    said = invoke("run", "quick", "--set", "model=nets.py:boom", "--set", "data=nets.py:boom")
+    assert said.exit_code == 2
+    assert "data set 'nets.py:boom': SystemExit: 4" in said.output

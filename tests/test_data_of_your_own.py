@@ -226,7 +226,7 @@ NAMES = {
     "folder:woods?resize=big": "expected a size in pixels",
     "npz:none.npz": r"no file none\.npz",
     "sets.py:lod": r"sets\.py:lod: unknown data set 'lod'; did you mean 'load'\?",
-    "sets.py:load?size=3": r"expected a function, sets\.py:NAME, without options",
+    "sets.py:load?size=3": r"a function takes no options; expected sets\.py:NAME",
     "sets.py:number": "the function returns int; expected x_train, y_train, x_test, y_test",
     "sets.py:fails": "KeyError: 'here'",
     "sets.py:drawn": "are not the same each time they are read",

@@ -15,8 +15,9 @@ from rich.markup import escape
 
 from sgdscope.errors import RequestError
 
-console = Console(width=None if sys.stdout.isatty() else 100)
-errors = Console(stderr=True)
+# Names such as "nets.py:boom" are no emoji.
+console = Console(width=None if sys.stdout.isatty() else 100, emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 
 class Device(StrEnum):

@@ -11,7 +11,7 @@ from sgdscope.data.images import (
     split,
 )
 from sgdscope.data.named import KINDS, describe
-from sgdscope.data.sources import DATA, DataSource, HubImages, load
+from sgdscope.data.sources import DATA, DataSource, HubImages, load, registered
 
 __all__ = [
     "DATA",
@@ -27,5 +27,6 @@ __all__ = [
     "crop_and_flip",
     "describe",
     "load",
+    "registered",
     "split",
 ]

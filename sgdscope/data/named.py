@@ -68,7 +68,7 @@ def _read(name: str) -> Dataset:
     except RequestError as error:
         said = str(error).removeprefix("data set: ")
         raise RequestError(said if name in said else f"data set {name!r}: {said}") from error
-    except Exception as error:  # whatever a user's own function or a library says
+    except (Exception, SystemExit) as error:  # whatever a user's own function or a library says
         said = (str(error).splitlines() or ["no details"])[0]
         raise RequestError(f"data set {name!r}: {type(error).__name__}: {said}") from error
 
@@ -76,13 +76,17 @@ def _read(name: str) -> Dataset:
 def _reader(name: str) -> Callable[[], Dataset]:
     kind, _, target = name.partition(":")
     target, asked, query = target.partition("?")
+    if kind in KINDS and not target:
+        raise RequestError(f"{name!r} names nothing; expected {kind}:{PATHS[kind]}")
     if kind in KINDS:
         loader = checked(KINDS[kind], _options(query), where=f"data set {name!r}")
         path = references.source(name).path
         return lambda: loader.load(path or target)
-    make = references.resolve("data set", name.partition("?")[0])
-    if asked or not callable(make):
-        raise RequestError(f"{name}: expected a function, {kind}:NAME, without options")
+    make = references.resolve("data set", name.partition("?")[0], forms=FORMS)
+    if asked:
+        raise RequestError(f"{name}: a function takes no options; expected {kind}:NAME")
+    if not callable(make):
+        raise RequestError(f"{name}: is of type {type(make).__name__}; expected a function")
     return lambda: returned(make())
 
 

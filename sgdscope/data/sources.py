@@ -46,15 +46,13 @@ def load(name: str) -> Dataset:
     """
     if name not in DATA and ":" in name:
         return named.load(name)
-    if name not in DATA:
-        raise RequestError(f"{unknown('data set', name, DATA)}, {named.FORMS}")
-    source = DATA[name]()
+    source = registered(name)()
     try:
         with streams.seeded(0, "data"):
             found = source.load()
     except RequestError as error:
         raise RequestError(_named(name, str(error))) from error
-    except Exception as error:  # whatever a user's own source says
+    except (Exception, SystemExit) as error:  # whatever a user's own source says
         raise RequestError(_named(name, f"{type(error).__name__}: {error}")) from error
     if not isinstance(found, Dataset):
         raise RequestError(
@@ -66,6 +64,17 @@ def load(name: str) -> Dataset:
             f"{source.train_size:,}, its train_size"
         )
     return found
+
+
+def registered(name: str) -> type[DataSource]:
+    """The source of that name.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if name not in DATA:
+        raise RequestError(f"{unknown('data set', name, DATA)}, {named.FORMS}")
+    return DATA[name]
 
 
 def _named(name: str, said: str) -> str:

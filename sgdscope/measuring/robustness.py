@@ -18,7 +18,7 @@ from sgdscope.data import Dataset, Images
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.measuring.card import Card
 from sgdscope.network import Network
-from sgdscope.settings import AsList, Positive, Radius, Whole
+from sgdscope.settings import AT_MOST_1, AsList, Positive, Radius, Whole
 
 SHOWN = 8  # adversarial examples kept to look at, for each eps
 ONE_STEP = "A single step: attacks with more steps fool more points."
@@ -55,10 +55,7 @@ class AttackAccuracy(_OnTest):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if self.norm == "linf" and max(self.eps) > 1:
-            raise ValueError(
-                f"eps = {max(self.eps):g}: expected at most 1, since pixels lie in [0, 1]; "
-                "8 of 256 levels are 8/255 = 0.0314"
-            )
+            raise ValueError(f"eps = {max(self.eps):g}: {AT_MOST_1}")
         return self
 
     def cost_in_images(self, data: Dataset) -> int:

@@ -16,7 +16,7 @@ from sgdscope.curvature import Hessian, top_eigenvalues
 from sgdscope.methods.adversarial import signed_step
 from sgdscope.methods.base import METHODS, Batch, Method, Pass
 from sgdscope.network import logits_of
-from sgdscope.settings import Positive, Whole
+from sgdscope.settings import Pixels, Whole
 
 
 @METHODS.add("absa")
@@ -37,7 +37,7 @@ class Absa(Method):
     patience: Whole = 10  # epochs
     examples: Whole = 200
     share: Annotated[float, Field(ge=0, le=1)] = 0.2  # attacked share of the first batches
-    eps: Positive = 0.005  # of the attack, one signed step, in pixels of [0, 1]
+    eps: Pixels = 0.005  # of the attack, one signed step, in pixels of [0, 1]
     attacked_epochs: Annotated[int, Field(ge=0)] = 10  # half of all epochs in the paper
 
     _growth: int = PrivateAttr(default=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgdscope.methods.base import METHODS, Batch, Method, Pass
-from sgdscope.settings import Positive, Whole
+from sgdscope.settings import Pixels, Positive, Whole
 
 
 @METHODS.add("adversarial-training")
@@ -25,10 +25,15 @@ class AdversarialTraining(Method):
     helps = "accuracy under attack within eps; test accuracy falls"
     cost = "one forward and backward pass per step of the attack"
 
-    eps: Positive = 0.1  # in pixels of [0, 1]
+    eps: Pixels = 0.1  # in pixels of [0, 1]
     steps: Whole = 7
     step_size: Positive | None = None  # by default 2.5 · eps / steps
     natural_epochs: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def first_epoch(self) -> int:
+        """After the natural ones."""
+        return self.natural_epochs + 1
 
     def loss(self, batch: Batch) -> Pass:
         """Cross-entropy on the attacked images."""

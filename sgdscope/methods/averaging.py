@@ -89,6 +89,11 @@ class Swa(_Averaging):
 
     start_epoch: Whole = 1
 
+    @property
+    def first_epoch(self) -> int:
+        """As asked for."""
+        return self.start_epoch
+
     def after_epoch(self, network: nn.Module, *, epoch: int, images: Iterable[Tensor]) -> None:
         """Add the epoch's weights to the average."""
         if epoch >= self.start_epoch:

@@ -63,6 +63,11 @@ class Method(Settings):
         """The largest value of ``growth``."""
         return 1
 
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch in which it does anything."""
+        return 1
+
     def prepare(self, network: nn.Module) -> None:
         """Change a network's layers before its first update.
 

@@ -37,7 +37,7 @@ def find(name: str) -> ModelBuilder:
         raise RequestError(f"{unknown('model', name, MODELS)}, {FORMS}")
     if place in LIBRARIES:
         return LIBRARIES[place](target)
-    return _Called(name, references.resolve("model", name))
+    return _Called(name, references.resolve("model", name, forms=FORMS))
 
 
 class _Called:

@@ -13,7 +13,7 @@ from torch import nn
 
 from sgdscope.errors import RequestError
 from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, Updates
-from sgdscope.references import find_class, plain_options
+from sgdscope.references import find_class, option_fields
 
 
 def find(name: str) -> type[Optimizer]:
@@ -29,8 +29,7 @@ def find(name: str) -> type[Optimizer]:
 @cache
 def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
     build = cast(Callable[..., torch.optim.Optimizer], rule)
-    options = plain_options(rule, given=("params", "lr"))
-    fields: dict[str, Any] = {name: (Any, default) for name, (_, default) in options.items()}
+    fields = option_fields(rule, given=("params", "lr"))
     for option, field in fields.items():
         if field[1] is ...:
             raise RequestError(

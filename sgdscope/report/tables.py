@@ -69,7 +69,8 @@ def _short(view: View, measure: str) -> str:
 
 def _evidence(view: View, measure: str) -> list[str]:
     rows = view.table[view.table["measure"] == measure]
-    names = [name for name in rows.columns if name not in NOT_EVIDENCE]
+    known = NOT_EVIDENCE.union(view.runs.columns)  # every option of an optimizer has a column
+    names = [name for name in rows.columns if name not in known]
     return [name for name in names if rows[name].notna().any()]
 
 

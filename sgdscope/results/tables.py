@@ -181,7 +181,12 @@ def _further_knobs(run: Run) -> dict[str, Any]:
     if run.method != "plain":
         own["method"] = run.method
         own["method_options"] = ", ".join(f"{k}={v}" for k, v in run.method_options.items())
-    return own | run.optimizer_options
+    return own | {key: _cell(value) for key, value in run.optimizer_options.items()}
+
+
+def _cell(option: Any) -> Any:
+    """An option as a cell of a table: a list, such as Adam's betas, as text."""
+    return ", ".join(map(str, option)) if isinstance(option, list) else option
 
 
 def _outcome(result: Result) -> dict[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sgdscope.models import MODELS
+from sgdscope import models
+from sgdscope.errors import RequestError
+from sgdscope.settings import as_list, shown
 from sgdscope.study import growth, hypotheses
 
 if TYPE_CHECKING:
+    from sgdscope.study.hypotheses import Hypothesis
+    from sgdscope.study.run import Run
     from sgdscope.study.study import Study
 
 AXES = ("model", "data", "batch_size", "schedule", "measure")  # that a study has, or its parts
@@ -35,13 +39,83 @@ def check(study: Study) -> None:
         raise ValueError("expected exactly one of epochs and steps")
     for name in study.model:
         if ":" not in name:
-            MODELS[name]
+            models.find(name)
     for data in study.data:
         _check_sizes(study, data)
     for run in study.runs:
         growth.check(run, images=study.train_size or study.images(run.data))
     _ = study.measures
     _check_axis(study)
+
+
+def check_effects(study: Study) -> None:
+    """Check that all that is asked for can come into effect.
+
+    A study that is kept in a folder has passed, or is older than the check.
+
+    Raises:
+        RequestError: something cannot.
+    """
+    _check_momentum(study)
+    of_lines = {(run.data, run.batch_size, run.line): run for run in study.runs}
+    for run in of_lines.values():
+        _check_warmup(run)
+        _check_method(run)
+    for one in study.hypotheses:
+        _check_under(one, study)
+
+
+def _check_momentum(study: Study) -> None:
+    """Momentum beside schedules is SGD's alone."""
+    if study.part or "sgd" in study.optimizer:
+        return
+    given = {
+        f"schedule.{name}.momentum": t.get("momentum", 0) for name, t in study.schedule.items()
+    }
+    if "momentum" in study.model_fields_set:
+        given["momentum"] = study.momentum
+    for where, values in given.items():
+        if any(as_list(values)):
+            raise RequestError(
+                f"{where} = {values}: is that of optimizer.sgd, which the study does not have; "
+                f"expected none, or an option of {', '.join(study.optimizer)}"
+            )
+
+
+def _check_warmup(run: Run) -> None:
+    """The learning rate of tables and figures is one that training comes to."""
+    stretch = run.stretch(1)
+    if (updates := run.warmup(stretch)) > stretch.total:
+        raise RequestError(
+            f"schedule.{run.schedule}: its warm-up takes {updates} updates at batch size "
+            f"{run.batch_size}; expected at most {stretch.total}, those of the training"
+        )
+
+
+def _check_method(run: Run) -> None:
+    procedure = run.procedure()
+    if procedure is not None and run.epochs is not None and procedure.first_epoch > run.epochs:
+        raise RequestError(
+            f"method.{run.method}: begins in epoch {procedure.first_epoch}; expected 1 to "
+            f"{run.epochs}, the epochs of training"
+        )
+
+
+def _check_under(claim: Hypothesis, study: Study) -> None:
+    """Some runs have what a claim is restricted to."""
+    of_each = [{"model": run.model, "data": run.data} | run.line.knobs for run in study.runs]
+    for name, value in claim.under.items():
+        if name == "batch_size":
+            raise RequestError(
+                f"claim.{claim.name}.under.{name} = {shown(value)}: claims are about all batch "
+                "sizes together; expected another knob, model or data"
+            )
+        there = list(dict.fromkeys(str(one[name]) for one in of_each if name in one))
+        if all(one.get(name) != value for one in of_each):
+            raise RequestError(
+                f"claim.{claim.name}.under.{name} = {shown(value)}: no run has that; "
+                f"expected one of {', '.join(there)}"
+            )
 
 
 def _check_axis(study: Study) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sgdscope.methods import METHODS
 from sgdscope.optimizers import find
-from sgdscope.settings import Options, as_list, checked
+from sgdscope.settings import Options, as_list, checked, shown
 from sgdscope.study.code import code_of_run
 from sgdscope.study.imported_schedules import find as find_schedule
 from sgdscope.study.run import Run
@@ -69,10 +70,15 @@ def lines(study: Study) -> Iterator[Options]:
 
 def _check_to_the_end(study: Study, schedule: Schedule, where: str) -> None:
     """Let a scheduler that ends before training fail now."""
-    try:
-        schedule.rate(batch_size=max(study.batch_size), epoch=study.epochs or 1)
-    except ValueError as error:
-        raise ValueError(f"{where}: in epoch {study.epochs}: {error}") from error
+    for epoch in sorted({1, min(2, study.epochs or 1), study.epochs or 1}):
+        try:
+            rate = schedule.rate(batch_size=max(study.batch_size), epoch=epoch)
+        except ValueError as error:
+            raise ValueError(f"{where}: in epoch {epoch}: {error}") from error
+        if not 0 <= rate < math.inf:
+            raise ValueError(
+                f"{where}: learning rate {rate:g} in epoch {epoch}; expected 0 or more"
+            )
 
 
 def _optimizers(study: Study, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:
@@ -89,11 +95,13 @@ def _optimizers(study: Study, schedule: str, momenta: Sequence[Any]) -> Iterator
                 )
             axes = {"momentum": list(momenta), **table}
         for options in _combinations(axes, where=where):
-            place = f"schedule.{schedule}" if name == "sgd" and beside else where
-            rule = checked(kind, options, where=place if "momentum" in options else where)
+            if name == "sgd" and beside:
+                momentum = {"momentum": options["momentum"]}
+                checked(kind, momentum, where=f"schedule.{schedule}")
+            rule = checked(kind, options, where=where)
             chosen = rule.model_dump(exclude_defaults=True)
-            momentum = chosen.pop("momentum", 0.0) if name == "sgd" else 0.0
-            yield {"optimizer": name, "optimizer_options": chosen, "momentum": momentum}
+            heavy = chosen.pop("momentum", 0.0) if name == "sgd" else 0.0
+            yield {"optimizer": name, "optimizer_options": chosen, "momentum": heavy}
 
 
 def _methods(study: Study) -> Iterator[Options]:
@@ -106,9 +114,11 @@ def _methods(study: Study) -> Iterator[Options]:
 
 def _combinations(axes: Mapping[str, Any], *, where: str) -> Iterator[Options]:
     """Every combination of options, each with one value or several."""
-    try:
-        choices = [axis(values) for values in axes.values()]
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    choices = []
+    for key, values in axes.items():
+        try:
+            choices.append(axis(values))
+        except ValueError as error:
+            raise ValueError(f"{where}.{key} = {shown(values)}: {error}") from None
     for values in itertools.product(*choices):
         yield dict(zip(axes, values, strict=True))

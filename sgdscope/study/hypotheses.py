@@ -23,6 +23,7 @@ class Hypothesis(Settings):
     """What is expected of one measure as one knob grows."""
 
     words = frozenset({"name", "says", "measure", *COURSES})
+    internal = frozenset({"name", "stated_first"})
 
     name: str
     says: Annotated[str, Field(min_length=1)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import torch
 from pydantic import create_model, model_validator
 from torch.optim.lr_scheduler import LRScheduler
 
 from sgdscope.errors import RequestError
-from sgdscope.references import find_class, plain_options
+from sgdscope.references import find_class, option_fields, plain_options
 from sgdscope.settings import Positive
 from sgdscope.study.schedules import SCHEDULES, Schedule
 
@@ -77,8 +77,10 @@ def _imported(path: str, rule: type[LRScheduler]) -> type[Schedule]:
         chosen = self.model_fields_set & options.keys()
         return build(optimizer, **{name: getattr(self, name) for name in chosen})
 
-    fields: dict[str, Any] = {name: (Any, default) for name, (_, default) in options.items()}
     made = create_model(
-        rule.__name__, __base__=_Stepped, __doc__=f"{rule.__name__} of torch.", **fields
+        rule.__name__,
+        __base__=_Stepped,
+        __doc__=f"{rule.__name__} of torch.",
+        **option_fields(rule, given=("optimizer", "last_epoch")),
     )
     return cast(type[Schedule], type(rule.__name__, (made,), {"_scheduler": scheduler}))

@@ -51,8 +51,10 @@ class Plugin:
                 continue
             try:
                 sources[place] = path.read_text(encoding="utf-8-sig")
-            except (OSError, UnicodeDecodeError) as error:
-                raise RequestError(f"plugin {path}: {error}") from error
+            except OSError as error:
+                raise RequestError(f"plugin {path}: {error.strerror}") from error
+            except UnicodeDecodeError as error:
+                raise RequestError(f"plugin {path}: {error}; expected UTF-8") from error
             waiting += [*_beside(root, place, sources[place]), *_packages(root, path)]
         return cls(str(file.resolve()), tuple(sources.items()))
 
@@ -87,7 +89,9 @@ class Plugin:
             references.bring(self.name, self.digest, vars(module))
         except (Exception, SystemExit) as error:
             del sys.modules[module.__name__]
-            raise RequestError(f"plugin {self.name}: {type(error).__name__}: {error}") from error
+            raise RequestError(
+                f"plugin {self.name}: {type(error).__name__}: {error}{_of_exit(error)}"
+            ) from error
         _loaded.difference_update(replaced)
         _loaded.add(self.digest)
 
@@ -122,6 +126,12 @@ def adopt(parts: Iterable[tuple[Registry[Any], str]]) -> list[str]:
         _loaded.add(plugin.digest)
         files[plugin.path] = None
     return list(files)
+
+
+def _of_exit(error: BaseException) -> str:
+    if not isinstance(error, SystemExit):
+        return ""
+    return "; expected a file that can be imported, with what it does as a script under if __name__"
 
 
 def _root(file: Path) -> Path:

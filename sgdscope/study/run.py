@@ -125,6 +125,10 @@ class Run(BaseModel):
         """The rate of each update of an epoch in turn; a single one if they are equal."""
         return self._plan.rates(batch_size=self.batch_size, stretch=stretch)
 
+    def warmup(self, stretch: Stretch) -> int:
+        """Updates of the warm-up."""
+        return self._plan.warmup(stretch)
+
     @property
     def peak(self) -> float:
         """The learning rate of the first epoch, after any warm-up."""

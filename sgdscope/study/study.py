@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sgdscope.data import DATA
+from sgdscope.data import registered
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES
 from sgdscope.references import Source
-from sgdscope.settings import Momentum, Options, Positive, Seed, Settings, Whole, as_list, checked
+from sgdscope.settings import (
+    Momentum,
+    Options,
+    Positive,
+    Seed,
+    Settings,
+    Whole,
+    as_list,
+    checked,
+    shown,
+)
 from sgdscope.study import budgets, consistency, grid, hypotheses, names, studyfile
 from sgdscope.study.code import imported_files, parts
 from sgdscope.study.hypotheses import Hypothesis
@@ -45,6 +55,13 @@ def _studies(value: Any) -> Any:
     return [checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
 
 
+def _named_tables(key: str, value: Any) -> dict[str, Any]:
+    try:
+        return _tables(value)
+    except ValueError as error:
+        raise RequestError(f"{key} = {shown(value)}: {error}") from None
+
+
 class Study(Settings):
     """A grid of runs (every combination of its axes) and the measures to take on each.
 
@@ -55,6 +72,7 @@ class Study(Settings):
     """
 
     words = frozenset({"name", "description", "plugins", "model", "data", "axis"})
+    internal = frozenset({"sources", "part"})
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
@@ -87,7 +105,9 @@ class Study(Settings):
     def images(self, data: str) -> int:
         """Training images of a data set."""
         own = self.sources.get(data)
-        return DATA[data].train_size if own is None or own.train_size is None else own.train_size
+        if own is None or own.train_size is None:
+            return registered(data).train_size
+        return own.train_size
 
     @cached_property
     def every_source(self) -> dict[str, Source]:
@@ -176,9 +196,17 @@ class Study(Settings):
             settings = {**settings, "plugins": named}
             if not kept:
                 settings["sources"] = names.described(settings)
-            return checked(cls, settings, where="", elsewhere=_of_schedules())
+            return cls._of(settings, kept=kept)
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
+
+    @classmethod
+    def _of(cls, settings: Mapping[str, Any], *, kept: bool) -> Self:
+        beside = ["include", "budget"]  # keys of study files that are no longer there by now
+        study = checked(cls, settings, where="", also_allowed=beside, elsewhere=_of_schedules())
+        if not kept:
+            consistency.check_effects(study)
+        return study
 
     @classmethod
     def load(
@@ -223,7 +251,7 @@ class Study(Settings):
                 cls._include(settings, file.parent, overrides, budget, within=within)
             else:
                 for key in settings.keys() & set(studyfile.TABLES):
-                    settings[key] = _tables(settings[key])
+                    settings[key] = _named_tables(key, settings[key])
                 replaced = dict(overrides)
                 _find_plugins(replaced, Path())
                 budgets.apply(settings, budget, replaced)
@@ -285,6 +313,7 @@ def _describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
 def _find_plugins(settings: dict[str, Any], home: Path) -> None:
     """Make the paths of plugins, given relative to ``home``, absolute."""
     if "plugins" in settings:
-        settings["plugins"] = [
-            str((home / file).resolve()) for file in as_list(settings["plugins"])
-        ]
+        files = as_list(settings["plugins"])
+        if any(not isinstance(file, str) for file in files):
+            raise RequestError(f"plugins = {shown(settings['plugins'])}: expected Python files")
+        settings["plugins"] = [str((home / file).resolve()) for file in files]
