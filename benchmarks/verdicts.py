@@ -160,9 +160,9 @@ def _same() -> Iterator[Row]:
     bend = np.abs(STEPS) - np.abs(STEPS).min()
     shapes = {
         "V of 10 points, noise 0.3": shifted(equal, 5.0 * bend, 0.3),
-        "V of 5 points, as far as counts, noise 0.3": shifted(equal, 2.5 * bend, 0.3),
+        "V of 5 points, at the margin, noise 0.3": shifted(equal, 2.5 * bend, 0.3),
         "one size 5 points higher, noise 0.3": shifted(equal, 5.0 * (STEPS == 0.5), 0.3),
-        "slope of 1, as far as counts, noise 0.3": shifted(equal, MARGIN * STEPS, 0.3),
+        "slope of 1, at the margin, noise 0.3": shifted(equal, MARGIN * STEPS, 0.3),
         "V of 5 points, own slopes twice": shifted(own_slopes(2), 2.5 * bend, 0.3),
         "V of 5 points, noise in proportion to B": shifted(in_proportion, 2.5 * bend, 0.1),
         "last size 5 points lower, noise 3 there alone": shifted(

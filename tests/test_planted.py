@@ -85,7 +85,7 @@ PLANTED = {
         lambda net: Wrapped(net, lambda x: F.dropout(x, 0.3, training=True)), "randomised"
     ),
     "probabilities": (lambda net: Wrapped(net, after=lambda z: z.softmax(1)), "probabilities"),
-    "constant": (lambda net: Wrapped(net, after=lambda z: z * 0 + torch.arange(10.0)), "alike"),
+    "constant": (lambda net: Wrapped(net, after=lambda z: z * 0 + torch.arange(10.0)), "bit-ident"),
     "batch-dependent": (lambda net: Wrapped(net, after=of_batch), "rest of its batch"),
     "changing itself": (Counting, "changes its own"),
     "not finite": (lambda net: Wrapped(net, after=broken), "not finite"),

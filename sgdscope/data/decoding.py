@@ -110,7 +110,7 @@ def _shallow(image: Image, where: str) -> Image:
     from PIL import Image
 
     if image.mode == "F":
-        raise RequestError(f"{where} holds floating-point numbers; expected 8 or 16 bits a pixel")
+        raise RequestError(f"{where} holds floating-point numbers; expected 8 or 16 bits per pixel")
     if not image.mode.startswith("I"):
         return image
     values = np.asarray(image).astype(np.int64)

@@ -69,7 +69,7 @@ class Taken:
 
     def leave_gap(self, name: str, error: Exception, *, epoch: int) -> None:
         """Record why a value is missing, in its place."""
-        why = f"could not be taken: {type(error).__name__}: {str(error).strip()}"
+        why = f"could not be measured: {type(error).__name__}: {str(error).strip()}"
         self.record(Reading(name, float("nan"), flags=[why.splitlines()[0]]), epoch=epoch)
 
     def record(self, reading: Reading, *, epoch: int) -> None:

@@ -95,7 +95,7 @@ def progress(view: View, panel: str, against: str) -> Figure:
                 draw(ax, row[line.key])
     taken = pd.concat([view.along(name, eps=eps) for name, eps in followed.items()])
     lost = canvas.left_out(taken[taken["panel"] == panel])
-    canvas.legend(figure, _value_keys(view), note=f"one curve a run{lost}")
+    canvas.legend(figure, _value_keys(view), note=f"one curve per run{lost}")
     return figure
 
 

@@ -26,7 +26,7 @@ def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
     for ax, chart in zip(axes, drawn, strict=True):
         draw(ax, chart)
     handles = canvas.keys(view.lines, drawn, linestyle="") + _size_keys(view.axis)
-    canvas.legend(figure, handles + canvas.extras(drawn), note="one point a run")
+    canvas.legend(figure, handles + canvas.extras(drawn), note="one point per run")
     return figure
 
 

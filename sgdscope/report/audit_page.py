@@ -110,7 +110,7 @@ def _short(one: Audited) -> str:
 def by_eps(
     found: Audit, *, others: Callable[[str], Sequence[Curve]] = lambda attack: ()
 ) -> Iterator[str]:
-    """Accuracy against eps, a picture an attack and a curve a network.
+    """Accuracy against eps, one picture per attack and one curve per network.
 
     Args:
         found: the audit.

@@ -68,7 +68,7 @@ def label(measure: str, eps: float | None) -> str:
 
 
 def table(found: Audit) -> Table:
-    """One row a measure and eps, one column a network; ! marks what is flagged."""
+    """One row per measure and eps, one column per network; ! marks what is flagged."""
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     grid.add_column(f"{found.folder.settings()['data']}", no_wrap=True)
     for one in found.networks:

@@ -223,7 +223,8 @@ def _progress(view: View) -> Iterator[Card]:
             "against": Control([*style.PROGRESS.values()], first["against"]),
             "show": Control(lines, first["show"]),
         },
-        note="One curve a run, a point each time it was measured. Of an accuracy, dotted: chance.",
+        note="One curve per run, with a point for each measurement. Of an accuracy, dotted: "
+        "chance.",
         scale="as drawn",
         plots=drawn,
     )
@@ -238,7 +239,7 @@ def _relation(view: View) -> Card:
         section="relation",
         title="λ₁ against robustness",
         note=view.axis.reworded(
-            "One point a run; larger points are larger batches. Dotted: chance."
+            "One point per run; larger points are larger batches. Dotted: chance."
         ),
         controls={
             "attack": Control([*named], style.label(name)),

@@ -32,7 +32,7 @@ FLAGS = (
         "The loss is flat at these points, so the attack does not move.", MARGIN,
     ),
     Explained(
-        "Rounded off", ("gradient is lost to rounding at", "gradient is rounded off at",),
+        "Lost to rounding", ("gradient is lost to rounding at", "gradient is rounded off at",),
         "The network is so confident that cross-entropy's gradient is mostly rounding error.",
         MARGIN,
     ),
@@ -50,7 +50,7 @@ FLAGS = (
         "Raise queries and see whether the accuracy falls further.",
     ),
     Explained(
-        "No eps at all", ("no eps fools",),
+        "Never fooled", ("no eps fools",),
         "However far a point is moved, the answer stays the same: something hides the gradient.",
         LAYER,
     ),
@@ -104,7 +104,7 @@ FLAGS = (
         "Write x.flatten(1) in place of a fixed view; export with a dynamic batch size.",
     ),
     Explained(
-        "It remembers",
+        "It has memory",
         ("depends on its earlier inputs", "what it was asked before",
          "the network changes its own", "switches training mode"),
         "The order of the inputs changes the answers.",
@@ -137,7 +137,7 @@ FLAGS = (
         "The network is so confident that cross-entropy has no gradient.", MARGIN,
     ),
     Explained(
-        "No way for gradients",
+        "Gradients are blocked",
         ("cannot be differentiated", "no gradient reaches", "is zero throughout",
          "gradient in the inputs is not finite", "when gradients are enabled",
          "answers otherwise when gradients"),
@@ -175,7 +175,7 @@ FLAGS = (
         "The robustness is fine, but the λ₁ that it is plotted against is flagged.",
     ),
     Explained(
-        "Could not be taken", ("could not be taken",),
+        "Could not be measured", ("could not be measured", "could not be taken",),
         "The measure raised an exception; the run's other numbers are fine.",
         "Fix the cause and run the same command again; it takes only that measure.",
     ),

@@ -119,7 +119,7 @@ def _key(curve: Curve) -> str:
 
 
 def _by_loss(view: View, trend: Trend) -> str:
-    """One curve a value of the axis, against training loss; nothing where it was measured once."""
+    """One curve per value of the axis, against training loss; empty if measured once."""
     rows = view.along(trend.quantity.measure, eps=trend.quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["line"] == trend.line)]
     rows = rows[(rows["status"] == "done") & np.isfinite(rows["along"].astype(float))]
@@ -142,7 +142,7 @@ def _by_loss(view: View, trend: Trend) -> str:
         x=picture.loss_axis(rows["loss"].astype(float).tolist()),
         y=y,
         title="At equal training loss",
-        note=f"{trend.quantity.label}; one curve a {view.axis.label}, light to dark",
+        note=f"{trend.quantity.label}; one curve per {view.axis.label}, light to dark",
     )
 
 

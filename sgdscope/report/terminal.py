@@ -28,7 +28,7 @@ Column = tuple[float | None, Cells]  # of an attack its eps, and what stands the
 
 
 def table(view: View, *, width: int = WIDE) -> Table:
-    """One row a line and value along the axis: mean ± half the band over seeds, and how runs ended.
+    """One row per line and value along the axis: mean ± half the band over seeds, and statuses.
 
     Args:
         view: the study's.

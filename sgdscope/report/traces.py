@@ -114,7 +114,7 @@ def _lost(one: Dots) -> Iterator[Trace]:
 
 
 def _points(line: DrawnLine, rows: pd.DataFrame, marker: dict[str, Any]) -> Trace:
-    """One point a run; the page's script writes what it says when pointed at."""
+    """One point per run; the page's script writes what it says when pointed at."""
     return _scatter(
         x=numbers(rows["at"]),
         y=numbers(rows["value"]),

@@ -21,7 +21,7 @@ _BESIDE_TEST_ACCURACY = ["confidence", "margin", "most_predicted"]
 
 
 def causes(view: View) -> pd.DataFrame:
-    """One row a run: as in ``view.runs``, with those columns of ``LABELS`` that are known.
+    """One row per run: as in ``view.runs``, with those columns of ``LABELS`` that are known.
 
     The stability ratio takes λ₁ and the learning rate of the last epoch: full-batch heavy ball
     diverges above 1.

@@ -163,7 +163,7 @@ class Folders:
         return [
             f"{said}: in {len(apart)} of them values differ, by {100 * distance:.2g} % at most "
             f"({card_of(mine.measure).label} {mine.value:.4g} and {theirs.value:.4g}); of each "
-            "the result with more measurements counts, of two alike that of the folder named first."
+            "the result with more measurements counts, or else the one in the folder named first."
         ]
 
 
