@@ -177,7 +177,7 @@ def test_a_measure_that_fails_spares_the_others_and_is_tried_again(home, tmp_pat
     assert list(audited.measured) == ["test_accuracy"]
     assert "nothing there" in audited.reason
     rows = found.table.set_index("measure")["flags"]
-    assert rows["failing"] == "could not be taken: ValueError: nothing there"
+    assert rows["failing"] == "could not be measured: ValueError: nothing there"
 
 
 class Harmful:

@@ -24,7 +24,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> View:
 
 def every(view: View) -> dict[str, list[Chart]]:
     ends, panel = view.at_end("test_accuracy"), view.panels[0]
-    sharp = view.along("top_eigenvalue")
+    sharp = view.trajectory("top_eigenvalue")
     return {
         "measure": [*charts.along_axis(view, view.at_end("top_eigenvalue"), "top_eigenvalue")],
         "attack": [

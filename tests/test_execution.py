@@ -119,7 +119,7 @@ def test_a_run_that_answers_one_class_is_collapsed(make_run):
 def test_a_few_other_answers_in_200_save_no_run(make_run, monkeypatch, others, status):
     answers = torch.zeros(200, 10)
     answers[:others, 1] = 1.0
-    monkeypatch.setattr("sgdscope.execution.taking.logits", lambda *_: answers)
+    monkeypatch.setattr("sgdscope.execution.recorder.logits", lambda *_: answers)
     outcome, _ = carry_out(Task(make_run(steps=1)), {"constant": Constant()})
     assert outcome.result.status == status
 
@@ -153,7 +153,7 @@ def test_a_measure_that_fails_on_the_way_leaves_a_gap(make_run):
     gap, end, _ = outcome.result.measurements
     assert (gap.epoch, end.epoch) == (1, 2)
     assert math.isnan(gap.value)
-    assert gap.flags == ["could not be taken: ZeroDivisionError: too early"]
+    assert gap.flags == ["could not be measured: ZeroDivisionError: too early"]
     assert outcome.result.status == "done"
     assert end.value == 1
 

@@ -127,7 +127,7 @@ def test_an_asymmetric_matrix_is_explained():
     assert {wording(flag) for flag in asymmetry_flag(0.1, 0.0)} <= SAID
 
 
-@pytest.mark.parametrize("file", ["measuring/spectrum.py", "execution/taking.py"])
+@pytest.mark.parametrize("file", ["measuring/spectrum.py", "execution/recorder.py"])
 def test_reasons_of_gaps_and_unconverged_numbers_are_explained(file):
     source = (ROOT / "sgdscope" / file).read_text()
     whole = [wording(text(node)) for node in ast.walk(ast.parse(source)) if _is_text(node)]

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sgdscope.auditing.checks import check_network
 from sgdscope.auditing.driver import chosen_measures
-from sgdscope.auditing.looking import look
-from sgdscope.execution.taking import Taken
+from sgdscope.execution.recorder import Recorder
 from sgdscope.measuring import Subject
 from sgdscope.models import Normalise
 
@@ -96,11 +96,11 @@ PLANTED = {
 def flags(model: nn.Module, data) -> str:
     """All that an audit finds to distrust, in the look and beside the numbers."""
     subject = Subject(model, data, seed=0)
-    found = [str(finding) for finding in look(subject) if finding.level != "note"]
+    found = [str(finding) for finding in check_network(subject) if finding.level != "note"]
     measures = chosen_measures(
         ["test_accuracy", "pgd_accuracy", "top_eigenvalue"], eps=[0.1], examples=150
     )  # fmt: skip
-    taken = Taken(0)
+    taken = Recorder(0)
     for name, measure in measures.items():
         taken.finish(name, measure, subject, epoch=0)
     return " | ".join(found + [flag for reading in taken.measurements for flag in reading.flags])
@@ -158,7 +158,7 @@ def test_an_honest_network_gets_none(digits, kind):
 def test_a_network_that_is_hardly_trained_is_not_taken_for_one_of_another_scale(digits):
     torch.manual_seed(0)
     model = fitted(mlp(), digits, epochs=1, lr=0.01)
-    assert not look(Subject(model, digits, seed=0))
+    assert not check_network(Subject(model, digits, seed=0))
 
 
 @pytest.mark.parametrize("make", [mlp, batch_normalised])
@@ -168,4 +168,4 @@ def test_a_network_trained_on_another_scale_gets_its_flag(make, digits):
     model = fitted(make(), digits, scale=lambda x: (x - mean) / std, lr=0.05)
     assert "standardised by the training images' mean" in flags(model, digits)
     whole = nn.Sequential(Normalise(digits.mean, digits.std), model).eval()
-    assert not look(Subject(whole, digits, seed=0))
+    assert not check_network(Subject(whole, digits, seed=0))

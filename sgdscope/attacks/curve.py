@@ -116,12 +116,12 @@ def smallest_eps(
             victim, points, norm=norm, loss=loss, largest=largest, step_size=step_size
         )
         nearest.distance[points.fooled(victim.logits(inputs))] = 0
-        hunt = _Hunt(nearest, Apgd(steps, loss, norm), median_only)
-        hunt.narrow(rounds)
-    return SmallestEps(nearest.distance, hunt.holds, request.findings)
+        bracketing = _Bracketing(nearest, Apgd(steps, loss, norm), median_only)
+        bracketing.narrow(rounds)
+    return SmallestEps(nearest.distance, bracketing.holds, request.findings)
 
 
-class _Hunt:
+class _Bracketing:
     """Rounds of attacks that narrow the bracket around each point's smallest eps.
 
     A point is fooled at ``nearest.distance`` (N,), and an attack failed at ``holds`` (N,), 0 if

@@ -60,7 +60,9 @@ def evaluate(
     victim = request.victim
     found: dict[float, Attacked] = {}
     with frozen(model):
-        points, logits = look(victim, request.inputs, request.labels, loss, request.targets)
+        points, logits = with_gradients(
+            victim, request.inputs, request.labels, loss, request.targets
+        )
         state = _State(request, points, logits, tuple(tactics))
         for radius in sorted(set(several)):
             if not nested:
@@ -72,7 +74,7 @@ def evaluate(
     return [found[radius] for radius in several]
 
 
-def look(
+def with_gradients(
     victim: Victim, inputs: Tensor, labels: Tensor, loss: Loss, targets: Tensor | None = None
 ) -> tuple[Points, Tensor]:
     """The points with the loss's gradient at each, and their logits (N, classes)."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sgdscope.attacks import ball
 from sgdscope.attacks.checks import checked
 from sgdscope.attacks.descent import SingleStep
-from sgdscope.attacks.evaluation import look
+from sgdscope.attacks.evaluation import with_gradients
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.masking import Masking
 from sgdscope.attacks.points import Attacked, Norm, Points
@@ -181,7 +181,7 @@ class _Rivals:
         self.victim, self.norm, self.seed = victim, norm, seed
         self.points, logits = points, points.inputs.flatten(1)
         if len(points):
-            looked, logits = look(victim, points.inputs, points.labels, "margin")
+            looked, logits = with_gradients(victim, points.inputs, points.labels, "margin")
             self.points = replace(looked, index=points.index)
         self.probes = Probes(victim, self.points, logits, loss=loss, norm=norm, seed=seed)
 

@@ -12,16 +12,16 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
+from sgdscope.auditing.checks import check_network
 from sgdscope.auditing.comparison import Comparison, compare
 from sgdscope.auditing.folder import AuditFolder
-from sgdscope.auditing.looking import look
 from sgdscope.auditing.networks import Opened, open_network
 from sgdscope.auditing.seeds import SeedComparison, compare_seeds, pairs
 from sgdscope.auditing.table import table
 from sgdscope.data.inference import logits
 from sgdscope.errors import RequestError
 from sgdscope.execution.driver import choose_device, choose_engine
-from sgdscope.execution.taking import Taken, collapsed
+from sgdscope.execution.recorder import Recorder, collapsed
 from sgdscope.files import write_atomically, write_text
 from sgdscope.measuring import MEASURES, Measure, Subject
 from sgdscope.network import answers
@@ -242,7 +242,9 @@ class _Auditing:
         prior, network = self.prior, self.opened.network
         arrays = None if prior is None else self.folder.tensors(prior)
         if prior is None or arrays is None:
-            prior = Audited(network=network, status="unfinished", findings=look(self.subject))
+            prior = Audited(
+                network=network, status="unfinished", findings=check_network(self.subject)
+            )
             arrays = {}
         missing = {
             name
@@ -256,31 +258,31 @@ class _Auditing:
             failed = prior.model_copy(update={"status": "failed", "error": refused[0]})
             self.folder.save(failed, None)
             return
-        taken = Taken(network.seed, prior, arrays)
+        recorder = Recorder(network.seed, prior, arrays)
         with _threads(self.opened):
             for name, measure in measures.items():
                 if self.watcher is not None:
                     self.watcher.taking(network.name, name)
                 if name in missing:
-                    self._take(taken, name, measure)
-                    prior = self._keep(prior, taken, "unfinished")
+                    self._take(recorder, name, measure)
+                    prior = self._keep(prior, recorder, "unfinished")
                 if self.watcher is not None:
                     self.watcher.took(network.name, name)
             status: Status = "collapsed" if collapsed(self.subject) else "done"
-        self._keep(prior, taken, status)
+        self._keep(prior, recorder, status)
 
-    def _take(self, taken: Taken, name: str, measure: Measure) -> None:
+    def _take(self, recorder: Recorder, name: str, measure: Measure) -> None:
         epoch = self.opened.network.epoch
-        taken.finish(name, measure, self.subject, epoch=epoch)
-        if name == "test_accuracy" and name in taken.measured:
+        recorder.finish(name, measure, self.subject, epoch=epoch)
+        if name == "test_accuracy" and name in recorder.measured:
             images = self.subject.data.test
             right = answers(logits(self.subject.model, images)) == images.labels
-            taken.arrays[f"{name}/{epoch}/right"] = right.cpu()
+            recorder.arrays[f"{name}/{epoch}/right"] = right.cpu()
 
-    def _keep(self, prior: Audited, taken: Taken, status: Status) -> Audited:
-        fields = taken.fields(self.subject.data)
+    def _keep(self, prior: Audited, recorder: Recorder, status: Status) -> Audited:
+        fields = recorder.fields(self.subject.data)
         kept = prior.model_copy(update={**fields, "status": status})
-        self.folder.save(kept, taken.saved_arrays())
+        self.folder.save(kept, recorder.saved_arrays())
         return kept
 
 

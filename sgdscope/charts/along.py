@@ -129,7 +129,7 @@ def at_equal_progress(
         against: one of ``style.PROGRESS``.
         eps: of an attack.
     """
-    rows = view.along(measure, eps=eps)
+    rows = view.trajectory(measure, eps=eps)
     rows = slim(rows[(rows["panel"] == panel) & (rows["status"] == "done")])
     log = style.on_log_axis(measure, rows["along"])
     colours = style.axis_colours(view.axis.values)

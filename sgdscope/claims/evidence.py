@@ -163,7 +163,7 @@ class Evidence:
     def _taken(self, quantity: Quantity) -> _ByLine:
         """Every measurement of a quantity, with the training loss beside it."""
         if quantity not in self._curves:
-            rows = self.view.along(quantity.measure, eps=quantity.eps)
+            rows = self.view.trajectory(quantity.measure, eps=quantity.eps)
             slim = rows[COLUMNS].assign(
                 counts=rows["status"].isin(self._kept),
                 ends=rows["epoch"] == rows.groupby("run")["epoch"].transform("max"),

@@ -65,7 +65,7 @@ def spectral_density(
         operator: the matrix.
         probes: random starts, at least 2; each costs ``steps`` products.
         steps: length of a run; more resolve the bulk finer.
-        width: of the smoothing; a hundredth of the spectrum's range if not given.
+        width: of the smoothing; a default_width of the spectrum's range if not given.
         points: in the grid.
         tolerance: largest error accepted, as a share of the density.
         seed: of the starts.
@@ -82,7 +82,7 @@ def spectral_density(
         _space(operator, steps, streams.key(seed, "density", probe)) for probe in range(probes)
     ]
     quadrature = _Quadrature.of(spaces)
-    width = quadrature.hundredth if width is None else width
+    width = quadrature.default_width if width is None else width
     grid = quadrature.grid(points, margin=5 * width)
     each = quadrature.smoothed(grid, width)
     density, resolution = each.mean(1), 0.0
@@ -124,8 +124,8 @@ class _Quadrature:
         return self.nodes.min().item(), self.nodes.max().item()
 
     @property
-    def hundredth(self) -> float:
-        """Of the range between them; of the one value, or 1, where they are alike."""
+    def default_width(self) -> float:
+        """A hundredth of the range; of the one value, or of 1, if there is no range."""
         low, high = self.ends
         return 0.01 * (high - low) or 0.01 * abs(high) or 1.0
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sgdscope.data import Dataset
 from sgdscope.execution.messages import Event, Task
-from sgdscope.execution.taking import Taken, collapsed
+from sgdscope.execution.recorder import Recorder, collapsed
 from sgdscope.measuring import Measure, Reading, Subject
 from sgdscope.results.record import Checkpoint, Outcome, Result, Status, environment
 from sgdscope.training import autotune
@@ -130,7 +130,7 @@ class _Execution:
     ) -> None:
         self.run, self.measures, self.data, self.tell = task.run, measures, data, tell
         self.training = Training(task.run, data)
-        self.taken = Taken(task.run.seed)
+        self.recorder = Recorder(task.run.seed)
         self.method = "one by one"
         self._every, self._due = checkpoint_every, time.monotonic() + checkpoint_every
         if task.checkpoint is not None:
@@ -163,7 +163,7 @@ class _Execution:
         self, result: Result, state: Mapping[str, Tensor], arrays: Mapping[str, Tensor]
     ) -> None:
         self.training.restore(state, result.history)
-        self.taken = Taken(self.run.seed, result, arrays)
+        self.recorder = Recorder(self.run.seed, result, arrays)
         self.method = result.method
         for _ in result.history:
             self.tell(Event(self.run.id, "epoch"))
@@ -181,30 +181,32 @@ class _Execution:
         for name, measure in self.measures.items():
             if measure.due(epoch) and not self.training.finished:
                 try:
-                    self.taken.take(name, measure.during_training(), self._subject(), epoch=epoch)
+                    self.recorder.take(
+                        name, measure.during_training(), self._subject(), epoch=epoch
+                    )
                 except Exception as error:
-                    self.taken.leave_gap(name, error, epoch=epoch)
+                    self.recorder.leave_gap(name, error, epoch=epoch)
         self._keep()
 
     def measure(self) -> None:
         """Take the missing measures. A failure does not affect the others."""
         epoch = len(self.training.history)
         for name, measure in self.measures.items():
-            if name in self.taken.measured:
+            if name in self.recorder.measured:
                 self.tell(Event(self.run.id, name))
                 continue
             if self.training.diverged:
-                self.taken.record(Reading(name, float("nan")), epoch=epoch)
-                self.taken.measured[name] = measure.record(name)
+                self.recorder.record(Reading(name, float("nan")), epoch=epoch)
+                self.recorder.measured[name] = measure.record(name)
             else:
-                self.taken.finish(name, measure, self._subject(), epoch=epoch)
+                self.recorder.finish(name, measure, self._subject(), epoch=epoch)
             self.tell(Event(self.run.id, name))
             self._keep()
 
     def outcome(self) -> Outcome:
         """The result, with the network."""
         weights = self.training.weights()
-        return Outcome(self._result(self._status()), save(weights), self.taken.saved_arrays())
+        return Outcome(self._result(self._status()), save(weights), self.recorder.saved_arrays())
 
     def _subject(self) -> Subject:
         return Subject(self.training.network, self.data, self.run.seed, self.run.batch_size)
@@ -220,7 +222,7 @@ class _Execution:
             run=self.run,
             status=status,
             history=self.training.history,
-            **self.taken.fields(self.data, before={"train": trained}),
+            **self.recorder.fields(self.data, before={"train": trained}),
             method=self.method,
         )
 
@@ -228,7 +230,9 @@ class _Execution:
         """Hand over a checkpoint, if one is due."""
         if time.monotonic() < self._due:
             return
-        tensors = self.training.state() | {f"arrays.{k}": v for k, v in self.taken.arrays.items()}
+        tensors = self.training.state() | {
+            f"arrays.{k}": v for k, v in self.recorder.arrays.items()
+        }
         metadata = {
             "result": self._result("unfinished").model_dump_json(),
             "measures": json.dumps({k: m.record(k) for k, m in self.measures.items()}),

@@ -138,7 +138,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     if not view.history.empty:
         yield from _while_training(view)
     for measure in view.along_training:
-        for panel, _ in view.by_panel(view.along(measure)):
+        for panel, _ in view.by_panel(view.trajectory(measure)):
             name = f"{measure}-by-epoch-{style.slug(panel)}"
             yield name, partial(curves.along, view, measure, panel)
 

@@ -47,7 +47,7 @@ def learning(view: View, panel: str) -> Figure:
 
 def along(view: View, measure: str, panel: str) -> Figure:
     """A measure along training; λ₁ with the stability limit 2(1 + m)/learning rate, dotted."""
-    rows = view.along(measure)
+    rows = view.trajectory(measure)
     rows = rows[rows["panel"] == panel]
     drawn = {one.line: one for one in charts.along_training(view, rows, measure, by_line=False)}
     lines = [line for line, _ in view.by_line(rows)]
@@ -93,7 +93,7 @@ def progress(view: View, panel: str, against: str) -> Figure:
         for line, ax in zip(lines, own, strict=True):
             if line.key in row:
                 draw(ax, row[line.key])
-    taken = pd.concat([view.along(name, eps=eps) for name, eps in followed.items()])
+    taken = pd.concat([view.trajectory(name, eps=eps) for name, eps in followed.items()])
     lost = canvas.left_out(taken[taken["panel"] == panel])
     canvas.legend(figure, _value_keys(view), note=f"one curve per run{lost}")
     return figure

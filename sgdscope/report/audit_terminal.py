@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sgdscope.auditing import Audit
+from sgdscope.auditing.checks import CHECKS
 from sgdscope.auditing.comparison import incomparable
-from sgdscope.auditing.looking import CHECKS
 from sgdscope.auditing.requirement import Judgement
 from sgdscope.network import Finding
 from sgdscope.report import markup

@@ -74,7 +74,7 @@ def cards(view: View, *, beside: Sequence[View] = ()) -> Iterator[Card]:
             rows = view.history.assign(value=view.history[column])
             yield _along(view, rows, column, "learning", title)
     for name in view.along_training:
-        yield _along(view, view.along(name), name, "along", style.label(name))
+        yield _along(view, view.trajectory(name), name, "along", style.label(name))
 
 
 def _along_axes(

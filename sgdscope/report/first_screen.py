@@ -120,7 +120,7 @@ def _key(curve: Curve) -> str:
 
 def _by_loss(view: View, trend: Trend) -> str:
     """One curve per value of the axis, against training loss; empty if measured once."""
-    rows = view.along(trend.quantity.measure, eps=trend.quantity.eps)
+    rows = view.trajectory(trend.quantity.measure, eps=trend.quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["line"] == trend.line)]
     rows = rows[(rows["status"] == "done") & np.isfinite(rows["along"].astype(float))]
     log = trend.quantity.in_doublings

@@ -33,7 +33,7 @@ def causes(view: View) -> pd.DataFrame:
         runs = runs.merge(tested[["run", *there]], on="run", how="left")
     sharp = view.at_end("top_eigenvalue")
     if not sharp.empty:
-        ends = view.along("top_eigenvalue").merge(sharp[["run", "epoch"]], on=["run", "epoch"])
+        ends = view.trajectory("top_eigenvalue").merge(sharp[["run", "epoch"]], on=["run", "epoch"])
         ratio = ends["value"] / ends["limit"]
         runs = runs.merge(ends[["run"]].assign(stability=ratio), on="run", how="left")
     return runs

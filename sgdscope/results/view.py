@@ -237,7 +237,7 @@ class View:
             return rows
         return pd.concat([clean[clean["run"].isin(rows["run"])], rows], ignore_index=True)
 
-    def along(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
+    def trajectory(self, measure: str, *, eps: float | None = None) -> pd.DataFrame:
         """A measure at every epoch it was taken, with the progress of training then."""
         if (measure, eps) not in self._along:
             rows = self._by_measure.get(measure, self.table.iloc[:0])

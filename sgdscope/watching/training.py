@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import load
 
 from sgdscope.data import Dataset
-from sgdscope.execution.taking import Taken
+from sgdscope.execution.recorder import Recorder
 from sgdscope.results.files import ARRAYS
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Result, Status
@@ -29,13 +29,13 @@ class WatchedTraining:
 
     def __init__(self, run: Run, folder: StudyFolder) -> None:
         self.run, self.folder = run, folder
-        self.taken = Taken(run.seed)
+        self.recorder = Recorder(run.seed)
         self.history: list[Epoch] = []
         self.memory: dict[str, Any] = {}  # left by measures at the epoch before
         if (kept := folder.result(run.id)) is not None:
             file = folder.run_file(run.id, ARRAYS)
             arrays = load(file.read_bytes()) if file.is_file() else {}
-            self.taken = Taken(run.seed, kept, arrays)
+            self.recorder = Recorder(run.seed, kept, arrays)
             self.history = list(kept.history)
 
     @property
@@ -48,7 +48,7 @@ class WatchedTraining:
         if any(one.epoch >= epoch for one in self.history):
             self.memory.clear()
         self.history = [one for one in self.history if one.epoch < epoch]
-        self.taken.forget(epoch)
+        self.recorder.forget(epoch)
 
     def keep(self, status: Status, *, data: Dataset, method: str) -> None:
         """Write the record to the folder, and the tables of every training there."""
@@ -58,9 +58,9 @@ class WatchedTraining:
             status=status,
             history=self.history,
             method=method,
-            **self.taken.fields(data, before={"train": trained}),
+            **self.recorder.fields(data, before={"train": trained}),
         )
-        self.folder.save_watched(result, self.taken.saved_arrays())
+        self.folder.save_watched(result, self.recorder.saved_arrays())
         every = self.folder.results()
         self.folder.write_settings(_as_study(self.folder.path.name, every))
         Results.collect(every, folder=self.folder).save(self.folder)

@@ -15,7 +15,7 @@ from torch import nn
 from sgdscope import data as datasets
 from sgdscope.data import DATA, Dataset
 from sgdscope.errors import RequestError
-from sgdscope.execution.taking import collapsed
+from sgdscope.execution.recorder import collapsed
 from sgdscope.measuring import MEASURES, Measure, Subject
 from sgdscope.network.state import untouched
 from sgdscope.optimizers import find
@@ -72,7 +72,7 @@ class Watch:
             for name, options in measures.items()
         }
         whole = datasets.load(data) if isinstance(data, str) else data
-        self.settings = _known(settings, data, len(whole.train))
+        self.settings = _run_settings(settings, data, len(whole.train))
         self._data = whole.subset(self.settings.get("train_size"))
         self._training: WatchedTraining | None = None
         self._check_folder()
@@ -129,7 +129,7 @@ class Watch:
                 subject = Subject(model, data, run.seed, run.batch_size, training.memory)
                 status = self._measure(training, subject, epoch)
             training.keep(status, data=data, method=str(self.budget))
-            return training.taken.values(epoch)
+            return training.recorder.values(epoch)
         finally:
             self.budget.depart()
 
@@ -137,7 +137,7 @@ class Watch:
         """Take what is due and can be afforded; returns the status of the network."""
         if training.diverged:
             return "diverged"
-        taken = training.taken
+        recorder = training.recorder
         for name, measure in self.measures.items():
             if (measure.tracked and not measure.due(epoch)) or not self.budget.allows(
                 name, epoch=epoch
@@ -145,11 +145,11 @@ class Watch:
                 continue
             with self.budget.paying(name):
                 try:
-                    taken.take(name, measure.during_training(), subject, epoch=epoch)
+                    recorder.take(name, measure.during_training(), subject, epoch=epoch)
                 except Exception as error:
                     _log.warning("%s at epoch %d: %s", name, epoch, error)
-                    taken.leave_gap(name, error, epoch=epoch)
-            taken.measured[name] = measure.record(name)
+                    recorder.leave_gap(name, error, epoch=epoch)
+            recorder.measured[name] = measure.record(name)
         with self.budget.paying("status"):
             return "collapsed" if collapsed(subject) else "done"
 
@@ -174,7 +174,7 @@ class Watch:
             raise RequestError(f"out = {folder.path}: holds other files; expected an empty folder")
 
 
-def _known(settings: Mapping[str, Any], data: str | Dataset, images: int) -> dict[str, Any]:
+def _run_settings(settings: Mapping[str, Any], data: str | Dataset, images: int) -> dict[str, Any]:
     """The settings of a run from those given; the rest at their defaults."""
     if strange := [key for key in settings if key not in SETTINGS]:
         raise RequestError(f"settings {strange[0]}: expected some of {', '.join(SETTINGS)}")

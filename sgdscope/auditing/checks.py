@@ -34,7 +34,7 @@ CHECKS = {  # by description: the kinds of findings that fail it
 }  # fmt: skip
 
 
-def look(subject: Subject) -> list[Finding]:
+def check_network(subject: Subject) -> list[Finding]:
     """All findings about a network before it is measured; none is best."""
     found = list(subject.looked.findings)
     if any(finding.level == "refuse" for finding in found):

@@ -20,8 +20,8 @@ from sgdscope.results.record import Measured, Measurement, array_prefix, environ
 COLLAPSED = 0.99  # share of the test images that get one and the same answer
 
 
-class Taken:
-    """What has been measured on a network so far.
+class Recorder:
+    """Takes measures on a network and records their readings.
 
     Args:
         seed: with the measure's name and the epoch, it determines every random draw of a measure.
