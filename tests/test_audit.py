@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -210,8 +211,87 @@ def test_weights_that_are_anothers_or_wrapped_are_told_apart(home, tmp_path):
         open_network(f"{home}/net.py:build@{tmp_path}/part.pt", data="digits")
     torch.save(nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU(), nn.Linear(8, 10))
                .state_dict(), tmp_path / "small.pt")  # fmt: skip
-    with pytest.raises(RequestError, match="size mismatch"):
+    with pytest.raises(RequestError, match=r"'1\.weight' has shape \(8, 784\)"):
         open_network(f"{home}/net.py:build@{tmp_path}/small.pt", data="digits")
+
+
+def opened_from(home, file, weights, function="build"):
+    torch.save(weights, file)
+    return open_network(f"{home}/net.py:{function}@{file}", data="digits").model.state_dict()
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_what_wrappers_put_before_names_is_taken_off_in_any_order(home, tmp_path, prefix):
+    weights = network(1).state_dict()
+    wrapped = {f"{prefix}{name}": value for name, value in weights.items()}
+    found = opened_from(home, tmp_path / "w.pt", wrapped)
+    assert all(torch.equal(found[name], value) for name, value in weights.items())
+
+
+def test_an_average_of_weights_is_read_and_never_passed_over_in_silence(home, tmp_path):
+    average = torch.optim.swa_utils.AveragedModel(network(1))
+    found = opened_from(home, tmp_path / "w.pt", average.state_dict())
+    assert torch.equal(found["1.weight"], network(1).state_dict()["1.weight"])
+    both = {"state_dict": network(0).state_dict(), "state_dict_ema": average.state_dict()}
+    with pytest.raises(
+        RequestError, match="two sets of weights, 'state_dict' and 'state_dict_ema'"
+    ):
+        opened_from(home, tmp_path / "both.pt", both)
+
+
+def test_a_tied_weight_may_be_kept_under_one_name_and_not_as_two_values(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def tied():\n"
+        "    last = nn.Linear(16, 16)\n"
+        "    first = nn.Linear(784, 16)\n"
+        "    return nn.Sequential(nn.Flatten(), first, last, last, nn.Linear(16, 10))\n"
+    )
+    torch.manual_seed(5)
+    whole = {"1": nn.Linear(784, 16), "2": nn.Linear(16, 16), "4": nn.Linear(16, 10)}
+    weights = {f"{n}.{key}": v for n, one in whole.items() for key, v in one.state_dict().items()}
+    found = opened_from(tmp_path, tmp_path / "one.pt", weights, "tied")
+    assert torch.equal(found["3.weight"], weights["2.weight"])
+    weights |= {"3.weight": weights["2.weight"] + 1, "3.bias": weights["2.bias"]}
+    with pytest.raises(RequestError, match=r"'2\.weight' and '3\.weight' differ"):
+        opened_from(tmp_path, tmp_path / "two.pt", weights, "tied")
+
+
+def test_weights_of_whole_numbers_are_refused(home, tmp_path):
+    weights = {name: (9 * value).to(torch.int8) for name, value in network(1).state_dict().items()}
+    with pytest.raises(RequestError, match=r"'1\.weight' holds int8; expected floating-point"):
+        opened_from(home, tmp_path / "w.pt", weights)
+
+
+def test_a_file_is_read_by_what_it_holds(home, tmp_path):
+    save_file(network(1).state_dict(), tmp_path / "w.pt")
+    found = open_network(f"{home}/net.py:build@{tmp_path}/w.pt", data="digits")
+    assert torch.equal(found.model.state_dict()["1.weight"], network(1).state_dict()["1.weight"])
+    for content in (b"", b"hello", b"import torch"):
+        (tmp_path / "w.pt").write_bytes(content)
+        with pytest.raises(RequestError, match=r"w\.pt: not a file of weights"):
+            read_weights(tmp_path / "w.pt")
+        (tmp_path / "x.pt2").write_bytes(content)
+        with pytest.raises(RequestError, match=r"x\.pt2: not an exported program"):
+            open_network(f"{tmp_path}/x.pt2", data="digits")
+
+
+def test_a_network_that_fails_on_many_points_spares_the_others(home, tmp_path):
+    (tmp_path / "few.py").write_text(
+        f"{BUILD}\nclass Few(nn.Module):\n"
+        "    def __init__(self): super().__init__(); self.net = build(shape=None, classes=10)\n"
+        "    def forward(self, x):\n"
+        "        if len(x) > 20: raise SystemExit('too many')\n"
+        "        return self.net(x)\n"
+    )
+    found = auditing.audit(
+        [f"{tmp_path}/few.py:Few", source(home, "long")],
+        data="digits", out=tmp_path / "out", measures=few("test_accuracy", "top_eigenvalue"),
+    )  # fmt: skip
+    failed, whole = found.networks
+    assert "fails on 100 inputs" in failed.reason
+    assert "Error:" not in failed.measurements[0].flags[0].partition("SystemExit")[0]
+    assert set(whole.measured) == {"test_accuracy", "top_eigenvalue"}
 
 
 @pytest.mark.parametrize(
@@ -222,11 +302,21 @@ def test_weights_that_are_anothers_or_wrapped_are_told_apart(home, tmp_path):
         ("{home}/net.py:other@x.pt", "unknown model 'other'"),
         ("{home}/net.py:build@x.pt", "no such file"),
         ("{home}", "not the folder of a study's run"),
+        ("{home}/net.py:build@", "nothing after '@'"),
+        ("a/b={home}/net.py:build", "expected NAME=NETWORK, where NAME is of letters"),
+        ("a=", "expected NAME=NETWORK"),
     ],
 )
 def test_a_network_that_is_not_there_is_one_clear_message(home, given, said):
     with pytest.raises(RequestError, match=said):
         open_network(given.format(home=home), data="digits")
+
+
+def test_an_equals_sign_in_a_path_is_no_name(home, tmp_path):
+    (tmp_path / "lr=0.1").mkdir()
+    (tmp_path / "lr=0.1" / "net.py").write_text(BUILD)
+    given = f"{tmp_path}/lr=0.1/net.py:build@{home}/long.pt"
+    assert open_network(given, data="digits").network.name == "long"
 
 
 def test_an_exported_program_answers_as_the_network_does(digits, tmp_path):
@@ -346,3 +436,21 @@ def test_networks_of_several_seeds_are_compared_over_seeds_on_terminal_and_page(
     assert "over 2 seeds each" in (out / "report.html").read_text()
     (over_seeds,) = json.loads((out / "audit.json").read_text())["over_seeds"]
     assert (over_seeds["network"], over_seeds["other"]) == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("eps", "said"),
+    [
+        (["-0.1"], "eps = -0.1: expected at least 0"),
+        (["nan"], "eps = nan: expected a finite number"),
+        (["abc"], "--eps 'abc': expected a number, such as 8/255"),
+        ([""], "--eps '': expected a number"),
+        (["0.1", "8"], "eps = 8: expected at most 1"),
+    ],
+)
+def test_a_wrong_eps_is_one_sentence(home, tmp_path, eps, said):
+    words = ["audit", source(home, "long"), "--data", "digits", "--out", str(tmp_path / "out")]
+    words += ["--require", "pgd_accuracy@0.1 >= 0.1", *(w for one in eps for w in ("--eps", one))]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())

@@ -141,6 +141,14 @@ def test_a_flagged_number_never_meets_a_requirement_but_may_fail_it():
     assert Requirement.parse("pgd_accuracy@0.1 >= 0.9").judge(flagged, folder).answer == "failed"
 
 
+def test_a_number_without_an_interval_is_told_without_one():
+    one = audited("a", reading("median_eps", 0.1))
+    folder = Folder().of(one)
+    folder.arrays = lambda *_: {}
+    judged = Requirement.parse("median_eps >= 0.05").judge(one, folder)
+    assert judged.sentence == "met: a, median_eps >= 0.05: 0.1"
+
+
 def test_the_error_of_an_eigenvalue_is_its_interval():
     sharp = audited("a", reading("top_eigenvalue", 10.0, evidence={"error": 0.5}))
     folder = Folder().of(sharp)
@@ -165,6 +173,8 @@ def test_exit_codes_say_the_gravest_answer():
         "pgd_accuracy >= 0.3",
         "test_accuracy@0.1 > 1",
         "no_such >= 1",
+        "test_accuracy >= 50",
+        "pgd_accuracy@0.1 >= -0.5",
         "test_accuracy => 0.3",
         "test_accuracy >= 1e",
     ],

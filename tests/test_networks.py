@@ -16,6 +16,7 @@ from sgdscope.study import plugins
 from sgdscope.study.plugins import Plugin
 
 NETS = """
+import torch
 from types import SimpleNamespace
 from torch import nn
 from blocks import WIDTH
@@ -42,7 +43,23 @@ def words(): return "a network"
 def still(): return nn.Flatten()
 class Words(Tiny):
     def forward(self, x): return "an answer"
+class Tuned(Tiny):
+    def __init__(self, shape, num_classes, turn):
+        super().__init__(shape, num_classes)
+        self.turn = turn
+    def forward(self, x): return self.turn(super().forward(x))
+def cut(shape, classes): return Tuned(shape, classes, lambda y: y.detach())
+def two(shape, classes): return Tuned(shape, classes, lambda y: y.view(2, 10))
+def leaves(shape, classes): raise SystemExit(3)
+class Complex(Tiny):
+    def __init__(self, shape, num_classes):
+        super().__init__(shape, num_classes)
+        self.weight = nn.Parameter(torch.randn(WIDTH, num_classes, dtype=torch.complex64))
+    def forward(self, x): return (self.first(x.flatten(1)) + 0j @ self.weight).abs()
 made = plain()
+def again(): return made
+def lazy(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(10))
+def sized(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10))
 """
 STUDY = """
 model = ["stdcnn", "nets.py:Tiny"]
@@ -160,6 +177,11 @@ WRONG = {
     "nets.py:still": "'nets.py:still': has no parameters to train",
     "nets.py:Words": "'nets.py:Words': the network's output is str .*; expected logits of shape",
     "nets.py:made": "'nets.py:made': a Sequential; expected a function or a class",
+    "nets.py:again": "'nets.py:again': returns the same weights each time it is called",
+    "nets.py:cut": "'nets.py:cut': no gradient of its answer reaches its parameters",
+    "nets.py:two": "'nets.py:two': the network fails on 4 inputs",
+    "nets.py:leaves": "'nets.py:leaves': cannot be built for .*: SystemExit: 3",
+    "nets.py:Complex": "'nets.py:Complex': 'weight' is complex; expected real parameters",
     "nets.py:twice": "'nets.py:twice': has no parameters",
     "no_such.module:f": "'no_such.module:f': no_such.module cannot be imported: ModuleNotFound",
     "resnet8": r"unknown model 'resnet8'; did you mean 'resnet18'\?",
@@ -172,6 +194,12 @@ def test_what_is_wrong_with_a_network_is_one_sentence_before_any_training(home, 
         sgdscope.run(loaded(home, name), out=home / "out", engine="inline")
     assert "\n" not in str(caught.value)
     assert not (home / "out").exists()
+
+
+def test_lazy_layers_are_those_of_the_same_sizes(home):
+    study = loaded(home, ["nets.py:lazy", "nets.py:sized"])
+    values = sgdscope.run(study, out=home / "out", engine="inline").table["value"]
+    assert len(set(values)) == 1
 
 
 def test_two_files_of_one_name_are_refused(home):

@@ -26,7 +26,7 @@ from sgdscope.files import write_atomically, write_text
 from sgdscope.measuring import MEASURES, Measure, Subject
 from sgdscope.network import answers
 from sgdscope.results.record import Audited, Status
-from sgdscope.settings import checked, plain
+from sgdscope.settings import checked
 
 EPS = ("1/255", "2/255", "4/255", "8/255")
 EXAMPLES = 1_000  # test images to attack, and training images to take curvature on
@@ -127,11 +127,6 @@ def chosen_measures(
         settings = shared | dict(given.get(name, {}))
         found[name] = checked(MEASURES[name], settings, where=f"measure {name}")
     return found
-
-
-def radii(eps: Sequence[Any]) -> list[float]:
-    """Radii as numbers."""
-    return [float(plain(one)) for one in eps]
 
 
 def audit(
@@ -268,8 +263,17 @@ class _Auditing:
                     prior = self._keep(prior, recorder, "unfinished")
                 if self.watcher is not None:
                     self.watcher.took(network.name, name)
-            status: Status = "collapsed" if collapsed(self.subject) else "done"
+            status = self._status(recorder)
         self._keep(prior, recorder, status)
+
+    def _status(self, recorder: Recorder) -> Status:
+        """How the network stands; one that fails on all test images has said so by now, or does."""
+        try:
+            return "collapsed" if collapsed(self.subject) else "done"
+        except RequestError as error:
+            if not recorder.errors:
+                recorder.errors.append(str(error))
+            return "done"
 
     def _take(self, recorder: Recorder, name: str, measure: Measure) -> None:
         epoch = self.opened.network.epoch

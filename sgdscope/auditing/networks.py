@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import nn
@@ -60,8 +61,7 @@ def open_network(given: str, *, data: str | None, split: str = "test") -> Opened
         RequestError: there is no such network, its file would execute code, or no data set is
             named.
     """
-    named = _NAMED.fullmatch(given)
-    name, source = (named[1], named[2]) if named else (None, given)
+    name, source = _name_and_source(given)
     path = Path(source)
     if path.is_dir():
         opened = _of_run(path, data)
@@ -77,6 +77,20 @@ def open_network(given: str, *, data: str | None, split: str = "test") -> Opened
     if any(module.training for module in opened.model.modules()):
         opened.model.eval()
     return replace(opened, network=network, data=_with_split(opened.data, split))
+
+
+def _name_and_source(given: str) -> tuple[str | None, str]:
+    """What is before an equals sign and after it, unless that belongs to a path."""
+    place = given.rpartition("@")[0] or given
+    file = place.rpartition(":")[0] if ".py:" in place else place
+    if "=" not in file or Path(file).exists():
+        return None, given
+    if (named := _NAMED.fullmatch(given)) is None:
+        raise RequestError(
+            f"{given}: expected NAME=NETWORK, where NAME is of letters, digits, spaces, '.', '-' "
+            "and '_', or NAME:SEED"
+        )
+    return named[1], named[2]
 
 
 def _with_split(data: Dataset, split: str) -> Dataset:
@@ -120,6 +134,10 @@ def _exported(file: Path, data: str) -> Opened:
     """A program that torch.export saved."""
     if not file.is_file():
         raise RequestError(f"{file}: no such file; expected {EXPECTED}")
+    if not is_zipfile(file):
+        raise RequestError(
+            f"{file}: not an exported program; expected what torch.export.save wrote"
+        )
     try:
         model = torch.export.load(file).module()
     except Exception as error:  # anything that torch raises on another kind of file
@@ -141,6 +159,8 @@ def _built(source: str, data: str) -> Opened:
             raise RequestError(
                 f"{source}: weights alone do not make a network; expected {EXPECTED}"
             )
+    if at and not weights:
+        raise RequestError(f"{source}: nothing after '@'; expected a file of weights")
     if not weights and builder in MODELS:
         raise RequestError(f"{source}: a network without weights; expected {source}@WEIGHTS")
     located = _located(model=builder, data=data)
@@ -158,7 +178,7 @@ def _built(source: str, data: str) -> Opened:
             )
     except RequestError:
         raise
-    except Exception as error:  # whatever a user's own function says
+    except (Exception, SystemExit) as error:  # whatever a user's own function says
         raise RequestError(f"{source}: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise RequestError(f"{source}: returns {type(model).__name__}; expected an nn.Module")

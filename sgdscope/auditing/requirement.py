@@ -13,7 +13,7 @@ from scipy import stats
 from sgdscope.auditing.comparison import LEVEL, points
 from sgdscope.auditing.folder import AuditFolder
 from sgdscope.errors import RequestError
-from sgdscope.measuring import MEASURES
+from sgdscope.measuring import MEASURES, card_of
 from sgdscope.results.record import Audited, Measurement
 from sgdscope.settings import plain
 
@@ -48,7 +48,13 @@ class Requirement:
             what = "has several eps" if takes_eps else "has no eps"
             raise RequestError(f"--require {text!r}: {measure} {what}; {EXPECTED}")
         radius = None if eps is None else _number(eps, text)
-        return cls(text.strip(), measure, radius, sign.startswith(">"), _number(bound, text))
+        number = _number(bound, text)
+        if card_of(measure).kind == "accuracy" and not 0 <= number <= 1:
+            raise RequestError(
+                f"--require {text!r}: an accuracy lies in [0, 1]; expected such a bound, 0.45 or "
+                "45%"
+            )
+        return cls(text.strip(), measure, radius, sign.startswith(">"), number)
 
     def judge(self, audited: Audited, folder: AuditFolder) -> Judgement:
         """Whether a network meets it."""
@@ -94,7 +100,8 @@ class Judgement:
         said = f"{self.answer}: {self.network}, {self.requirement.text}"
         if self.span is not None:
             value, low, high = self.span
-            said += f": {value:.4g} ({low:.4g} to {high:.4g})"
+            said += f": {value:.4g}"
+            said += f" ({low:.4g} to {high:.4g})" if low < high else ""  # some have no interval
         return said + (f"; {self.why}" if self.why else "")
 
 

@@ -12,6 +12,7 @@ from rich import progress
 
 from sgdscope.commands.terminal import Device, Log, Out, complaints, console, stoppable
 from sgdscope.errors import RequestError
+from sgdscope.settings import plain
 from sgdscope.study import overrides
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def audit(
         list[str] | None, typer.Option(help="A measure to take; default: a dozen.")
     ] = None,
     eps: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(metavar="EPS[,EPS…]", help="Radii of attacks; default: 1/255 to 8/255."),
     ] = None,
     settings: Annotated[
@@ -71,7 +72,7 @@ def audit(
 
         loggers.check(log)
         required = [Requirement.parse(text) for text in require or []]
-        measures = _measures(measure or [], eps, examples, settings or [], required)
+        measures = _measures(measure or [], eps or [], examples, settings or [], required)
         folder = out or _folder(networks)
         kept = f"what was measured is kept in {folder}"
         with stoppable(kept), AuditProgress(quiet=as_json) as progress:
@@ -138,7 +139,7 @@ def _folder(networks: list[str]) -> Path:
 
 def _measures(
     names: list[str],
-    eps: str | None,
+    eps: list[str],
     examples: int | None,
     settings: list[str],
     required: list[Requirement],
@@ -152,16 +153,21 @@ def _measures(
         if not dot:
             raise RequestError(f"--set {key}: expected MEASURE.KEY, such as pgd_accuracy.steps")
         options.setdefault(name, {})[option] = value
-    radii: list[Any] = [part.strip() for part in eps.split(",")] if eps else list(driver.EPS)
-    radii = [float(part) if re.fullmatch(r"[\d.]+(e-?\d+)?", part) else part for part in radii]
+    radii = [_radius(part) for text in eps or [",".join(driver.EPS)] for part in text.split(",")]
     extra = {one.measure: one.eps for one in required}
     for radius in dict.fromkeys(one.eps for one in required if one.eps is not None):
-        known = driver.radii(radii)
-        if not any(abs(radius - other) < 1e-9 for other in known):
+        if not any(abs(radius - other) < 1e-9 for other in radii):
             radii.append(radius)
     wanted = [*(names or driver.DEFAULT), *extra] if (names or extra) else []
     shared = {} if examples is None else {"examples": examples}
     return driver.chosen_measures(wanted, eps=radii, options=options, **shared)
+
+
+def _radius(text: str) -> float:
+    try:
+        return float(plain(text.strip()))
+    except ValueError:
+        raise RequestError(f"--eps {text!r}: expected a number, such as 8/255 or 0.1") from None
 
 
 class AuditProgress:

@@ -14,6 +14,7 @@ from torch import Tensor
 from sgdscope import streams
 from sgdscope.data import Dataset
 from sgdscope.data.inference import logits
+from sgdscope.errors import RequestError
 from sgdscope.measuring import Measure, Reading, Subject
 from sgdscope.results.record import Measured, Measurement, array_prefix, environment
 
@@ -69,7 +70,8 @@ class Recorder:
 
     def leave_gap(self, name: str, error: Exception, *, epoch: int) -> None:
         """Record why a value is missing, in its place."""
-        why = f"could not be measured: {type(error).__name__}: {str(error).strip()}"
+        kind = "" if isinstance(error, RequestError) else f"{type(error).__name__}: "
+        why = f"could not be measured: {kind}{str(error).strip()}"
         self.record(Reading(name, float("nan"), flags=[why.splitlines()[0]]), epoch=epoch)
 
     def record(self, reading: Reading, *, epoch: int) -> None:

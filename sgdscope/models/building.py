@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from sgdscope import references, streams
 from sgdscope.errors import RequestError, unknown
@@ -98,6 +100,7 @@ def build(
     builder = find(name)
     with streams.seeded(seed, "initialisation"):
         network = builder(shape=shape, classes=classes)
+        _complete(network, shape)
     if builder.__module__ == paper.__name__:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if mean is None or std is None:
@@ -105,11 +108,27 @@ def build(
     return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))
 
 
+def _complete(network: Any, shape: tuple[int, int, int]) -> None:
+    """Give lazy layers their sizes and weights, by a first call on an image."""
+    if not isinstance(network, nn.Module) or not any(map(is_lazy, _tensors(network))):
+        return
+    modes = [(module, module.training) for module in network.modules()]
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, *shape))
+    for module, training in modes:
+        module.training = training
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    yield from network.parameters()
+    yield from network.buffers()
+
+
 def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
-    """Build a network and try it on two images.
+    """Build a network and try it on two images, then train it on four.
 
     Raises:
-        RequestError: it cannot be built or called, or its answer does not fit the classes.
+        RequestError: it cannot be built, called or trained, or its answer does not fit the classes.
     """
     images = f"images of {'×'.join(map(str, shape))} and {classes} classes"
     network = _tried(name, f"built for {images}", lambda: build(
@@ -121,6 +140,7 @@ def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
         )
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise RequestError(f"model {name!r}: has no parameters to train; expected some")
+    _check_parameters(name, network, build(name, shape=shape, classes=classes, seed=1))
     with torch.no_grad(), streams.seeded(0, "check"):
         answer = _tried(
             name,
@@ -133,6 +153,31 @@ def check(name: str, *, shape: tuple[int, int, int], classes: int) -> None:
             f"(2, {classes}), one logit per class"
         )
 
+    with torch.enable_grad(), streams.seeded(0, "check"):
+        _tried(name, f"trained on {images}", lambda: _train(name, network, shape))
+
+
+def _check_parameters(name: str, network: nn.Module, other: nn.Module) -> None:
+    """Whether a network can be trained, and two of them each for itself."""
+    if odd := [key for key, value in network.named_parameters() if value.is_complex()]:
+        raise RequestError(f"model {name!r}: {odd[0]!r} is complex; expected real parameters")
+    if {id(one) for one in network.parameters()} & {id(one) for one in other.parameters()}:
+        raise RequestError(
+            f"model {name!r}: returns the same weights each time it is called; expected a new "
+            "network"
+        )
+
+
+def _train(name: str, network: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Gradients of a small batch, in training mode."""
+    logits = Network(network.train()).logits(torch.rand(4, *shape))
+    if not logits.requires_grad:
+        raise RequestError(
+            f"model {name!r}: no gradient of its answer reaches its parameters; expected an answer "
+            "that is not detached from them"
+        )
+    F.cross_entropy(logits, torch.zeros(4, dtype=torch.long)).backward()  # type: ignore[no-untyped-call]
+
 
 def _tried(name: str, what: str, action: Callable[[], Any]) -> Any:
     try:
@@ -140,7 +185,7 @@ def _tried(name: str, what: str, action: Callable[[], Any]) -> Any:
     except RequestError as error:
         said = str(error)
         raise RequestError(said if name in said else f"model {name!r}: {said}") from error
-    except Exception as error:  # whatever a user's own network says
+    except (Exception, SystemExit) as error:  # whatever a user's own network says
         said = (str(error).splitlines() or ["no details"])[0]
         raise RequestError(
             f"model {name!r}: cannot be {what}: {type(error).__name__}: {said}"

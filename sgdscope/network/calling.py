@@ -39,7 +39,7 @@ class Network:
                 if weights is None:
                     return self.model(self.prepared(inputs))
                 return functional_call(self.model, dict(weights), self.prepared(inputs))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if "memory" in str(error):
                 raise
             line = (str(error).strip().splitlines() or [""])[0][:200]

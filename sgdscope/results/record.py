@@ -207,18 +207,32 @@ class Audited(Measured):
 
 
 def _last_lines(tracebacks: str) -> str:
-    """The message of each traceback: its last line that is not indented."""
+    """The message of each traceback: its last line that is not indented.
+
+    Of an exception that another caused, that is its own message.
+    """
     lines = [line for line in tracebacks.splitlines() if line.strip()]
     starts = [i for i, line in enumerate(lines) if "Traceback (most recent call last)" in line]
     if not starts:
         return lines[-1].strip() if lines else ""
     ends = [*starts[1:], len(lines)]
-    said = []
+    said: list[str] = []
+    name = ""
     for start, end in zip(starts, ends, strict=True):
-        name = lines[start].partition("Traceback")[0]
+        if lines[start - 1] not in _CHAINED:
+            name = lines[start].partition("Traceback")[0]
+        elif said:
+            said.pop()
         own = [line for line in lines[start + 1 : end] if not line.startswith(" ")]
-        said.append(name + (own[0] if own else lines[end - 1].strip()))
+        message = own[0] if own else lines[end - 1].strip()
+        said.append(name + message.removeprefix("sgdscope.errors.RequestError: "))
     return "; ".join(dict.fromkeys(said))
+
+
+_CHAINED = (  # what stands between two tracebacks of one failure
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+)
 
 
 _OPTIONAL = ("timm", "transformers")  # that networks may come from
