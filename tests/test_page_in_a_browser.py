@@ -33,7 +33,8 @@ SHOWN = """card => JSON.stringify([...card.querySelectorAll(".plot")]
     data.map(({x, y, visible}) => [x, y, visible]),
     yaxis.type, yaxis.tickvals, yaxis.autorange]))"""
 DRAWN = """card => [...card.querySelectorAll(".plot")]
-  .every(box => box.parentNode.hidden || box.querySelector(".main-svg"))"""
+  .every(box => box.parentNode.hidden
+    || (box.querySelector(".main-svg") && box.ariaBusy !== "true"))"""
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ _AXIS: dict[str, Any] = {
     "linecolor": FAINT,
     "ticks": "",
     "automargin": True,
+    "ticklabeloverflow": "allow",
     "title": {"standoff": 8, "font": {"size": 12}},
     "tickformat": "~g",
 }
@@ -26,7 +27,8 @@ TEMPLATE: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": _FONT, "color": INK},
-        "margin": {"l": 44, "r": 12, "t": 10, "b": 40},
+        # Room for most labels: where they need more, plotly draws the whole plot a second time.
+        "margin": {"l": 46, "r": 22, "t": 18, "b": 46},
         "xaxis": {**_AXIS, "showgrid": False, "showline": True},
         "yaxis": _AXIS,
         "hovermode": "closest",

@@ -40,9 +40,9 @@ const toggle = (group, groups, alone) => {
     for (const one of others) already ? hidden.delete(one) : hidden.add(one);
     hidden.delete(group);
   } else if (!hidden.delete(group)) hidden.add(group);
-  for (const [box, again] of drawn) {
-    if (again.done) Plotly.restyle(box, { visible: box.data.map((trace) => !hidden.has(trace.legendgroup)) });
-  }
+  const restyle = (box) => Plotly.restyle(box, { visible: box.data.map((trace) => !hidden.has(trace.legendgroup)) });
+  const boxes = [...drawn.keys()].filter((box) => drawn.get(box).done && !waiting.has(box));
+  soon(boxes.map((box) => [box, () => restyle(box)]));
   for (const card of built) card.legend();
 };
 
@@ -126,16 +126,20 @@ const build = (card, hole) => {
   const fill = () => {
     shown = card.plots.filter(({ choice }) => Object.entries(choice).every(([name, value]) => chosen[name] === value));
     panels.classList.toggle("single", shown.length === 1);
-    shown.forEach((plot, i) => {
+    const stale = shown.map((plot, i) => {
       const again = drawn.get(boxAt(i));
-      boxes[i].previousSibling.textContent = plot.panel;
-      again.draw = () => draw(boxes[i], plot, axis, isHeld);
-      if (again.done) again.draw();
+      again.draw = () => {
+        boxes[i].previousSibling.textContent = plot.panel;
+        draw(boxes[i], plot, axis, isHeld);
+      };
+      if (!again.done) boxes[i].previousSibling.textContent = plot.panel;
+      return [boxes[i], again];
     });
     nothing.hidden = shown.length > 0;
     if (axisControl) press(axisControl, axis in axes ? axis : (shown[0]?.layout.yaxis.type ?? "linear"));
     boxes.forEach((box, i) => { box.parentNode.hidden = i >= shown.length; });
     own.legend();
+    soon(stale.filter(([, { done }]) => done).map(([box, again]) => [box, again.draw]));
   };
   const own = {
     legend: () => {

@@ -82,6 +82,41 @@ const draw = (box, plot, axis, isHeld) => {
   Plotly.react(box, figure.data, figure.layout, { ...config, displayModeBar: narrow.matches ? false : "hover" });
 };
 
+// Work on boxes that are drawn already, those in view first. A frame shows what is done after some
+// milliseconds; the others follow in the next frames.
+const SHARE = 30;
+const waiting = new Map();
+
+const soon = (work) => {
+  const idle = waiting.size === 0;
+  for (const [box, one] of work) {
+    waiting.set(box, one);
+    box.setAttribute("aria-busy", "true");
+  }
+  if (idle) goOn();
+};
+
+const finish = (box) => {
+  waiting.get(box)?.();
+  waiting.delete(box);
+  box.removeAttribute("aria-busy");
+};
+
+const isInView = (box) => {
+  const { top, bottom } = box.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+};
+
+const goOn = () => {
+  const start = performance.now();
+  const inView = [...waiting.keys()].filter(isInView);
+  for (const box of new Set([...inView, ...waiting.keys()])) {
+    finish(box);
+    if (performance.now() - start > SHARE) break;
+  }
+  if (waiting.size) requestAnimationFrame(() => setTimeout(goOn));
+};
+
 const begin = (box) => {
   const again = drawn.get(box);
   if (again.done || box.parentNode.hidden) return;
@@ -100,6 +135,7 @@ const seen = new IntersectionObserver(
 );
 
 const redraw = () => {
+  for (const box of waiting.keys()) finish(box);
   for (const [box, again] of drawn) if (again.done && !box.parentNode.hidden) again.draw();
   for (const card of built) card.legend();
 };
