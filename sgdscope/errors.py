@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MANY = 40  # valid names that a message lists
+
 
 class SgdscopeError(Exception):
     """Base of every error that sgdscope raises on purpose."""
@@ -19,6 +21,8 @@ class RunsFailedError(SgdscopeError):
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> RequestError:
     """An error for a name that does not exist, with the nearest one that does.
 
+    Of more than ``MANY`` valid names it lists the first.
+
     Args:
         kind: what the name should have been, for example ``"model"``.
         name: the name as given.
@@ -30,5 +34,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> R
     close = get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
     hint = f"did you mean {folded[close[0]]!r}? " if close else ""
     place = f"{where}: " if where else ""
-    valid = ", ".join(known) or "none"
+    more = len(known) - MANY
+    valid = ", ".join(known[:MANY]) or "none"
+    valid += f" and {more} more" if more > 0 else ""
     return RequestError(f"{place}unknown {kind} {name!r}; {hint}valid: {valid}")

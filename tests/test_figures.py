@@ -6,7 +6,7 @@ import pytest
 import synthetic
 
 from sgdscope import figures
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, unknown
 from sgdscope.figures import batches, canvas, curves, radii, relation
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
@@ -38,6 +38,12 @@ def test_a_file_of_each_kind(results: Results, tmp_path: Path) -> None:
     assert [file.read_bytes()[:5] for file in files] == [b"%PDF-", b"<?xml"]
     with pytest.raises(RequestError, match="unknown figure 'test_acuracy'; did you mean"):
         figures.draw(few, tmp_path, only=["test_acuracy"])
+
+
+def test_a_wrong_name_is_answered_with_some_of_many_valid_ones() -> None:
+    message = str(unknown("figure", "fig99", [f"fig{number:02}" for number in range(60)]))
+    assert "did you mean 'fig" in message
+    assert message.endswith("fig39 and 20 more")
 
 
 def test_several_processes_draw_the_same_bytes(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def claims(
         bool, typer.Option("--all", help="Include collapsed runs in trends.")
     ] = False,
 ) -> None:
-    """Test the claims on the results of a study, or of several; write claims.json and claims.md."""
+    """Test the claims on the results of one or more studies; write claims.json and claims.md."""
     from sgdscope.claims import record
     from sgdscope.claims.verdicts import MARKS
     from sgdscope.findings import Judged

@@ -58,7 +58,7 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
         from sgdscope import attacks
 
         for attack in attacks.ATTACKS:
-            yield attack.__name__, (attack.__doc__ or "").split("\n")[0]
+            yield attack.__name__, _plain((attack.__doc__ or "").split("\n")[0])
         return
     from sgdscope import parts
 
@@ -72,16 +72,26 @@ def _parts(kind: Kind) -> Iterator[tuple[str, str]]:
         Kind.claims: parts.CLAIMS,
     }
     for name in registries[kind]:
-        part, summary = registries[kind][name], registries[kind].summary(name)
-        yield from _measure(name, part, summary) if kind is Kind.measures else [(name, summary)]
+        part, summary = registries[kind][name], _plain(registries[kind].summary(name))
+        if kind is Kind.measures:
+            yield from _measure(name, part, summary)
+            continue
+        yield name, summary
+        if kind is Kind.methods and part.helps:
+            yield "", f"For {part.helps}. Costs {part.cost}."
     yield from _forms(kind)
 
 
 def _measure(name: str, measure: type[Measure], summary: str) -> Iterator[tuple[str, str]]:
     """Its description and source, then its options and caveat, if it has any."""
     card = measure.card
-    yield name, summary.replace("``", "") + (f" ({card.source})" if card.source else "")
+    yield name, summary + (f" ({card.source})" if card.source else "")
     yield from (("", text) for text in (measure.options(), card.caveat) if text)
+
+
+def _plain(summary: str) -> str:
+    """A docstring's line without its markup."""
+    return summary.replace("``", "")
 
 
 def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
@@ -91,7 +101,7 @@ def _forms(kind: Kind) -> Iterator[tuple[str, str]]:
 
     if kind is Kind.data:
         for name, source in KINDS.items():
-            yield f"{name}:{PATHS[name]}", (source.__doc__ or "").split("\n")[0]
+            yield f"{name}:{PATHS[name]}", _plain((source.__doc__ or "").split("\n")[0])
     if kind is Kind.models:
         for name in LIBRARIES:
             yield f"{name}:NAME", f"An untrained network from {name}, if it is installed."

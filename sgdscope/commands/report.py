@@ -26,7 +26,7 @@ def report(
     log: Log = None,
     look: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Rebuild the tables and the page of a study or an audit from its results, or of several."""
+    """Rebuild the tables and the page of studies or audits from their results."""
     with complaints():
         study_folder.check_logger(log)
         place = study_folder.destination(folders, out)

@@ -28,9 +28,9 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-Out = Annotated[Path | None, typer.Option(help="Folder for the results.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results; default: one under out/.")]
 Log = Annotated[
-    str | None, typer.Option(help="Write the results to tensorboard, wandb or mlflow too.")
+    str | None, typer.Option(help="Also send the results to tensorboard, wandb or mlflow.")
 ]
 
 

@@ -203,7 +203,7 @@ def _reason(error: BaseException) -> str:
 
 @DATA.add("digits")
 class Digits:
-    """scikit-learn's 8×8 digits enlarged to 28×28: 1,297 / 200 / 300; embedded."""
+    """scikit-learn's digits, embedded: 1,297 training images, enlarged from 8×8 to 28×28 grey."""
 
     train_size = 1_297
 
@@ -222,7 +222,7 @@ class Digits:
 
 @DATA.add("mnist")
 class Mnist(HubImages):
-    """MNIST: 55,000 / 5,000 / 10,000 handwritten digits, 28×28 grey."""
+    """MNIST: 55,000 training images of handwritten digits, 28×28 grey."""
 
     name, repository = "mnist", "ylecun/mnist"
     shape = (1, 28, 28)
@@ -231,7 +231,7 @@ class Mnist(HubImages):
 
 @DATA.add("fashion_mnist")
 class FashionMnist(HubImages):
-    """Fashion-MNIST: 55,000 / 5,000 / 10,000 pieces of clothing, 28×28 grey."""
+    """Fashion-MNIST: 55,000 training images of clothing, 28×28 grey."""
 
     name, repository = "fashion_mnist", "zalando-datasets/fashion_mnist"
     shape = (1, 28, 28)
@@ -240,7 +240,7 @@ class FashionMnist(HubImages):
 
 @DATA.add("cifar10")
 class Cifar10(HubImages):
-    """CIFAR-10: 40,000 / 10,000 / 10,000 photographs, 32×32 in colour, cropped and flipped."""
+    """CIFAR-10: 40,000 training images, 32×32 in colour, cropped and flipped."""
 
     name, repository, column = "cifar10", "uoft-cs/cifar10", "img"
     shape = (3, 32, 32)

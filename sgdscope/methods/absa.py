@@ -29,7 +29,7 @@ class Absa(Method):
     """
 
     source = "Yao, Gholami, Arfeen, Liaw, Gonzalez, Keutzer and Mahoney 2018, arXiv 1810.01021"
-    helps = "training ends with large batches, at the accuracy of small ones"
+    helps = "large batches at the accuracy of small ones"
     cost = "λ₁ of some images once per epoch; one extra pass over the attacked images"
 
     factor: Annotated[int, Field(ge=2)] = 2

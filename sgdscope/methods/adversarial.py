@@ -22,7 +22,7 @@ class AdversarialTraining(Method):
     """
 
     source = "Madry, Makelov, Schmidt, Tsipras and Vladu 2018, arXiv 1706.06083"
-    helps = "accuracy under attack within eps; test accuracy falls"
+    helps = "accuracy under attack within eps, at the price of test accuracy"
     cost = "one forward and backward pass per step of the attack"
 
     eps: Pixels = 0.1  # in pixels of [0, 1]

@@ -66,7 +66,7 @@ class Ema(_Averaging):
     """
 
     source = "Polyak and Juditsky 1992, with the exponential weights that have become usual since"
-    helps = "removes the noise of a learning rate that stays large to the end"
+    helps = "a learning rate that stays large to the end, whose noise it removes"
     cost = "one addition of the weights per update, and a second copy of them"
 
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99

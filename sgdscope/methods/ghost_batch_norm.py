@@ -19,7 +19,7 @@ class GhostBatchNorm(Method):
 
     source = "Hoffer, Hubara and Soudry 2017, arXiv 1705.08741"
     helps = (
-        "large batches on networks with batch normalisation: its statistics are as noisy as "
+        "large batches on networks with batch normalisation, whose statistics become as noisy as "
         "a small batch's"
     )
     cost = "one normalisation per part instead of one per batch"

@@ -19,7 +19,7 @@ class LabelSmoothing(Method):
 
     symbols = {"smoothing": "s"}
     source = "Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2016, arXiv 1512.00567, section 7"
-    helps = "against overconfidence; logits stay bounded, so input gradients do not vanish"
+    helps = "less overconfidence; logits stay bounded, so input gradients do not vanish"
     cost = "nothing"
 
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1

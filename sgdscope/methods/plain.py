@@ -5,8 +5,8 @@ from sgdscope.methods.base import METHODS, Method
 
 @METHODS.add("plain")
 class Plain(Method):
-    """Nothing but the optimizer: a line to compare methods with."""
+    """No method: nothing but the optimizer."""
 
     source = "—"
-    helps = "as the control"
+    helps = "a control to compare methods with"
     cost = "nothing"

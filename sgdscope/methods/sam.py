@@ -12,7 +12,7 @@ TINY = 1e-30  # so that a gradient of length zero moves nothing
 
 @METHODS.add("sam")
 class Sam(Method):
-    """The gradient at w + ρ·g/‖g‖ makes the update of w (Foret et al. 2021).
+    """Each update of w follows the gradient at w + ρ·g/‖g‖ (Foret et al. 2021).
 
     Both passes use the same dropout masks; running moments of batch normalisation follow the first.
     """

@@ -86,7 +86,7 @@ class Residual(nn.Module):
 
 @MODELS.add("resnet18")
 def resnet18(*, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
-    """He et al.'s ResNet18 in its CIFAR form: 3×3 stem, 64 wide, [2, 2, 2, 2]; 11,173,962."""
+    """He et al.'s ResNet18 for CIFAR: 3×3 stem, 64 wide, [2, 2, 2, 2]; 11,173,962 parameters."""
     return _resnet18(shape, classes, base=64)
 
 
