@@ -242,12 +242,94 @@ def test_what_was_left_out_is_told(small, tmp_path):
         ({"measures": {"no_such": {}}}, "unknown measure"),
         ({"measures": {"pgd_accuracy": {}}}, r"measures pgd_accuracy\.eps: required"),
         ({"budget": 0}, "budget = 0"),
+        ({"budget": "10%"}, "budget = '10%': expected a number"),
+        ({"settings": [1]}, "settings = .1.: expected values by name"),
+        (
+            {"settings": SETTINGS | {"learning_rate": -1}},
+            "learning_rate = -1: expected more than 0",
+        ),
+        ({"settings": SETTINGS | {"batch_size": 10**6}}, "batch_size = 1000000: expected at most"),
+        (
+            {"settings": SETTINGS | {"weight_decay": 0.1}},
+            "weight_decay: expected it in optimizer_opt",
+        ),
+        (
+            {"settings": SETTINGS | {"optimizer": "adamw"}},
+            "momentum = 0.9: is SGD's; expected none",
+        ),
+        ({"settings": SETTINGS | {"schedule": "cosine"}}, "schedule cosine depends on how long"),
+        ({"settings": SETTINGS | {"schedule": "constant-ratio"}}, "constant-ratio has none"),
+        ({"settings": SETTINGS | {"optimizer_options": {"beta": 1}}}, "unknown key 'beta'"),
+        ({"measures": ["test_accuracy"]}, "expected options by name, such as {'test_accuracy'"),
+        ({"measures": {"test_accuracy": None}}, "measures test_accuracy = None: expected options"),
+        (
+            {"measures": {"batch_sharpness": {"examples": 31}}},
+            "examples = 31: expected at least 32",
+        ),
+        ({"data": None}, "data is of type NoneType; expected the name of a data set"),
     ],
 )
 def test_a_wrong_request_is_one_clear_message(small, tmp_path, changed, said):
-    given = {"measures": MEASURED, "settings": SETTINGS} | changed
+    given = {"data": small, "measures": MEASURED, "settings": SETTINGS} | changed
     with pytest.raises(RequestError, match=said):
-        sgdscope.Watch(out=tmp_path, data=small, **given)
+        sgdscope.Watch(out=tmp_path, **given)
+
+
+def watching(small, tmp_path, **settings):
+    measures = {"test_accuracy": {}}
+    settings = SETTINGS | settings
+    return sgdscope.Watch(out=tmp_path, data=small, measures=measures, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"epoch": True}, "epoch = True: expected a whole number from 1"),
+        ({"train_loss": None}, "train_loss = None: expected a number"),
+        ({"train_loss": torch.ones(2)}, "train_loss = tensor.*: expected a number"),
+        ({"steps": 1.5}, "steps = 1.5: expected a whole number from 0"),
+        ({"learning_rate": "0.1"}, "learning_rate = '0.1': expected a number"),
+    ],
+)
+def test_a_wrong_number_of_an_epoch_is_one_clear_message(small, tmp_path, told, said):
+    watch = watching(small, tmp_path)
+    with pytest.raises(RequestError, match=said):
+        watch(Noisy(), **{"epoch": 1, "train_loss": 1.0} | told)
+
+
+def test_numbers_of_any_type_are_taken(small, tmp_path):
+    watch = watching(small, tmp_path, learning_rate=torch.tensor(0.5))
+    loss = torch.tensor(1.5, requires_grad=True)
+    watch(Noisy(), epoch=np.int64(1), train_loss=loss, steps=torch.tensor(7))
+    (result,) = watch.folder.results()
+    epoch = result.history[0]
+    assert (epoch.train_loss, epoch.steps, epoch.learning_rate) == (1.5, 7, 0.5)
+
+
+def test_the_learning_rate_is_that_of_the_schedule_named(small, tmp_path):
+    watch = watching(small, tmp_path, learning_rate=0.2, schedule="cosine", epochs=4)
+    watch(Noisy(), epoch=1, train_loss=1.0)
+    assert set(Results.load(tmp_path).runs["learning_rate"]) == {0.2}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (None, "model is of type NoneType; expected an nn.Module"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(784, 7)),
+            r"shape \(2, 7\); expected a row for each",
+        ),
+        (nn.Sequential(nn.Flatten(), nn.Linear(9, 10)), "the network fails on 2 inputs"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_data_is_refused_at_once(small, tmp_path, model, said):
+    watch = watching(small, tmp_path)
+    with pytest.raises(RequestError, match=said):
+        watch(model, epoch=1, train_loss=1.0)
+    assert not watch.folder.results()
+    watch(Noisy(), epoch=1, train_loss=1.0)
+    assert len(watch.folder.results()) == 1
 
 
 def test_other_peoples_files_and_studies_are_left_alone(small, tmp_path):
@@ -255,6 +337,8 @@ def test_other_peoples_files_and_studies_are_left_alone(small, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(RequestError, match="holds other files"):
         sgdscope.Watch(out=tmp_path, **given)
+    with pytest.raises(RequestError, match=r"note\.txt: a file; expected a folder"):
+        sgdscope.Watch(out=tmp_path / "note.txt", **given)
     (tmp_path / "study.toml").write_text('name = "mine"')
     with pytest.raises(RequestError, match="holds a study"):
         sgdscope.Watch(out=tmp_path, **given)

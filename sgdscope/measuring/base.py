@@ -98,6 +98,13 @@ class Measure(Settings, ABC):
         except ValidationError:
             return False
 
+    def check(self, *, batch_size: int) -> None:
+        """Check the options against the batch size of a training, before it begins.
+
+        Raises:
+            RequestError: the measure could not be taken of its network.
+        """
+
     def due(self, epoch: int) -> bool:
         """Whether it is taken after this epoch."""
         return epoch in self.at or (self.every is not None and epoch % self.every == 0)

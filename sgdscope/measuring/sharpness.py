@@ -70,6 +70,15 @@ class BatchSharpness(OnTrainingImages):
     batch_size: Whole | None = None  # None: the run's, to be set against 2/lr
     batches: int = Field(20, ge=2)
 
+    def check(self, *, batch_size: int) -> None:
+        """There are images for a batch."""
+        size = self.batch_size or batch_size
+        if self.examples is not None and self.examples < size:
+            raise RequestError(
+                f"measure batch_sharpness.examples = {self.examples}: expected at least {size}, "
+                "the images of a batch"
+            )
+
     def cost_in_images(self, data: Dataset) -> int:
         """In batches."""
         return self.batches

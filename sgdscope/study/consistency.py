@@ -61,6 +61,9 @@ def check_effects(study: Study) -> None:
     for run in of_lines.values():
         _check_warmup(run)
         _check_method(run)
+    for part in study.part or [study]:
+        for measure in part.measures.values():
+            measure.check(batch_size=max(part.batch_size))
     for one in study.hypotheses:
         _check_under(one, study)
 

@@ -13,24 +13,20 @@ import torch
 from torch import nn
 
 from sgdscope import data as datasets
-from sgdscope.data import DATA, Dataset
+from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.execution.recorder import collapsed
 from sgdscope.measuring import MEASURES, Measure, Subject
+from sgdscope.network import Network
 from sgdscope.network.state import untouched
-from sgdscope.optimizers import find
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Status
 from sgdscope.settings import checked
-from sgdscope.study.run import Run
 from sgdscope.watching.budget import Budget
+from sgdscope.watching.settings import number, run_of, run_settings, whole_number
 from sgdscope.watching.training import WatchedTraining
 
 _log = logging.getLogger(__name__)
-SETTINGS = (
-    "model", "data", "batch_size", "learning_rate", "schedule", "schedule_options", "momentum",
-    "optimizer", "optimizer_options", "epochs", "steps", "seed", "train_size", "precision",
-)  # fmt: skip
 
 
 class Watch:
@@ -64,17 +60,22 @@ class Watch:
         settings: Mapping[str, Any],
         budget: float | None = 0.1,
     ) -> None:
-        if budget is not None and not budget > 0:
+        if budget is not None and not number("budget", budget) > 0:
             raise RequestError(f"budget = {budget}: expected a share above 0, such as 0.1, or None")
         self.folder = StudyFolder(out)
-        self.measures: dict[str, Measure] = {
-            name: checked(MEASURES[name], options, where=f"measures {name}")
-            for name, options in measures.items()
-        }
+        self.measures = _checked_measures(measures)
         whole = datasets.load(data) if isinstance(data, str) else data
-        self.settings = _run_settings(settings, data, len(whole.train))
+        if not isinstance(whole, Dataset):
+            raise RequestError(
+                f"data is of type {type(data).__name__}; expected the name of a data set, or a "
+                "Dataset"
+            )
+        self.settings = run_settings(settings, data, len(whole.train))
+        for measure in self.measures.values():
+            measure.check(batch_size=self.settings["batch_size"])
         self._data = whole.subset(self.settings.get("train_size"))
         self._training: WatchedTraining | None = None
+        self._answered = False  # whether a network was seen to fit the data
         self._check_folder()
         self.budget = Budget(budget)
 
@@ -107,11 +108,21 @@ class Watch:
             The values read, by measure, for an attack with its eps: ``pgd_accuracy@0.1``.
 
         Raises:
-            RequestError: the epoch is not a whole number from 1, or the folder cannot be written
-                to.
+            RequestError: an argument is no number, the network does not fit the data, or the folder
+                cannot be written to.
         """
         seconds = self.budget.arrive()
         try:
+            epoch = whole_number("epoch", epoch, lowest=1)
+            told = {
+                "train_loss": number("train_loss", train_loss),
+                "train_accuracy": number("train_accuracy", train_accuracy),
+                "validation_accuracy": number("validation_accuracy", validation_accuracy),
+            }
+            if steps is not None:
+                steps = whole_number("steps", steps, lowest=0)
+            if learning_rate is not None:
+                learning_rate = number("learning_rate", learning_rate)
             training, data = self._prepare(model, epoch)
             run = training.run
             training.history.append(
@@ -119,10 +130,8 @@ class Watch:
                     epoch=epoch,
                     steps=epoch * (len(data.train) // run.batch_size) if steps is None else steps,
                     learning_rate=run.rate(epoch) if learning_rate is None else learning_rate,
-                    train_loss=float(train_loss),
-                    train_accuracy=float(train_accuracy),
-                    validation_accuracy=float(validation_accuracy),
                     seconds=seconds,
+                    **told,
                 )
             )
             with _undisturbed(model):
@@ -151,53 +160,59 @@ class Watch:
                     recorder.leave_gap(name, error, epoch=epoch)
             recorder.measured[name] = measure.record(name)
         with self.budget.paying("status"):
-            return "collapsed" if collapsed(subject) else "done"
+            try:
+                return "collapsed" if collapsed(subject) else "done"
+            except RequestError:  # it fails on many images; readings say so
+                return "done"
 
     def _prepare(self, model: nn.Module, epoch: int) -> tuple[WatchedTraining, Dataset]:
         """The training up to this epoch, and the data on the network's device."""
-        if not isinstance(epoch, int) or epoch < 1:
-            raise RequestError(f"epoch = {epoch!r}: expected a whole number from 1")
+        if not isinstance(model, nn.Module):
+            raise RequestError(f"model is of type {type(model).__name__}; expected an nn.Module")
         place = next((p.device for p in model.parameters()), torch.device("cpu"))
         if self._data.train.pixels.device != place:
             self._data = self._data.to(place)
+        if not self._answered:
+            _check_answer(model, self._data)
+            self._answered = True
         if self._training is None:
-            run = _run({"model": type(model).__name__} | self.settings)
+            run = run_of({"model": type(model).__name__} | self.settings)
             self._training = WatchedTraining(run, self.folder)
         self._training.rewind(epoch)
         return self._training, self._data
 
     def _check_folder(self) -> None:
         folder = self.folder
+        if folder.path.exists() and not folder.path.is_dir():
+            raise RequestError(f"out = {folder.path}: a file; expected a folder")
         if folder.study_file.is_file() and "watched" not in folder.settings():
             raise RequestError(f"out = {folder.path}: holds a study; expected a folder of its own")
         if folder.path.is_dir() and not folder.study_file.is_file() and any(folder.path.iterdir()):
             raise RequestError(f"out = {folder.path}: holds other files; expected an empty folder")
 
 
-def _run_settings(settings: Mapping[str, Any], data: str | Dataset, images: int) -> dict[str, Any]:
-    """The settings of a run from those given; the rest at their defaults."""
-    if strange := [key for key in settings if key not in SETTINGS]:
-        raise RequestError(f"settings {strange[0]}: expected some of {', '.join(SETTINGS)}")
-    known = dict(settings)
-    known.setdefault("data", data if isinstance(data, str) else "data")
-    if known["data"] not in DATA:
-        known.setdefault("train_size", images)  # a run knows this only for registered data
-    for key in ("batch_size", "learning_rate"):
-        if key not in known and not (key == "learning_rate" and "schedule" in known):
-            raise RequestError(f"settings {key}: required but missing")
-    rate = known.pop("learning_rate", None)
-    if "schedule" not in known:
-        known |= {"schedule": "fixed", "schedule_options": {"learning_rate": rate}}
-    known = {"schedule_options": {}, "momentum": 0.0, "epochs": None, "seed": 0} | known
-    _run({"model": "network"} | known)
-    return known
+def _checked_measures(measures: Any) -> dict[str, Measure]:
+    found: dict[str, Measure] = {}
+    if not isinstance(measures, Mapping):
+        raise RequestError(
+            f"measures = {measures!r}: expected options by name, such as {{'test_accuracy': {{}}}}"
+        )
+    for name, options in measures.items():
+        if not isinstance(options, Mapping):
+            raise RequestError(f"measures {name} = {options!r}: expected options by name, or {{}}")
+        found[name] = checked(MEASURES[name], options, where=f"measures {name}")
+    return found
 
 
-def _run(settings: Mapping[str, Any]) -> Run:
-    run = checked(Run, settings, where="settings")
-    find(run.optimizer)
-    run.rate(1)
-    return run
+def _check_answer(model: nn.Module, data: Dataset) -> None:
+    """Whether a network answers images of the data, with a logit for each class."""
+    with _undisturbed(model), torch.no_grad():
+        answer = Network(model).logits(data.test[:2].inputs())
+    if answer.ndim != 2 or answer.shape[1] < data.classes:
+        raise RequestError(
+            f"the network's answer to {len(data.test[:2])} images has shape {tuple(answer.shape)}; "
+            f"expected a row for each, with a logit for each of {data.classes} classes"
+        )
 
 
 @contextmanager
