@@ -1,4 +1,4 @@
-"""What a reader must know before believing a figure: runs and numbers that went wrong."""
+"""Warnings to read before trusting a figure: runs and numbers that went wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEANING = {
 
 
 def warnings(view: View, *, missing: int) -> list[str]:
-    """Every warning, the gravest first, as HTML."""
+    """Every warning, the most serious first, as HTML."""
     found = []
     for status, meaning in MEANING.items():
         runs = view.runs[view.runs["status"] == status]
@@ -52,7 +52,7 @@ def _unconverged(view: View) -> list[str]:
 
 
 def _flagged(view: View) -> list[str]:
-    """One warning for each measure, with its kinds of flags; these differ in more than numbers."""
+    """One warning per measure, with its kinds of flags; flags of a kind differ only in numbers."""
     rows = view.table[view.table["flags"].fillna("") != ""]
     rows = rows[~unconverged(rows)]
     each = rows.assign(flag=rows["flags"].str.split(" | ", regex=False)).explode("flag")
@@ -68,7 +68,7 @@ def _flagged(view: View) -> list[str]:
 
 
 def _kind(rows: pd.DataFrame) -> str:
-    """Flags of one kind: what they mean and what to do, then of which values they are."""
+    """Flags of one kind: what they mean and what to do, then the values that carry them."""
     names = [f"{name}: {flag}" for name, flag in zip(_names(rows), rows["flag"], strict=True)]
     summary = f"{_values(len(rows))}, {escape(_example(rows))}"
     note = explained.note(str(rows["flag"].iloc[0]))
@@ -81,7 +81,7 @@ def _example(rows: pd.DataFrame) -> str:
 
 
 def _warning(kind: str, what: str, meaning: str, html: str) -> str:
-    """What is wrong and what that means, with particulars as HTML to be unfolded."""
+    """What is wrong and what that means, with details as HTML to be unfolded."""
     text = f"<b>{escape(what)}</b> <span>{escape(meaning)}</span>"
     if not html:
         return f'<div class="warning {kind}">{text}</div>'

@@ -1,4 +1,4 @@
-"""Adversarial examples of an audit, above all those at which networks differ."""
+"""Adversarial examples of an audit, first those on which networks differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIDE = 96  # pixels that an image takes on the page
 
 
 def examples(found: Audit) -> str:
-    """Of each network some points that an attack fooled it at; nothing where none were kept."""
+    """For each network, some points at which an attack fooled it; empty if none were kept."""
     chosen = _attack(found)
     if chosen is None:
         return ""
@@ -43,7 +43,7 @@ def examples(found: Audit) -> str:
 
 
 def _attack(found: Audit) -> tuple[str, float] | None:
-    """That at which networks differ at most points; of one network alone, the strongest."""
+    """The attack under which networks differ at most points; of one network, the strongest."""
     if found.comparisons:
         attacks = [one for one in found.comparisons if one.eps is not None]
         if attacks:
@@ -68,7 +68,7 @@ def _kept(found: Audit, one: Audited, reading: Measurement) -> dict[str, Array]:
 def _survivors(
     found: Audit, one: Audited, measure: str, eps: float, places: Array
 ) -> list[list[str]]:
-    """Of each place the other networks that the attack did not fool there."""
+    """For each point, the other networks that the attack did not fool there."""
     names: list[list[str]] = [[] for _ in places]
     for other in found.networks:
         reading = _reading(other, measure, eps)

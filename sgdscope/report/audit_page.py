@@ -96,7 +96,7 @@ def _title(names: Sequence[str], several: Mapping[str, Sequence[Audited]]) -> st
 
 
 def _telling(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The clearest differences first, of each other network one without flags if there is one."""
+    """The clearest differences first, for each other network one without flags if possible."""
     ordered = sorted(comparisons, key=lambda one: (bool(one.flags), not one.differs, one.p))
     return list({one.network: one for one in reversed(ordered)}.values())
 
@@ -149,7 +149,7 @@ def by_eps(
 
 
 def _curve(one: Audited, attack: str) -> list[tuple[float, float]]:
-    """From the accuracy without attack on the same points, where that is known."""
+    """The accuracies of a network, from that without attack on the same points if known."""
     readings = [m for m in one.measurements if m.measure == attack and m.value == m.value]
     points = [(m.eps, m.value) for m in readings if m.eps is not None]
     if readings and "clean_accuracy" in readings[0].evidence and all(eps > 0 for eps, _ in points):

@@ -1,4 +1,4 @@
-"""What the terminal shows of an audit: the pre-flight report, the table, what to distrust."""
+"""What the terminal shows of an audit: the pre-flight report, the table, the warnings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOURS = {"note": "dim", "flag": "yellow", "refuse": "red"}
 
 
 def checks(audited: Audited) -> Iterator[tuple[str, list[Finding]]]:
-    """What was looked at before anything was measured, each with what speaks against it."""
+    """The checks made before measuring, each with its findings."""
     left = list(audited.findings)
     for check, kinds in CHECKS.items():
         yield check, [finding for finding in left if finding.name in kinds]
@@ -43,7 +43,7 @@ def preflight(audited: Audited) -> Iterator[tuple[str, str]]:
 
 
 def rows(found: Audit) -> list[tuple[str, list[Measurement | None]]]:
-    """By label: each measure at each eps, and every network's reading of it."""
+    """Each measure at each eps by label, with every network's reading of it."""
     keys: dict[tuple[str, float | None], None] = {}
     for one in found.networks:
         keys |= {(reading.measure, reading.eps): None for reading in one.measurements}
@@ -80,21 +80,21 @@ def table(found: Audit) -> Table:
 
 
 def cell(reading: Measurement | None) -> str:
-    """A value, marked where it is flagged."""
+    """A value, marked if it is flagged."""
     if reading is None:
         return "–"
     return number(reading) + (" !" if reading.flags else "")
 
 
 def number(reading: Measurement) -> str:
-    """Accuracies with three places, all else as short as it may be."""
+    """Accuracies to three decimals, everything else as short as possible."""
     if style.is_accuracy(reading.measure) and math.isfinite(reading.value):
         return f"{reading.value:.3f}"
     return markup.number(reading.value)
 
 
 def warnings(found: Audit) -> list[str]:
-    """Why values are flagged, each reason once, and what cannot be compared."""
+    """Why values are flagged, each reason once, and which measures cannot be compared."""
     lines: dict[str, list[str]] = {}
     for one in found.networks:
         for reading in one.measurements:
@@ -111,7 +111,7 @@ def _several(names: list[str]) -> str:
 
 
 def compared(found: Audit) -> list[tuple[str, str]]:
-    """A sentence for each comparison, with its style; ! where one of its numbers is flagged.
+    """A sentence for each comparison, with its style; ! if one of its numbers is flagged.
 
     Those over seeds first: they say what another seed would give, which those over points do not.
     """
@@ -124,7 +124,7 @@ def compared(found: Audit) -> list[tuple[str, str]]:
 
 
 def requirements(judged: Sequence[Judgement]) -> list[dict[str, Any]]:
-    """What was required, and the answers, for other programs."""
+    """The requirements and their answers, for other programs."""
     return [
         {"network": one.network, "requirement": one.requirement.text, "answer": one.answer,
          "span": one.span, "why": one.why}

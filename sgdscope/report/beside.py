@@ -23,7 +23,7 @@ from sgdscope.results.view import View, good
 
 MOST = 6  # of the study's curves in a picture
 Key = tuple[str, float | None]  # a measure and its eps
-Options = dict[str, list[dict[str, Any]]]  # of each measure, those that change its values
+Options = dict[str, list[dict[str, Any]]]  # by measure, the options that change its values
 LEAD = (
     "Audited networks, and the smallest and largest value of the study’s runs on the same data, "
     "at the end of training. ! marks flagged values, ≠ a measure that was taken with other options "
@@ -32,7 +32,7 @@ LEAD = (
 
 
 def check(audit: Audit, judged: Judged) -> None:
-    """Raise RequestError where an audit's networks cannot be compared with a study's."""
+    """Raise RequestError if an audit's networks cannot be compared with a study's."""
     place, settings = audit.folder.path, audit.folder.settings()
     trained_on = sorted(judged.results.runs["data"].unique())
     if not audit.networks:
@@ -66,7 +66,7 @@ def _results(judged: Judged) -> Sequence[Measured]:
 
 
 def _options(networks: Iterable[Measured]) -> Options:
-    """How each measure was taken of networks."""
+    """The options with which each measure was taken on the networks."""
     found: Options = {}
     for one in networks:
         for name, options in one.measured.items():

@@ -1,4 +1,4 @@
-"""The interactive figures: cards, each a title, controls, and one plot a panel and choice."""
+"""The interactive figures: cards, each with a title, controls, and a plot per panel and choice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Card:
-    """A figure with its variants; a plot is shown where its ``choice`` is what is chosen."""
+    """A figure with its variants; a plot is shown if its ``choice`` is selected."""
 
     id: str
     section: str
@@ -135,7 +135,7 @@ def _remarks(measure: str) -> str:
 
 
 def _means(view: View, *, log: bool | None = None) -> str:
-    """What lines and bands are; without ``log``, on axes of both kinds."""
+    """A note on what lines and bands are; without ``log``, for axes of both kinds."""
     middle = (
         "mean (geometric on a log axis)" if log is None else "geometric mean" if log else "mean"
     )
@@ -143,14 +143,14 @@ def _means(view: View, *, log: bool | None = None) -> str:
 
 
 def _axis(measure: str, rows: pd.DataFrame) -> tuple[str, str]:
-    """What kind of axis a measure has, and its scale at first."""
+    """The kind of a measure's axis, and its initial scale."""
     if style.is_accuracy(measure):
         return "accuracy", "towards 1"
     return "positive", "log" if style.on_log_axis(measure, good(rows)) else "linear"
 
 
 def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
-    """What is not in the paper, behind a choice: accuracies and other measures apart."""
+    """Measures that are not in the paper, selectable: accuracies and others separately."""
     view = views[0]
     for kind, title in (("accuracy", "Other accuracies"), ("positive", "Other measures")):
         axes = {name: _axis(name, view.at_end(name)) for name in names}
@@ -177,7 +177,7 @@ def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
 
 
 def _causes(view: View) -> Iterator[Card]:
-    """Progress, noise and confidence, behind a choice."""
+    """Progress, noise and confidence, selectable."""
     found = causes(view)
     rows = {label: (name, values(found, name)) for name, label in LABELS.items()}
     rows = {label: (name, own) for label, (name, own) in rows.items() if not own.empty}
@@ -197,7 +197,7 @@ def _causes(view: View) -> Iterator[Card]:
 
 
 def _progress(view: View) -> Iterator[Card]:
-    """Do runs of different batch sizes measure the same when they have trained equally far?"""
+    """Runs of different batch sizes compared at equal progress."""
     followed = {panel: view.followed(panel) for panel in view.panels}
     named = {style.label(name): name for own in followed.values() for name in own}
     labels = {line.key: line.label for line in view.lines}

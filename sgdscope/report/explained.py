@@ -1,4 +1,4 @@
-"""What each flag means and what to do, as the page says it beside the flag.
+"""What each flag means and what to do, as shown beside it on the page.
 
 Titles are the headings of ``docs/flags.md``, which says more; a test holds one to the other.
 """
@@ -184,12 +184,12 @@ LOST = "Runs that failed, diverged or collapsed"
 
 
 def explain(flag: str) -> Explained | None:
-    """What a flag means; nothing of one that a plugin raises."""
+    """What a flag means; None for one that a plugin raises."""
     return next((one for one in FLAGS if any(part in flag for part in one.parts)), None)
 
 
 def note(flag: str) -> str:
-    """The explanation of a flag as HTML, with where to read more; empty where there is none."""
+    """The explanation of a flag as HTML, with where to read more; empty if there is none."""
     if (one := explain(flag)) is None:
         return ""
     advice = f" <b>Do:</b> {escape(one.do)}" if one.do else ""
@@ -197,5 +197,5 @@ def note(flag: str) -> str:
 
 
 def more(title: str) -> str:
-    """Where the documentation says more of a kind of flag."""
+    """Where the documentation says more about a kind of flag."""
     return f"<small>More: docs/flags.md, “{escape(title)}”.</small>"

@@ -1,4 +1,4 @@
-"""The first screen: what was found, how sure it is, and what not to rely on."""
+"""The first screen: the findings, how certain they are, and what not to rely on."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def _row(finding: Finding) -> str:
 
 
 def _emphasised(text: str) -> str:
-    """Intervals softer than what they are of, powers raised."""
+    """Markup of numbers: intervals in a softer colour, powers raised."""
     raised = re.sub(r"\^(−?\d+\.\d+)", r"<sup>\1</sup>", escape(text))
     return raised.replace("(", '<span class="interval">(').replace(")", ")</span>")
 
 
 def _pictures(view: View, trend: Trend) -> Iterator[str]:
-    """The trend at the end of training, the control of equal progress, and λ₁ beside them."""
+    """The trend at the end of training, the same at equal progress, and λ₁."""
     yield _by_size(view, trend, trend.quantity, "At the end of training")
     if control := _by_loss(view, trend):
         yield control
@@ -153,7 +153,7 @@ def _path(rows: pd.DataFrame) -> Iterator[picture.Point]:
 
 
 def _caution(view: View) -> str:
-    """What not to rely on, in one line that opens."""
+    """What not to rely on, in one line that unfolds."""
     if view.runs.empty:
         return ""
     parts = [*_flagged(view), *_unfinished(view)]

@@ -1,4 +1,4 @@
-"""Adversarial examples to look at: of a few runs, as compact numbers that the page paints."""
+"""Adversarial examples of a few runs, as compact numbers that the page draws."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Kept = tuple[dict[Hashable, Any], dict[str, Array]]  # a run's row of the table,
 
 
 def gallery(view: View) -> dict[str, Any]:
-    """What can be chosen on each panel, and the images before any attack.
+    """The choices for each panel, and the original images.
 
-    Shown are, for each line, a run at its smallest and one at its largest batch size, at every
-    attack and eps that kept examples, the most telling first, until the budget is spent.
+    For each line it shows one run at the smallest and one at the largest batch size, for every
+    attack and eps with examples, the most informative first, until the budget is used up.
     """
     ranked = _ranked(view)
     panels: dict[str, list[dict[str, Any]]] = {}
@@ -64,7 +64,7 @@ def _choice(kept: Sequence[Kept], images: dict[str, int], share: int) -> dict[st
     Args:
         kept: the runs, all on the same data.
         images: all originals so far; new ones are added.
-        share: characters that there are for the perturbations.
+        share: characters available for the perturbations.
     """
     channels, height, width = kept[0][1]["original"].shape[1:]
     each = channels * height * width * 4 // 3

@@ -1,4 +1,4 @@
-"""Results written to where people already look: TensorBoard, Weights & Biases, MLflow."""
+"""Results written to experiment trackers: TensorBoard, Weights & Biases, MLflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sgdscope.errors import RequestError, unknown
 from sgdscope.results.tables import Results
 
 HISTORY = ("train_loss", "train_accuracy", "validation_accuracy", "learning_rate")
-TAG = "sgdscope.id"  # by which MLflow finds what was written before
+TAG = "sgdscope.id"  # by which MLflow finds earlier entries
 NOT_SETTINGS = {"status", "reason", "error", "line", "run"}
 
 
@@ -57,7 +57,7 @@ def of_audit(found: Audit) -> Iterator[Logged]:
 
 
 def _measured(rows: pd.DataFrame) -> list[tuple[str, int, float]]:
-    """Numbers that are finite; beside one that is flagged, that it is."""
+    """The finite numbers; each flagged one is accompanied by a number that says so."""
     found = []
     for row in rows.to_dict("records"):
         value = row.get("value")
@@ -76,7 +76,7 @@ def _plain(value: Any) -> Any:
 
 
 def check(to: str | None) -> None:
-    """See that there is such a logger, before anything is computed.
+    """Check that there is such a logger, before anything is computed.
 
     Raises:
         RequestError: there is none.
@@ -86,13 +86,13 @@ def check(to: str | None) -> None:
 
 
 def write(to: str, networks: Iterator[Logged], *, folder: Path, project: str) -> str:
-    """Write to one of ``LOGGERS``; where it went, in words.
+    """Write to one of ``LOGGERS``; returns where, in words.
 
     Args:
         to: its name.
-        networks: what there is to write.
-        folder: the study's or audit's, within which files go.
-        project: what the whole is called there.
+        networks: the entries to write.
+        folder: the study's or audit's, where files are written.
+        project: its name there.
 
     Raises:
         RequestError: there is no such logger, or its client is not installed.
@@ -110,7 +110,7 @@ def _tensorboard(networks: Iterator[Logged], folder: Path, project: str) -> str:
     home = folder / "tensorboard"
     for one in networks:
         for old in (home / one.name).glob("events.out.*"):
-            old.unlink()  # else every value would be there twice
+            old.unlink()  # otherwise every value would be there twice
         with SummaryWriter(str(home / one.name)) as writer:
             writer.add_text("settings", "\n".join(f"- {k}: {v}" for k, v in one.settings.items()))
             for name, epoch, value in one.numbers:

@@ -1,4 +1,4 @@
-"""Small pieces of HTML; whatever comes from a study is escaped here."""
+"""Small pieces of HTML; text from a study is escaped here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def chip(text: object) -> str:
 
 
 def place(figure: str | None, places: Collection[str]) -> str:
-    """Where the page shows what a figure does; empty if nowhere.
+    """The place on the page that shows the same as a figure; empty if there is none.
 
     Args:
         figure: a figure's name, as verdicts give it.
@@ -38,7 +38,7 @@ def swatch(line: DrawnLine) -> str:
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
-    """A list of names and what they stand for; the latter is HTML already."""
+    """A list of names and values; the values are HTML already."""
     items = "".join(f"<div><dt>{escape(name)}</dt><dd>{html}</dd></div>" for name, html in rows)
     return f'<dl class="facts">{items}</dl>'
 

@@ -1,4 +1,4 @@
-"""The head of the page: the question, what was asked, on what machine, and the short answer."""
+"""The head of the page: the question, the grid, the machine, and the short answer."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def study(judged: Judged) -> str:
 
 
 def _told(notes: Sequence[str]) -> str:
-    """How several folders were put together."""
+    """How several folders were combined."""
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<ul class="notes">{items}</ul>' if items else ""
 
 
 def byline(judged: Judged) -> str:
-    """What was run, in a line."""
+    """What was run, on one line."""
     view = judged.view
     said = [str(judged.settings.get("name", "study")), *_networks(view)]
     if isinstance(folder := judged.results.folder, Folders):
@@ -114,7 +114,7 @@ def _mishaps(statuses: Sequence[str]) -> str:
 
 
 def _grid(settings: dict[str, Any], view: View) -> list[tuple[str, str]]:
-    """What was asked: each axis with its values, and what was measured."""
+    """The grid: each axis with its values, and the measures."""
     rows = [
         (name, "".join(map(markup.chip, _axis(settings[key]))))
         for key, name in (("model", "model"), ("data", "data"), ("batch_size", "batch size"))
@@ -172,7 +172,7 @@ def _machine(results: Results) -> list[tuple[str, str]]:
 
 
 def trends(view: View) -> str:
-    """From one end of the axis to the other, line by line: the answer in a table a panel."""
+    """The change from one end of the axis to the other, line by line: one table per panel."""
     if len(view.axis.values) < 2:
         return ""
     parts: list[str] = []
@@ -199,7 +199,7 @@ def _followed(line: DrawnLine, columns: Sequence[pd.DataFrame], places: Sequence
 
 
 def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
-    """What to follow along the axis, attacks at the panel's own eps."""
+    """The measures to show along the axis, attacks at the panel's own eps."""
     columns = {_short(measure, eps): rows for measure, eps, rows in view.headline(panel)}
     runs = view.runs[view.runs["panel"] == panel]
     columns["loss while training"] = runs.assign(value=runs["final_train_loss"])
@@ -222,7 +222,7 @@ def _trend(rows: pd.DataFrame, line: DrawnLine, places: Sequence[float]) -> str:
 
 
 def _end(rows: pd.DataFrame, middles: pd.Series, place: float) -> str:
-    """A mean, or what became of the runs where there is none."""
+    """A mean, or the status of the runs if there is none."""
     if middles.notna()[place]:
         return markup.number(float(middles[place]))
     statuses = sorted(rows.loc[rows["x"] == place, "status"].unique())

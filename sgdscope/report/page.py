@@ -1,4 +1,4 @@
-"""The page itself: a template filled with what the study says and what its runs gave."""
+"""The page itself: a template filled with the study and its results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sgdscope.results import style
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View
 
-LONG = 50_000  # characters of a section from which it is compressed
+LONG = 50_000  # characters from which a section is compressed
 SCRIPT = ("start", "plots", "cards", "gallery", "table", "begin")  # one module, in this order
 
 
@@ -66,12 +66,12 @@ def _section(section: Section) -> str:
 
 
 def _is_long(section: Section) -> bool:
-    """Whether a section comes compressed, and is put in its place by the page's script."""
+    """Whether a section is stored compressed, to be unpacked by the page's script."""
     return section.id != "overview" and len(section.html) > LONG
 
 
 def _line(line: DrawnLine) -> dict[str, Any]:
-    """How a line looks, and the settings by which it is chosen."""
+    """The look of a line, and the settings by which it is selected."""
     looks = {"key": line.key, "label": line.label, "colour": line.colour, "dark": line.dark}
     knobs = {key: str(value) for key, value in line.line.knobs.items()}
     return looks | {"mark": line.mark, "knobs": knobs}
@@ -92,7 +92,7 @@ def _json(payload: dict[str, Any]) -> str:
 
 
 def _packed(text: str) -> str:
-    """Text compressed, in letters that cannot end a script; the page's own script unpacks it."""
+    """Text compressed, in characters that cannot end a script; the page's script unpacks it."""
     return b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 

@@ -1,4 +1,4 @@
-"""Small figures as inline SVG, for the page's first screen: they need no script and no network."""
+"""Small figures as inline SVG, for the page's first screen: they need no script."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Axis:
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value stands, from 0 to 1."""
+        """The position of a value, from 0 to 1."""
         low, high, at = self.low, self.high, value
         if self.log:
             low, high, at = math.log(low), math.log(high), math.log(value)
@@ -116,12 +116,12 @@ def log_axis(label: str, values: Sequence[float]) -> Axis:
 
 
 def _short(value: float) -> str:
-    """A tick in no more letters than the margin has room for."""
+    """A tick label short enough for the margin."""
     return f"{value:.0f}" if 1 <= value < 1e6 else f"{value:.2g}"
 
 
 def knob_axis(values: Sequence[float], knob: Knob) -> Axis:
-    """Values of a knob; of many, every other one has its number."""
+    """Values of a knob; if there are many, only every other one is labelled."""
     ordered = sorted(values)
     shown = ordered if len(ordered) <= 6 else ordered[::2]
     pad = 1.12

@@ -1,4 +1,4 @@
-"""A chart as a figure of plotly's; the page's template is what they have in common."""
+"""A chart as a plotly figure; what all have in common is in the page's template."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TEMPLATE: dict[str, Any] = {
         "showlegend": False,
     }
 }
-# A second y axis, without a scale, for runs that have no value: they stand at its foot.
+# A second y axis, without a scale, for runs without a value: they are at its foot.
 _FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 
 Plot = dict[str, Any]
@@ -50,7 +50,7 @@ Choice = dict[str, str]
 
 
 def plot(chart: Chart, choice: Choice) -> Plot:
-    """A chart, shown where its ``choice`` is what is chosen."""
+    """A chart, shown if its ``choice`` is selected."""
     data = list(traces.of(chart))
     layout: dict[str, Any] = {"xaxis": _x(chart), "yaxis": _y(chart)}
     if any(trace.get("yaxis") == "y2" for trace in data):

@@ -61,7 +61,7 @@ class Section:
 
 
 def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Section]:
-    """Every section that has something to say; ``examples``: whether the gallery does."""
+    """Every section that has content; ``examples``: whether the gallery has."""
     view, results = judged.view, judged.results
     finished = len(results.runs)
     made = [Section("overview", "Findings", first_screen(judged, byline=overview.byline(judged)))]
@@ -107,7 +107,7 @@ _CLAIMS = (
 
 
 def _folded(warnings: Sequence[str]) -> str:
-    """One line that opens."""
+    """One line that unfolds."""
     count = f"{len(warnings)} warning{'s' * (len(warnings) > 1)}"
     return markup.fold(count, "".join(warnings), kind="panel")
 
@@ -137,7 +137,7 @@ def _files(judged: Judged, plates: Sequence[Numbered]) -> str:
 
 
 def _plates(plates: Sequence[Numbered]) -> str:
-    """The numbered figures, with what each lacks; those of which there is nothing folded."""
+    """The numbered figures, with what each lacks; those that cannot be drawn are folded."""
     html = f'<ul class="plates">{"".join(_plate(one) for one in plates if one.there)}</ul>'
     absent = [plate for plate in plates if not plate.there]
     if absent:

@@ -1,4 +1,4 @@
-"""What the page's script is given: every run and every reading, once, as plain lists."""
+"""The data for the page's script: every run and every reading, once, as plain lists."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def tables(view: View) -> dict[str, Any]:
 
 
 def _short(view: View, measure: str) -> str:
-    """A measure's name at the head of a column, where an attack is followed by its eps."""
+    """A measure's name as a column head, where an attack is followed by its eps."""
     card = card_of(measure)
     short = card.kind != "accuracy" and card.short != card.label
     return card.short if short or measure in view.attacks else card.label.lower()
@@ -80,7 +80,7 @@ def _readings(
     measures: list[str],
     evidence: dict[str, list[str]],
 ) -> list[list[Any] | int]:
-    """By place in the table: run, measure, eps, value, flags, evidence; 0 for what came earlier."""
+    """By place in the table: run, measure, eps, value, flags, evidence; 0 for a repeated entry."""
     readings: list[list[Any] | int] = [0] * len(view.table)
     for i, name in enumerate(measures):
         rows = view.at_end(name)
@@ -93,7 +93,7 @@ def _readings(
 
 
 def plain(value: Any) -> Any:
-    """A cell as JSON has it: None for what is not a number, six digits for what is."""
+    """A cell as JSON: None if it is not a number, else to six digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if value is None or value is pd.NA or value is pd.NaT:

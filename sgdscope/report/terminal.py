@@ -1,4 +1,4 @@
-"""The short table that the terminal shows when a study has run."""
+"""The short table that the terminal shows after a run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sgdscope.study.line import labels
 
 LOSS = "loss"
 TOLD = 4  # findings; the page has more
-ATTACKS = 2  # so many have a column: the table stays within 100 characters
+ATTACKS = 2  # at most this many have a column: the table stays within 100 characters
 LABEL = 24  # characters of a line's name; a longer one is folded
-WIDE = 100  # characters that the table takes at most with bands; without them about 80
+WIDE = 100  # largest width of the table with bands; without them about 80
 
 Cells = dict[tuple[str, float], str]  # by line and value along the axis
-Column = tuple[float | None, Cells]  # of an attack its eps, and what stands there
+Column = tuple[float | None, Cells]  # the eps of an attack, and its cells
 
 
 def table(view: View, *, width: int = WIDE) -> Table:
@@ -32,7 +32,7 @@ def table(view: View, *, width: int = WIDE) -> Table:
 
     Args:
         view: the study's.
-        width: characters there are; the bands are left out where ``WIDE`` would not fit.
+        width: in characters; the bands are left out if ``WIDE`` would not fit.
     """
     bands = width >= WIDE
     panels = {panel: _columns(view, panel, bands=bands) for panel in view.panels}
@@ -71,7 +71,7 @@ def _place(view: View, x: float) -> str:
 
 
 def told(found: Sequence[Finding]) -> list[str]:
-    """The first findings, each with what carries it, as rich's markup."""
+    """The first findings, each with its numbers, in rich's markup."""
     return [
         f"[bold]•[/] [bold]{escape(one.headline)}[/] [dim]{escape(one.numbers)}[/]"
         for one in found[:TOLD]
@@ -79,7 +79,7 @@ def told(found: Sequence[Finding]) -> list[str]:
 
 
 def reasons(results: Results) -> list[str]:
-    """Why runs and measures failed, a line for each reason."""
+    """Why runs and measures failed, one line per reason."""
     if results.runs.empty:
         return []
     told = results.runs[results.runs["reason"].notna()]
@@ -95,7 +95,7 @@ def reasons(results: Results) -> list[str]:
 
 
 def _columns(view: View, panel: str, *, bands: bool) -> dict[str, Column]:
-    """By header: the measures of a panel that are worth a column."""
+    """The measures of a panel that get a column, by header."""
     columns: dict[str, Column] = {
         style.short(measure): (eps, _cells(rows, measure, bands=bands))
         for measure, eps, rows in view.headline(panel)
@@ -116,7 +116,7 @@ def _cells(rows: pd.DataFrame, name: str, *, bands: bool) -> Cells:
 
 
 def _numeric(x: float) -> float:
-    """A value along the axis, also of a run that has none, as something equal to itself."""
+    """A value along the axis as a dictionary key: a missing one equals itself, unlike NaN."""
     return -math.inf if math.isnan(x) else float(x)
 
 
@@ -133,7 +133,7 @@ def _cell(name: str, middle: float, half: float) -> str:
 
 
 def _magnitude(value: float) -> int:
-    """The power of ten of a number, within what is worth decimals."""
+    """The power of ten of a number, clamped to the range where decimals are shown."""
     return min(2, max(-3, int(f"{value:e}".split("e")[1])))
 
 

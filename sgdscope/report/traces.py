@@ -20,7 +20,7 @@ LOST = {"diverged": "x-thin-open", "collapsed": "triangle-down-open"}
 
 
 def of(chart: Chart) -> Iterator[Trace]:
-    """Every trace of a chart: the curves, then single runs over them, then what is marked."""
+    """Every trace of a chart: the curves, then single runs over them, then marks."""
     several = {curve.key for curve in chart.curves if _several(curve)}
     for curve in chart.curves:
         yield _curve(curve, chart)
@@ -41,7 +41,7 @@ def _several(curve: Curve) -> bool:
 
 
 def _curve(curve: Curve, chart: Chart) -> Trace:
-    """The page's script draws the band from low and high, and writes what is pointed at."""
+    """A curve; the page's script draws its band from low and high, and its hover text."""
     made: Trace = {
         "x": numbers(curve.points["at"]),
         "y": numbers(curve.points["middle"]),
@@ -74,7 +74,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
 
 
 def _said(curve: Curve, chart: Chart) -> str:
-    """What a curve says where it is pointed at."""
+    """The hover text of a curve."""
     if curve.role == "density":
         return "eigenvalue %{x:.4g}<br>density %{customdata[0]:.3g} – %{customdata[1]:.3g}"
     name = f"<b>{curve.label}</b><br>"
@@ -89,7 +89,7 @@ def _said(curve: Curve, chart: Chart) -> str:
 
 
 def _sized(one: Dots) -> Iterator[Trace]:
-    """Runs of all endings, larger further along the axis."""
+    """Runs of every status, larger further along the axis."""
     for status, rows in one.rows.groupby("status"):
         looks = _marker(one.line, rows)
         looks |= {"size": [7 + 8 * size for size in rows["size"]], "opacity": 0.85}
@@ -99,7 +99,7 @@ def _sized(one: Dots) -> Iterator[Trace]:
 
 
 def _lost(one: Dots) -> Iterator[Trace]:
-    """Diverged and collapsed runs by their own symbols; without a value, at the plot's foot."""
+    """Diverged and collapsed runs with their own symbols; at the plot's foot without a value."""
     valued = one.rows["value"].notna()
     for status, symbol in LOST.items():
         looks = {"symbol": symbol, "size": 10, "color": one.line.colour}
@@ -114,7 +114,7 @@ def _lost(one: Dots) -> Iterator[Trace]:
 
 
 def _points(line: DrawnLine, rows: pd.DataFrame, marker: dict[str, Any]) -> Trace:
-    """One point per run; the page's script writes what it says when pointed at."""
+    """One point per run; the page's script writes its hover text."""
     return _scatter(
         x=numbers(rows["at"]),
         y=numbers(rows["value"]),
@@ -128,7 +128,7 @@ def _points(line: DrawnLine, rows: pd.DataFrame, marker: dict[str, Any]) -> Trac
 
 
 def _marker(line: DrawnLine, rows: pd.DataFrame) -> dict[str, Any]:
-    """A line's marker; hollow where the value need not be believed."""
+    """A line's marker; hollow if the value is doubtful."""
     symbol = style.SYMBOLS[line.mark]
     doubted = doubtful(rows)
     looks: dict[str, Any] = {"color": line.colour, "symbol": symbol}
@@ -139,7 +139,7 @@ def _marker(line: DrawnLine, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _peak(value: float, name: str, window: tuple[float, float], key: str) -> Trace:
-    """Where λ₁ lies in a spectrum."""
+    """A mark at λ₁ in a spectrum."""
     return _scatter(
         x=numbers(pd.Series([value, value])),
         y=list(window),
@@ -151,7 +151,7 @@ def _peak(value: float, name: str, window: tuple[float, float], key: str) -> Tra
 
 
 def numbers(values: pd.Series) -> list[float | int | None]:
-    """Five digits of each: more than any screen shows."""
+    """Each number to five digits: more than any screen shows."""
     return [_short(value) if math.isfinite(value) else None for value in values.tolist()]
 
 

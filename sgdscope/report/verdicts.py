@@ -1,4 +1,4 @@
-"""A study's claims with their verdicts: the telling ones first, everything else folded."""
+"""A study's claims with their verdicts: the informative ones first, everything else folded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sgdscope.claims.verdicts import SMALL
 from sgdscope.report import markup
 from sgdscope.report.matrix import matrix
 
-SHORT = 4  # statements of a claim that are spelt out; more are a matrix first
+SHORT = 4  # statements of a claim that are spelt out; more are first shown as a matrix
 Statements = dict[str, list[Verdict]]  # each with its verdicts at both moments
 
 
@@ -56,7 +56,7 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
 def _claim(
     name: str, answer: str, first: Statements, rest: Statements, places: Collection[str]
 ) -> str:
-    """A claim that something can be said of: its answer, then its statements."""
+    """A claim that could be tested: its answer, then its statements."""
     html = "".join(_statement(said, own, places) for said, own in first.items())
     if len(first) > SHORT:
         html = matrix(first.values(), places=places) + markup.fold(
@@ -69,7 +69,7 @@ def _claim(
 
 
 def _answer(pairs: Sequence[Pair]) -> str:
-    """A claim's answer, and that of each thing that it says."""
+    """A claim's answer, and that of each of its parts."""
     items = "".join(
         f"<li>{escape(_sentence(said))}: {escape(answer)}</li>" for said, answer in parts(pairs)
     )
@@ -118,7 +118,7 @@ def _moment(verdict: Verdict, places: Collection[str]) -> str:
 
 
 def _found(verdict: Verdict) -> tuple[str, str]:
-    """The value with interval and margin as HTML, and the reason without saying it again."""
+    """The value with interval and margin as HTML, and the reason without them."""
     if verdict.value is None or verdict.low is None or verdict.high is None:
         return "", verdict.reason
     text = interval(Estimate(verdict.value, verdict.low, verdict.high), verdict.unit)
@@ -129,5 +129,5 @@ def _found(verdict: Verdict) -> tuple[str, str]:
 
 
 def _sentence(text: str) -> str:
-    """With a capital, but for what begins with a symbol."""
+    """With a capital, unless it begins with a symbol."""
     return text[:1].upper() + text[1:] if text[:1].isascii() else text
