@@ -1,20 +1,25 @@
 """What a study found, written by rules from its trends at both moments."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import synthetic
+from scipy import stats
 
 from sgdscope import claims
 from sgdscope.claims.quantities import TEST_ACCURACY
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings import find
 from sgdscope.findings.finding import Trend
+from sgdscope.findings.pooled import pooled
 from sgdscope.report import first_screen
 from sgdscope.results.tables import Results
 
-KEPT = Path(__file__).parent.parent / "results" / "fashion-stdcnn"
+RESULTS = Path(__file__).parent.parent / "results"
+KEPT = RESULTS / "fashion-stdcnn"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,40 @@ def test_a_slope_within_the_margin_is_no_sameness_where_the_curve_bends():
     assert trend((0.1, -0.3, 0.4), None, same=False).kind == "unclear"
     assert trend((0.3, 0.2, 0.4), None, same=False).kind == "unclear"
     assert trend((-3.0, -4.0, -2.0), (0.0, -0.3, 0.3), same=False, equal_same=False).kind == "fades"
+
+
+def networks(*cases):
+    """A trend of each network's name, estimate at the end, and at equal training loss."""
+    return [replace(trend(end, equal, same=False), panel=panel) for panel, end, equal in cases]
+
+
+def test_a_mean_over_networks_is_one_value_a_network_with_students_interval():
+    unsure = [("a", 1.0), ("a", 3.0), ("b", 3.0), ("c", 1.0), ("d", 4.0)]  # a has two lines
+    mean = pooled(networks(*((name, (at, at - 9, at + 9), None) for name, at in unsure)))
+    means = [2.0, 3.0, 1.0, 4.0]
+    low, high = stats.t.interval(0.95, 3, np.mean(means), stats.sem(means))
+    assert (mean.end.value, mean.end.low, mean.end.high) == pytest.approx((2.5, low, high))
+    assert mean.sample.margin == TEST_ACCURACY.margin
+    assert (mean.kind, mean.equal) == ("open", None)
+
+
+def test_networks_that_surely_disagree_are_not_averaged_and_three_are_too_few():
+    sure = [(name, (2.0, 1.0, 3.0), (2.0, 1.0, 3.0)) for name in "abcd"]
+    assert pooled(networks(*sure)).kind == "kept"
+    assert pooled(networks(*sure, ("e", (-2.0, -3.0, -1.0), None))) is None
+    assert pooled(networks(*sure[:3])) is None
+
+
+def test_what_no_network_says_alone_leads_where_all_say_it_together():
+    first, second, *others = find(claims.moments(Results.load(RESULTS / "paper-small")))
+    assert first.headline == (
+        "At a fixed learning rate, λ₁ rises with batch size on average over 6 networks, at equal "
+        "training loss too."
+    )
+    assert first.numbers.startswith("Mean over 6 networks: λ₁ ∝ B^")
+    assert first.numbers.endswith("It rises in all 12 cases, surely in 3.")
+    assert "decays in steps, λ₁ rises" in second.headline
+    assert any("each at its own eps" in one.numbers for one in others)
 
 
 def trend(end, equal, *, same, equal_same=False):

@@ -13,6 +13,7 @@ from sgdscope.claims.evidence import Evidence
 from sgdscope.claims.quantities import TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
+from sgdscope.findings.pooled import pooled
 from sgdscope.measuring import card_of
 from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.view import LOST, most_informative_eps
@@ -107,25 +108,46 @@ def _finding(trends: Sequence[Trend]) -> Finding:
     kind, course = max(counts, key=lambda one: (SURPRISE[one[0]] * counts[one], one))
     agreeing = [t for t in trends if (t.kind, t.course) == (kind, course)]
     agreeing.sort(key=lambda trend: -trend.size)
+    cases, numbers = _cases(agreeing, trends), _numbers(agreeing[0], several=len(trends) > 1)
     share = len(agreeing) / len(trends)
+    mean = pooled(trends)
+    if mean is not None and kind == mean.kind == "unclear":
+        numbers = _numbers_of_mean(mean, trends)
+    elif mean is not None and mean.kind != "unclear" and (kind == "unclear" or share < 0.5):
+        kind, course = mean.kind, mean.course
+        cases = f" on average over {len({trend.panel for trend in trends})} networks"
+        numbers = f"{_numbers_of_mean(mean, trends)} {_each(course, trends)}"
+        agreeing = [mean]
+        share = sum(_goes(course, trend) for trend in trends) / len(trends)
     family = _family(agreeing[0].quantity)
     size = min(float(np.median([trend.size for trend in agreeing])), 6.0)
     bonus = {"robustness": 1.3, TEST_ACCURACY.measure: 1.0}.get(family, 0.9)
     return Finding(
         kind=kind,
-        headline=_headline(kind, course, agreeing, trends),
-        numbers=_numbers(agreeing[0], several=len(trends) > 1),
+        headline=_headline(kind, course, agreeing[0], cases),
+        numbers=numbers,
         weight=SURPRISE[kind] * share * bonus * (1.0 + size),
         trends=agreeing + [trend for trend in trends if trend not in agreeing],
         anchor="batch" if kind in ("flat", "unclear", "open") else "progress",
     )
 
 
-def _headline(
-    kind: Kind, course: Course, agreeing: Sequence[Trend], trends: Sequence[Trend]
-) -> str:
-    first = agreeing[0]
-    how, cases = _upper(phrase(first.schedule)), _cases(agreeing, trends)
+def _goes(course: Course, trend: Trend) -> bool:
+    """Whether a trend goes that way, however uncertain it is."""
+    return (trend.end.value > 0) == (course == "rises")
+
+
+def _each(course: Course, trends: Sequence[Trend]) -> str:
+    """In how many cases it goes the way of the mean, and in how many surely."""
+    surely = sum(trend.course == course for trend in trends)
+    towards = sum(_goes(course, trend) for trend in trends)
+    certain = f"surely in {surely}" if surely else "in none of them surely"
+    some = f"all {towards}" if towards == len(trends) else f"{towards} of {len(trends)}"
+    return f"It {course} in {some} cases, {certain}."
+
+
+def _headline(kind: Kind, course: Course, first: Trend, cases: str) -> str:
+    how = _upper(phrase(first.schedule))
     subject = _subject(first.quantity)
     axis = first.sample.axis
     if axis.knob != BATCH:
@@ -190,10 +212,21 @@ def _cases(agreeing: Sequence[Trend], trends: Sequence[Trend]) -> str:
 
 
 def _numbers(trend: Trend, *, several: bool) -> str:
-    quantity = trend.quantity
     where = f"{trend.panel}, {trend.label}: " if several else ""
-    axis = trend.sample.axis
-    said = f"{where}{quantity.label} {_estimate(trend.end, quantity, axis)}"
+    return _both_moments(trend, f"{where}{trend.quantity.label}")
+
+
+def _numbers_of_mean(mean: Trend, trends: Sequence[Trend]) -> str:
+    where = f"Mean over {len({trend.panel for trend in trends})} networks"
+    label = mean.quantity.label
+    if len({trend.quantity.eps for trend in trends}) > 1:
+        where, label = f"{where}, each at its own eps", mean.quantity.card.label
+    return _both_moments(mean, f"{where}: {label}")
+
+
+def _both_moments(trend: Trend, what: str) -> str:
+    quantity, axis = trend.quantity, trend.sample.axis
+    said = f"{what} {_estimate(trend.end, quantity, axis)}"
     if trend.equal is not None:
         equal = _estimate(trend.equal, quantity, axis, short=True)
         return f"{said}; at equal training loss {equal}."

@@ -99,10 +99,11 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     middles = [value for curve in curves for _, value in curve.points]
     y = _value_axis(quantity, middles)
     sizes = sorted({size for curve in curves for size, _ in curve.points})
-    named = quantity.label if title != quantity.label else trend.panel
+    names = [quantity.label] * (title != quantity.label)
+    names += [trend.panel] * (len(view.panels) > 1 or not names)
     legend = f'<p class="keys">{"".join(map(_key, curves))}</p>'
     drawn = picture.picture(
-        curves, x=picture.knob_axis(sizes, view.axis), y=y, title=title, note=named
+        curves, x=picture.knob_axis(sizes, view.axis), y=y, title=title, note=", ".join(names)
     )
     return drawn.replace("</figure>", f"{legend}</figure>")
 
