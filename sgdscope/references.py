@@ -61,7 +61,7 @@ def code(name: str) -> str | None:
 
 
 def resolve(kind: str, name: str, *, forms: str) -> Any:
-    """The object that ``file.py:name`` or ``package.module:name`` stands for.
+    """The object that ``file.py:name`` or ``package.module:name`` refers to.
 
     Args:
         kind: what it should be, for error messages.

@@ -127,8 +127,8 @@ def checked(
     Args:
         model: the class.
         settings: its fields.
-        where: the table they stand in.
-        also_allowed: keys that may stand there too.
+        where: the table they are in.
+        also_allowed: further keys that are allowed there.
         elsewhere: keys that belong to another table, each with a hint.
 
     Raises:

@@ -28,7 +28,7 @@ def key(seed: int, purpose: str, *position: int) -> int:
 
 def generator(seed: int, purpose: str, *position: int) -> torch.Generator:
     """A CPU generator at the start of the stream; for draws made once, such as initialisation."""
-    import torch  # here, so that whoever only needs a key does not pay for it
+    import torch  # here, since code that only needs a key should not pay for it
 
     return torch.Generator().manual_seed(key(seed, purpose, *position))
 

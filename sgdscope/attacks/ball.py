@@ -100,7 +100,7 @@ def step(
     return clip(moved, origin, eps, norm)
 
 
-def unhindered(slope: Tensor, at: Tensor) -> Tensor:
+def feasible_slope(slope: Tensor, at: Tensor) -> Tensor:
     """The slope (N, …) without the components that push pixels at 0 or 1 out of the cube."""
     return torch.where(((at <= 0) & (slope < 0)) | ((at >= 1) & (slope > 0)), 0, slope)
 

@@ -125,7 +125,7 @@ class _State:
     def result(self, radius: float) -> Attacked:
         return Attacked(
             eps=radius,
-            inputs=self.request.victim.taken(self.best.clone(), self.points.inputs),
+            inputs=self.request.victim.network_inputs(self.best.clone(), self.points.inputs),
             fooled=self.fooled.clone(),
             by=self.by.clone(),
             tactics=self.tactics,

@@ -101,7 +101,7 @@ class MinimumNorm:
             eps = torch.where(crossed, resized, guess)
             eps = torch.minimum(eps, known * torch.where(fooled, 1 - RESIZE * scale, NEARER))
             eps = eps.clamp_max(self.largest)
-            slope, size = ball.unhindered(slope, now), self.step_size * scale * eps
+            slope, size = ball.feasible_slope(slope, now), self.step_size * scale * eps
             ahead = glide(now, before, slope, size, origin, eps, self.norm, first=taken == 0)
             before, now = now, ahead
         self.note(which, now, points.fooled(self.victim.logits(now, origin)))

@@ -79,12 +79,12 @@ class Probes:
             path_wrong=_wrong(self._path_errors),
             path_missed=_wrong(self._path_errors, MISSED),
             nearest_tried=len(left[:PROBED]),
-            nearest_beats=self._beaten(left[:PROBED], result.eps),
+            nearest_beats=self._fooled_by_nearest(left[:PROBED], result.eps),
         )
 
-    def _taken(self, at: Tensor, points: Points) -> Tensor:
+    def _network_inputs(self, at: Tensor, points: Points) -> Tensor:
         """Within [0, 1], as the network will see it."""
-        return self.victim.taken(at.clamp(0, 1), points.inputs).to(at.dtype)
+        return self.victim.network_inputs(at.clamp(0, 1), points.inputs).to(at.dtype)
 
     def _rounding(self, logits: Tensor) -> Tensor:
         """(N,): how far a change of the margin may be off."""
@@ -98,12 +98,14 @@ class Probes:
         before = margin(logits, points.labels)
         promised, seen = [], []
         for number in range(DIRECTIONS):
-            moved = self._taken(at + length * self._anywhere(points, number), points)
+            moved = self._network_inputs(
+                at + length * self._random_direction(points, number), points
+            )
             promised.append(_inner(points.slope, moved - at))
             seen.append(self._margins(moved, points) - before)
         return error(torch.stack(promised), torch.stack(seen), self._rounding(logits))
 
-    def _anywhere(self, points: Points, number: int) -> Tensor:
+    def _random_direction(self, points: Points, number: int) -> Tensor:
         """A random direction of length 1 for each point, its own; ℓ∞: random signs."""
         pixel = torch.arange(points.inputs[0].numel(), device=points.index.device)
         key = torch.tensor(streams.key(self.seed, "probe", number), device=points.index.device)
@@ -113,7 +115,7 @@ class Probes:
     def _uphill(self, points: Points, logits: Tensor, length: float) -> Tensor:
         """(N,): how wrong the gradient is about a step along itself."""
         way = length * ball.direction(points.slope, self.norm)
-        moved = self._taken(points.inputs + way, points)
+        moved = self._network_inputs(points.inputs + way, points)
         promised = _inner(points.slope, moved - points.inputs)
         seen = self._margins(moved, points) - margin(logits, points.labels)
         return error(promised[None], seen[None], self._rounding(logits))
@@ -129,7 +131,7 @@ class Probes:
         least = (steepness.cumsum(1) <= IDLE * total).to(slope)
         idle = torch.zeros_like(slope).scatter(1, order, least) * slope.sign()
         away = eps * idle / ball.length(idle, self.norm).clamp_min(1)[:, None]
-        moved = self._taken(points.inputs + away.view_as(points.inputs), points)
+        moved = self._network_inputs(points.inputs + away.view_as(points.inputs), points)
         promised = _inner(points.slope, moved - points.inputs)
         seen = self._margins(moved, points) - margin(logits, points.labels)
         off = (seen - promised).abs() - self._rounding(logits)
@@ -173,7 +175,7 @@ class Probes:
         seen = self._margins(others, points) - margin(logits, points.labels)
         return error(promised[None], seen[None], self._rounding(logits))
 
-    def _beaten(self, left: Tensor, radius: float) -> int:
+    def _fooled_by_nearest(self, left: Tensor, radius: float) -> int:
         """The number of points fooled by one step towards the nearest image of another class."""
         which, others = self._nearest(left)
         if not len(which):

@@ -23,7 +23,7 @@ class Patience:
 
 
 # ℓ2 has more: where pixels saturate a network, its slope grows along the way that one step in ℓ2
-# takes in few of them, and stands for less than what comes.
+# takes in few of them, and underestimates what is to come.
 PATIENCE: dict[Norm, Patience] = {"linf": Patience(4, 6, 4), "l2": Patience(12, 24, 8)}
 
 

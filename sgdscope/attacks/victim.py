@@ -50,7 +50,7 @@ class Victim:
 
     def logits(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
         """(N, classes) at (N, …), each of which came from its place in ``origin`` (N, …)."""
-        taken = self.taken(inputs, origin)
+        taken = self.network_inputs(inputs, origin)
 
         def answer(part: slice) -> Tensor:
             with torch.no_grad():
@@ -64,7 +64,7 @@ class Victim:
         """Relative rounding error of the network's answers when attacks compute in ``dtype``."""
         return torch.finfo(self._dtype or dtype).eps
 
-    def taken(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
+    def network_inputs(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
         """The inputs as the network takes them."""
         dtype = self._dtype or inputs.dtype
         if dtype == inputs.dtype:
@@ -78,7 +78,7 @@ class Victim:
         """
         if not self._differentiable:
             return self.logits(at, points.inputs), torch.zeros_like(at)
-        taken = self.taken(at, points.inputs)
+        taken = self.network_inputs(at, points.inputs)
 
         def answer(part: slice) -> tuple[Tensor, Tensor]:
             targets = None if points.targets is None else points.targets[part]

@@ -1,4 +1,4 @@
-"""Auditing networks: check each, take the missing measures, keep every result as it comes."""
+"""Auditing networks: check each, take the missing measures, save every result at once."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def audit(
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> Audit:
-    """Check networks and take the measures that are missing; every result is kept as it comes.
+    """Check networks and take the measures that are missing; every result is saved at once.
 
     Args:
         networks: as on the command line, such as ``"net.py:build@net.safetensors"``.

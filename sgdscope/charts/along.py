@@ -32,7 +32,7 @@ def along_axis(
     rows = rows.assign(at=rows["x"])
     log = style.on_log_axis(measure, good(rows))
     spreads = intervals.over_seeds(rows, PLACES, log=log)
-    found = parts(_gapped(view, spreads), ["panel"])
+    found = parts(_with_gaps(view, spreads), ["panel"])
     for panel, own in view.by_panel(rows):
         curves = [*beside.get(panel, [])]
         curves += means(view, found[panel,]) if (panel,) in found else []
@@ -52,11 +52,11 @@ def along_axis(
 
 def beside(view: View, rows: pd.DataFrame) -> dict[str, list[Curve]]:
     """Means to draw dashed for comparison, by panel."""
-    spreads = _gapped(view, intervals.over_seeds(rows, PLACES))
+    spreads = _with_gaps(view, intervals.over_seeds(rows, PLACES))
     return {panel: list(means(view, own, role="beside")) for panel, own in view.by_panel(spreads)}
 
 
-def _gapped(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
+def _with_gaps(view: View, spreads: pd.DataFrame) -> pd.DataFrame:
     """The spreads, with an empty row for each value that a line lacks, so that it has a gap."""
     places = spreads[["panel", "line"]].drop_duplicates()
     values = pd.DataFrame({"x": view.axis.values})
@@ -86,7 +86,7 @@ def along_training(
         for line, some in view.by_line(own):
             for x, spread in some.groupby("x"):
                 place = float(str(x))
-                who = _who(line, view.axis, colours, place, by_line=by_line)
+                who = _identity(line, view.axis, colours, place, by_line=by_line)
                 whose = (panel, "", place) if by_line else (panel, line.key, None)
                 into = found.setdefault(whose, [])
                 into.append(Curve("mean", *who, spread))
@@ -108,7 +108,7 @@ def along_training(
         )
 
 
-def _who(
+def _identity(
     line: DrawnLine, axis: Axis, colours: dict[float, str], place: float, *, by_line: bool
 ) -> tuple[str, str, str]:
     """The key, label and colour of a curve."""

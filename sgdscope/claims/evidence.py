@@ -129,7 +129,7 @@ class Evidence:
     def _made(
         self, quantity: Quantity, panel: str, lines: list[DrawnLine], name: str, *, knob: str | None
     ) -> Sample | None:
-        taken = self._taken(quantity).of(panel, lines)
+        taken = self._measurements(quantity).of(panel, lines)
         if taken.empty:
             return None
         kind = self._kind(panel, lines, knob)
@@ -160,12 +160,12 @@ class Evidence:
             knob=knob or "momentum",
         )
 
-    def _taken(self, quantity: Quantity) -> _ByLine:
+    def _measurements(self, quantity: Quantity) -> _ByLine:
         """Every measurement of a quantity, with the training loss beside it."""
         if quantity not in self._curves:
             rows = self.view.trajectory(quantity.measure, eps=quantity.eps)
             slim = rows[COLUMNS].assign(
-                counts=rows["status"].isin(self._kept),
+                counts=rows["status"].isin(self._counted),
                 ends=rows["epoch"] == rows.groupby("run")["epoch"].transform("max"),
                 flagged=doubtful(rows),
                 run=rows["run"].astype(object),  # of which rows are quick to take
@@ -175,7 +175,7 @@ class Evidence:
         return self._curves[quantity]
 
     @property
-    def _kept(self) -> set[str]:
+    def _counted(self) -> set[str]:
         """The status of runs that count."""
         return {"done", "collapsed"} if self.include_collapsed else {"done"}
 
@@ -184,7 +184,7 @@ class Evidence:
         if key not in self._kinds:
             runs = self._runs.of(panel, lines)
             along = runs["momentum"] if knob is None else _values(runs, lines, knob)
-            excluded = ~runs["status"].isin(self._kept)
+            excluded = ~runs["status"].isin(self._counted)
             places = excluded.groupby([runs["batch_size"], along]).all()
             symbol = _symbol(lines[0], knob or "momentum")
             several = len(lines) > 1

@@ -22,7 +22,7 @@ def existence(made: Sequence[Verdict]) -> Iterator[Verdict]:
         names = ", ".join(f"{verdict.model} on {verdict.data}" for verdict in found)
         first = (found or own)[0]
         yield replace(
-            _together(own, first),
+            _merged(own, first),
             statement=first.statement.split(":", maxsplit=1)[0] + ", somewhere",
             model=ALL,
             data=ALL,
@@ -45,7 +45,7 @@ def everywhere(made: Sequence[Verdict]) -> Iterator[Verdict]:
             reason += f", {len(own) - len(telling)} without information"
         models, datas = ({getattr(one, key) for one in own} for key in ("model", "data"))
         yield replace(
-            _together(own, own[0]),
+            _merged(own, own[0]),
             model=models.pop() if len(models) == 1 else ALL,
             data=datas.pop() if len(datas) == 1 else ALL,
             line="; ".join(dict.fromkeys(verdict.line for verdict in own)),
@@ -73,7 +73,7 @@ def _by_quantity(made: Sequence[Verdict]) -> Iterator[list[Verdict]]:
             yield own
 
 
-def _together(own: Sequence[Verdict], first: Verdict) -> Verdict:
+def _merged(own: Sequence[Verdict], first: Verdict) -> Verdict:
     """The first verdict, without its number and with the runs of all."""
     return replace(
         first,

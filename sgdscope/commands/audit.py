@@ -83,12 +83,14 @@ def audit(
         judged = [
             one.judge(network, found.folder) for network in found.networks for one in required
         ]
-        _tell(found, judged, as_json=as_json, log=log)
+        _print_results(found, judged, as_json=as_json, log=log)
         if code := exit_code(judged) or int(any(one.error for one in found.networks)):
             raise typer.Exit(code)
 
 
-def _tell(found: Audit, judged: list[Judgement], *, as_json: bool, log: str | None) -> None:
+def _print_results(
+    found: Audit, judged: list[Judgement], *, as_json: bool, log: str | None
+) -> None:
     """Print the results and whether they meet the requirements."""
     from sgdscope.report import audit_terminal
 

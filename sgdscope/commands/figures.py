@@ -58,7 +58,7 @@ def figures(
             kinds=[kind.value for kind in kinds or list(FigureKind)],
             workers=workers or os.cpu_count() or 1,
         )
-        _say_what_is_lacking(judged)
+        _print_missing(judged)
         console.print(
             f"{len(files)} files in {home.figures}", highlight=False, markup=False, soft_wrap=True
         )
@@ -70,7 +70,7 @@ def _folders(given: list[str]) -> list[Path]:
     return [Path(name) for name in [given[0], *others]]
 
 
-def _say_what_is_lacking(judged: Judged) -> None:
+def _print_missing(judged: Judged) -> None:
     """Print what is missing from the paper's figures that a study can draw in part."""
     from sgdscope.figures import paper
 

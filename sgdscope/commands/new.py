@@ -31,10 +31,10 @@ def new(
         from sgdscope.study import draft
         from sgdscope.study.study import Study
 
-        model = model or _asked("Network (--model)", "stdcnn")
-        data = data or _asked("Data (--data)", "digits")
-        question = question or _asked("Question (--question)", draft.QUESTION)
-        out = out or Path(_asked("Study file (--out)", "study.toml"))
+        model = model or _answer("Network (--model)", "stdcnn")
+        data = data or _answer("Data (--data)", "digits")
+        question = question or _answer("Question (--question)", draft.QUESTION)
+        out = out or Path(_answer("Study file (--out)", "study.toml"))
         if out.exists():
             raise RequestError(f"--out {out}: the file exists already; expected a new name")
         content = draft.text(model=model, data=data, asked=question, home=out.parent)
@@ -46,7 +46,7 @@ def new(
         console.print(f"sgdscope run {out}", highlight=False, markup=False)
 
 
-def _asked(what: str, default: str) -> str:
+def _answer(what: str, default: str) -> str:
     """The user's answer at a terminal.
 
     Raises:

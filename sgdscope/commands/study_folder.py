@@ -43,7 +43,7 @@ def show(
     console.print(summary.table(judged.view, width=console.width))
     for line in summary.reasons(judged.results):
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    for line in summary.told(judged.findings):
+    for line in summary.finding_lines(judged.findings):
         console.print(line, highlight=False)
     for audit in audits:
         console.print(audit_terminal.table(audit))

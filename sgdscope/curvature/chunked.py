@@ -273,5 +273,5 @@ def _widest(parameters: Sequence[Tensor]) -> torch.dtype:
 
 
 def default_memory(device: torch.device) -> int:
-    """Bytes of graphs that a matrix keeps between products, if not told otherwise."""
+    """Bytes of graphs that a matrix keeps between products by default."""
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MEMORY

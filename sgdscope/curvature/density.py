@@ -25,7 +25,7 @@ class SpectralDensity:
     tolerance: float
     width: float
     nodes: Tensor  # (probes, steps) Ritz values: the unsmoothed density of each probe …
-    weights: Tensor  # … and what share of the eigenvalues stands at each
+    weights: Tensor  # … and the share of the eigenvalues at each
     products: int
     examples: int
     noise: float = 0.0  # the uncertain share of a product

@@ -39,7 +39,7 @@ def load(name: str) -> Dataset:
     """A data set by name, ready to use; the same however often it is loaded.
 
     Args:
-        name: a registered one, or one of the user's own, as ``folder:PATH``.
+        name: a registered one, or a user's own, such as ``folder:PATH``.
 
     Raises:
         RequestError: there is no such data set, or it is not available or not valid.

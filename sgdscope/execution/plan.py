@@ -130,7 +130,7 @@ def _memory(device: str) -> int:
 def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[Cost]:
     """One a model, data set, batch size and duration, in the order of the runs."""
     wholes = {name: datasets.load(name) for name in dict.fromkeys(run.data for run in runs)}
-    parts = {name: _few(whole, IMAGES).to(device) for name, whole in wholes.items()}
+    parts = {name: _sample(whole, IMAGES).to(device) for name, whole in wholes.items()}
     lines: dict[Any, Line] = {}
     sums: dict[tuple[str, str], tuple[int, float]] = {}
     probed, largest = Measuring(), max((run.batch_size for run in runs), default=1)
@@ -145,7 +145,7 @@ def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[
         kind = model, part.shape, part.classes, part.augmented
         key = *kind, run.precision, run.optimizer, run.method, repr(run.method_options)
         if key not in lines:
-            enough = _few(wholes[data], max(IMAGES, largest)).to(device)
+            enough = _sample(wholes[data], max(IMAGES, largest)).to(device)
             lines[key] = updates(run, enough, largest=largest)
         epochs = list(_epochs(run, len(whole.train)))
         steps = sum(count for count, _ in epochs)
@@ -165,13 +165,13 @@ def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[
             training=training + looked * probed.a_pass(run, part),
             measuring=sum(
                 times * probed.seconds(measure, run, part, whole=whole)
-                for measure, times in _taken(study.measures_of(run), len(epochs))
+                for measure, times in _occurrences(study.measures_of(run), len(epochs))
             ),
             bytes_kept=4 * parameters,
         )
 
 
-def _few(data: Dataset, images: int) -> Dataset:
+def _sample(data: Dataset, images: int) -> Dataset:
     """Enough of a data set to probe with."""
     return replace(
         data,
@@ -193,7 +193,7 @@ def _epochs(run: Run, images: int) -> Iterator[tuple[int, int]]:
         left -= count
 
 
-def _taken(measures: Mapping[str, Measure], epochs: int) -> Iterator[tuple[Measure, int]]:
+def _occurrences(measures: Mapping[str, Measure], epochs: int) -> Iterator[tuple[Measure, int]]:
     """Each measure as it is taken, with the number of times."""
     for measure in measures.values():
         yield measure, 1

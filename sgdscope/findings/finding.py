@@ -63,7 +63,7 @@ class Trend:
         if equal == "flat":
             return "progress"
         if equal == "unclear":
-            return "fades" if self.equal is not None and _apart(self.end, self.equal) else "open"
+            return "fades" if self.equal is not None and _disjoint(self.end, self.equal) else "open"
         return "kept" if equal == end else "reversed"
 
     @property
@@ -72,7 +72,7 @@ class Trend:
         return abs(self.end.value) / self.sample.margin
 
 
-def _apart(one: Estimate, other: Estimate) -> bool:
+def _disjoint(one: Estimate, other: Estimate) -> bool:
     """Whether two intervals are disjoint."""
     return one.low > other.high or other.low > one.high
 

@@ -49,7 +49,7 @@ class Dropout(nn.Module):
         super().__init__()
         self.p = p
         self.key: Tensor | None = None  # () int64
-        self.step: Tensor | None = None  # () int64, advanced by whoever trains
+        self.step: Tensor | None = None  # () int64, advanced by the training loop
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero each element with probability ``p`` and scale the rest, in training mode only."""

@@ -47,9 +47,9 @@ class Asked:
             if any(finding.level == "refuse" for finding in found):
                 return
             self.classes, first = scores.shape[1], [scores]
-        yield from self._again(first)
+        yield from self._repeated(first)
         if not self.changing:
-            yield from self._in_company(first)
+            yield from self._in_other_batches(first)
         if self.few.is_floating_point():
             yield from self._with_gradients(first)
 
@@ -76,7 +76,7 @@ class Asked:
         outputs, rows = self._outputs(inputs)
         return rows if self.classes is None else [logits_of(outputs).detach().clone()]
 
-    def _again(self, first: list[Tensor]) -> Iterator[Finding]:
+    def _repeated(self, first: list[Tensor]) -> Iterator[Finding]:
         second = self._rows(self.few)
         alike = SAME if first and first[0].device.type == "cpu" else self._rounding(first)
         if _differ(first, second, alike):
@@ -88,7 +88,7 @@ class Asked:
                 "draw",
             )
 
-    def _in_company(self, first: list[Tensor]) -> Iterator[Finding]:
+    def _in_other_batches(self, first: list[Tensor]) -> Iterator[Finding]:
         """Whether a point's answer stays the same when its batch changes: order, content, size."""
         rounding = self._rounding(first)
         by_row = [len(rows) == len(self.few) if rows.dim() else False for rows in first]

@@ -163,14 +163,14 @@ def _look(found: Audit) -> str:
     columns = [dict(checks(one)) for one in found.networks]
     body = "".join(
         f"<tr><th>{escape(check)}</th>"
-        + "".join(f"<td>{_found(column[check])}</td>" for column in columns)
+        + "".join(f"<td>{_findings(column[check])}</td>" for column in columns)
         + "</tr>"
         for check in columns[0]
     )
     return markup.table(heads, body, name="What could make a number meaningless")
 
 
-def _found(findings: Sequence[Finding]) -> str:
+def _findings(findings: Sequence[Finding]) -> str:
     said = "".join(
         f'<p><span class="kind lost">{WORDS[one.level]}</span> {escape(one.seen)}. '
         f"<b>{escape(one.advice[:1].upper() + one.advice[1:])}.</b></p>"

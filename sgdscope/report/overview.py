@@ -23,12 +23,12 @@ def study(judged: Judged) -> str:
     """The question, headline numbers, grid, machine."""
     question = escape(str(judged.settings.get("description", "")))
     return (
-        f'<p class="question">{question}</p>{_told(judged.notes)}'
-        f'<div class="tiles">{"".join(_tiles(judged))}</div>' + _asked(judged)
+        f'<p class="question">{question}</p>{_notes(judged.notes)}'
+        f'<div class="tiles">{"".join(_tiles(judged))}</div>' + _grids(judged)
     )
 
 
-def _told(notes: Sequence[str]) -> str:
+def _notes(notes: Sequence[str]) -> str:
     """How several folders were combined."""
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<ul class="notes">{items}</ul>' if items else ""
@@ -54,7 +54,7 @@ def _networks(view: View) -> list[str]:
     return view.panels if len(view.panels) <= 2 else [f"{len(view.panels)} networks"]
 
 
-def _asked(judged: Judged) -> str:
+def _grids(judged: Judged) -> str:
     """The grid, or that of each part, and the machine."""
     view, machine, parts = judged.view, _machine(judged.results), judged.parts
     if len(parts) <= 1 and all(part.alone for part in parts):

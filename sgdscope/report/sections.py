@@ -76,7 +76,7 @@ def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Sect
     if warnings := [*warnings, *map(attention.note, judged.notes[1:])]:
         made.append(Section("attention", "Warnings", _folded(warnings)))
     for id_, (title, lead) in PLOTTED.items():
-        holes = "".join(map(_hole, (card for card in cards if card.section == id_)))
+        holes = "".join(map(_placeholder, (card for card in cards if card.section == id_)))
         if id_ == "examples" and examples:
             holes = '<article class="card" id="gallery"></article>'
         if holes:
@@ -116,7 +116,7 @@ def _lead(html: str, lead: str) -> str:
     return f'<p class="lead">{escape(lead)}</p>{html}'
 
 
-def _hole(card: Card) -> str:
+def _placeholder(card: Card) -> str:
     """Where the page's script puts a card."""
     id_ = escape(card.id)
     return f'<article class="card" id="card-{id_}" data-card="{id_}"></article>'

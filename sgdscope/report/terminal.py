@@ -70,7 +70,7 @@ def _place(view: View, x: float) -> str:
     return "–" if math.isnan(x) else view.axis.text(x)
 
 
-def told(found: Sequence[Finding]) -> list[str]:
+def finding_lines(found: Sequence[Finding]) -> list[str]:
     """The first findings, each with its numbers, in rich's markup."""
     return [
         f"[bold]•[/] [bold]{escape(one.headline)}[/] [dim]{escape(one.numbers)}[/]"

@@ -48,7 +48,7 @@ def _curve(curve: Curve, chart: Chart) -> Trace:
         "mode": "lines",
         "line": {"color": curve.colour, **_LOOKS[curve.role]},
         "legendgroup": curve.key,
-        "hovertemplate": f"{_said(curve, chart)}<extra></extra>",
+        "hovertemplate": f"{_hover_text(curve, chart)}<extra></extra>",
     }
     if curve.role == "run":
         made |= {"mode": "lines+markers", "marker": {"size": 5}}
@@ -73,7 +73,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def _said(curve: Curve, chart: Chart) -> str:
+def _hover_text(curve: Curve, chart: Chart) -> str:
     """The hover text of a curve."""
     if curve.role == "density":
         return "eigenvalue %{x:.4g}<br>density %{customdata[0]:.3g} – %{customdata[1]:.3g}"

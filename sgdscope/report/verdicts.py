@@ -108,7 +108,7 @@ def _moment(verdict: Verdict, places: Collection[str]) -> str:
         counted += f", {verdict.seeds} seed{'s' * (verdict.seeds != 1)}"
     if verdict.informative and verdict.doubtful:
         word += " !"
-    number, reason = _found(verdict)
+    number, reason = _value_and_reason(verdict)
     said = f"{_sentence(reason)}. {counted}."
     return (
         f'<div class="moment {kind}"><span>{escape(verdict.when)}{link}</span>'
@@ -117,7 +117,7 @@ def _moment(verdict: Verdict, places: Collection[str]) -> str:
     )
 
 
-def _found(verdict: Verdict) -> tuple[str, str]:
+def _value_and_reason(verdict: Verdict) -> tuple[str, str]:
     """The value with interval and margin as HTML, and the reason without them."""
     if verdict.value is None or verdict.low is None or verdict.high is None:
         return "", verdict.reason

@@ -99,7 +99,7 @@ def differences(found: Found) -> list[Difference]:
     ]
 
 
-def told(differences: Sequence[Difference]) -> list[str]:
+def sentences(differences: Sequence[Difference]) -> list[str]:
     """One sentence each, with its values; one for all if there are many."""
     if len(differences) <= FEW:
         return [one.sentence for one in differences]

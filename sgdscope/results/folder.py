@@ -237,7 +237,7 @@ class StudyFolder(KeptFiles):
         return result, there
 
     def result(self, run_id: str) -> Result | None:
-        """A finished run's result; none where there is none, or where it cannot be read."""
+        """A finished run's result; None if there is none, or it cannot be read."""
         return self._read(run_id, Result)
 
     @at_once()

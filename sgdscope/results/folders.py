@@ -118,7 +118,7 @@ class Folders:
     @property
     def notes(self) -> list[str]:
         """Notes on how the folders were combined, one sentence each."""
-        return [*differing.told(self._differences), *self._shared()]
+        return [*differing.sentences(self._differences), *self._shared()]
 
     @cached_property
     def _found(self) -> dict[str, list[Result]]:

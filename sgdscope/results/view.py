@@ -142,11 +142,14 @@ class View:
             return {}
         last = self.table.groupby(["run", "measure"])["epoch"].transform("max")
         ends = self.table[self.table["epoch"] == last]
-        return {str(measure): _own(rows) for measure, rows in ends.groupby("measure")}
+        return {str(measure): _with_own_evidence(rows) for measure, rows in ends.groupby("measure")}
 
     @cached_property
     def _by_measure(self) -> dict[str, pd.DataFrame]:
-        return {str(measure): _own(rows) for measure, rows in self.table.groupby("measure")}
+        return {
+            str(measure): _with_own_evidence(rows)
+            for measure, rows in self.table.groupby("measure")
+        }
 
     @cached_property
     def _progress(self) -> pd.DataFrame:
@@ -256,7 +259,7 @@ def _measure_order(name: str) -> tuple[float, str]:
     return math.inf if order is None else order, name
 
 
-def _own(rows: pd.DataFrame) -> pd.DataFrame:
+def _with_own_evidence(rows: pd.DataFrame) -> pd.DataFrame:
     """A measure's rows without other measures' evidence, which makes up most of the columns."""
     if rows.empty:
         return rows

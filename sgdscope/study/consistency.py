@@ -86,7 +86,7 @@ def _check_momentum(study: Study) -> None:
 
 
 def _check_warmup(run: Run) -> None:
-    """The learning rate of tables and figures is one that training comes to."""
+    """The learning rate shown in tables and figures is one that training reaches."""
     stretch = run.stretch(1)
     if (updates := run.warmup(stretch)) > stretch.total:
         raise RequestError(

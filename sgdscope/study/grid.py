@@ -40,11 +40,11 @@ def runs(study: Study) -> Iterator[Run]:
             seed=seed,
             code=code_of_run(model, data, line["schedule"], line["optimizer"], line["method"]),
             **line,
-            **shared | _found(study, model, data),
+            **shared | _code_and_content(study, model, data),
         )
 
 
-def _found(study: Study, model: str, data: str) -> Options:
+def _code_and_content(study: Study, model: str, data: str) -> Options:
     """What a run's names of network and data refer to, if they are the user's own."""
     digests = [study.sources[name].digest for name in (model, data) if name in study.sources]
     if not any(digests):

@@ -70,7 +70,7 @@ def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, 
 
 
 def described(settings: Mapping[str, Any]) -> dict[str, Source]:
-    """For each name of the user's own, what it refers to at present.
+    """For each of the user's own names, what it refers to at present.
 
     Raises:
         RequestError: there is nothing, or not what it should be.

@@ -27,7 +27,7 @@ _loaded: set[str] = set()  # digests of the plugins whose parts are registered
 class Plugin:
     """A Python file that registers parts or contains named ones, and the modules that it imports.
 
-    The modules are those beside it, or beside the package that it stands in. Their text is sent to
+    The modules are those beside it, or beside the package that it is in. Their text is sent to
     workers, which need no such files.
     """
 
@@ -135,7 +135,7 @@ def _of_exit(error: BaseException) -> str:
 
 
 def _root(file: Path) -> Path:
-    """The folder from which a file is imported: above every package that it stands in."""
+    """The folder from which a file is imported: above every package that it is in."""
     folder = file.parent
     while (folder / "__init__.py").is_file() and folder != folder.parent:
         folder = folder.parent

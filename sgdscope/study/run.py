@@ -43,7 +43,7 @@ class Run(BaseModel):
     method: str = "plain"
     method_options: Options = {}  # likewise
     code: str | None = None  # digests of the plugins that its parts come from
-    content: str | None = None  # digests of the user's own data, and of files of the network's
+    content: str | None = None  # digests of the user's own data, and of the network's files
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A run with other settings; values derived from the old ones are not copied."""

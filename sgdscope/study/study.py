@@ -76,7 +76,7 @@ class Study(Settings):
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
-    plugins: list[str] = []  # Python files with parts of the user's own
+    plugins: list[str] = []  # Python files with the user's own parts
     sources: dict[str, Source] = {}  # what names of networks and data refer to
     part: Annotated[list[Study], BeforeValidator(_studies)] = []
     model: Annotated[list[str], Axis] = []
