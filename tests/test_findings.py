@@ -32,7 +32,7 @@ def test_the_control_of_equal_progress_comes_first(kept):
     assert (first.kind, first.trends[0].quantity) == ("progress", TEST_ACCURACY)
     assert first.headline == (
         "At a fixed learning rate, test accuracy falls with batch size, only because large "
-        "batches trained less far."
+        "batches trained less."
     )
     assert "−2.7 points per doubling of the batch size (−4.2 to −1.2)" in first.numbers
     assert second.kind == "open"  # one seed: at equal loss the interval is wider than the margin

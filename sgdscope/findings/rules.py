@@ -156,11 +156,11 @@ def _headline(kind: Kind, course: Course, first: Trend, cases: str) -> str:
         more = "more" if course == "rises" else "less"
         why = "only" if kind == "progress" else "mostly"
         return (
-            f"{how}, larger batches look {more} robust {why} because they trained less far{cases}."
+            f"{how}, larger batches look {more} robust {why} because they trained less{cases}."
         )
     endings: dict[Kind, str] = {
-        "progress": f"{course} with batch size{cases}, only because large batches trained less far",
-        "fades": f"{course} with batch size{cases}, mostly because large batches trained less far",
+        "progress": f"{course} with batch size{cases}, only because large batches trained less",
+        "fades": f"{course} with batch size{cases}, mostly because large batches trained less",
         "kept": f"{course} with batch size{cases}, at equal training loss too",
         "reversed": f"{course} with batch size{cases}, and goes the other way at equal loss",
         "open": f"{course} with batch size{cases}; at equal training loss it is undecided",
