@@ -1,4 +1,4 @@
-"""The trend of several networks together, where that of each is too uncertain to tell."""
+"""The trend of several networks together, where that of each is too uncertain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pooled(trends: Sequence[Trend]) -> Trend | None:
 
     Returns:
         None for fewer than four networks, or those that differ in what was measured, or where one
-        surely rises and another surely falls: a mean would hide that.
+        certainly rises and another certainly falls: a mean would hide that.
     """
     measures = {trend.quantity.measure for trend in trends}
     courses = {trend.course for trend in trends}

@@ -155,9 +155,7 @@ def _headline(kind: Kind, course: Course, first: Trend, cases: str) -> str:
     if kind in ("progress", "fades") and _family(first.quantity) == "robustness":
         more = "more" if course == "rises" else "less"
         why = "only" if kind == "progress" else "mostly"
-        return (
-            f"{how}, larger batches look {more} robust {why} because they trained less{cases}."
-        )
+        return f"{how}, larger batches look {more} robust {why} because they trained less{cases}."
     endings: dict[Kind, str] = {
         "progress": f"{course} with batch size{cases}, only because large batches trained less",
         "fades": f"{course} with batch size{cases}, mostly because large batches trained less",
