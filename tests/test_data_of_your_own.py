@@ -309,11 +309,35 @@ BAD_ARRAYS = {
     ),
     "one class": (
         {"x_train": X, "y_train": Y * 0, "x_test": X, "y_test": Y * 0},
-        "classes = 1; expected at least 2",
+        "all training labels are 0; expected 2 classes",
+    ),
+    "one-hot": (
+        {"x_train": X, "y_train": np.eye(2)[Y], "x_test": X, "y_test": Y},
+        r"labels of shape \(8, 2\); .* \(of one-hot labels: labels\.argmax\(1\)\)",
+    ),
+    "real labels": (
+        {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y / 1},
+        "x_test, y_test: labels of type float64; expected whole numbers",
+    ),
+    "text": (
+        {"x_train": X, "y_train": np.array(["cat", "dog"])[Y], "x_test": X, "y_test": Y},
+        "y_train: an array of text; expected numbers",
+    ),
+    "16 bits": (
+        {"x_train": X.astype(np.uint16) + 300, "y_train": Y, "x_test": X, "y_test": Y},
+        "pixels of type uint16, from 300 to 300; expected uint8 from 0 to 255$",
+    ),
+    "complex": (
+        {"x_train": X.astype(complex), "y_train": Y, "x_test": X, "y_test": Y},
+        "pixels of type complex128; expected uint8",
+    ),
+    "no pixels": (
+        {"x_train": X[:, :0], "y_train": Y, "x_test": X[:, :0], "y_test": Y},
+        r"pixels of shape \(8, 1, 0, 4\); expected at least one pixel",
     ),
     "objects": (
         {"x_train": np.array([None] * 8), "y_train": Y, "x_test": X, "y_test": Y},
-        "cannot be read as an npz file",
+        "x_train holds Python objects; expected numbers",
     ),
 }
 
@@ -324,6 +348,75 @@ def test_what_is_wrong_with_arrays_is_one_sentence(home, wrong):
     np.savez(home / "a.npz", **content)
     with pytest.raises(RequestError, match=said):
         loaded(home, "npz:a.npz")
+
+
+def test_arrays_that_are_no_part_of_a_data_set_are_not_read(home):
+    parts = {"x_train": np.tile(X, (2, 1, 1)), "y_train": np.tile(Y, 2), "x_test": X, "y_test": Y}
+    np.savez(home / "a.npz", **parts, about=np.array([{"by": "somebody"}]))
+    assert len(read(home, "npz:a.npz").test) == 8
+    for content in (b"", b"hello", (home / "a.npz").read_bytes()[:50]):
+        (home / "b.npz").write_bytes(content)
+        with pytest.raises(RequestError, match=r"b\.npz: not an npz file; expected one that numpy"):
+            read(home, "npz:b.npz")
+
+
+AS_THEY_COME = """
+import numpy as np
+import torch
+X = np.random.default_rng(0).integers(0, 256, (20, 4, 5), dtype=np.uint8)
+Y = np.arange(20) % 2
+def plain(): return X, Y, X[:4], Y[:4]
+def fixed():
+    x = X.copy()
+    x.flags.writeable = False
+    return x, Y.astype(">i8"), X[:4], Y[:4]
+def turned(): return X[::-1][::-1], Y[::-1][::-1], np.asfortranarray(X[:4]), Y[:4]
+def listed(): return list(torch.tensor(X)), Y.tolist(), torch.tensor(X)[:4], tuple(Y[:4])
+def leaves(): raise SystemExit(3)
+def two(): return (X, Y), (X, Y)
+"""
+
+
+@pytest.mark.parametrize("name", ["fixed", "turned", "listed"])
+def test_arrays_of_a_function_may_be_held_in_any_way(home, name):
+    (home / "sets.py").write_text(AS_THEY_COME)
+    plain, found = (read(home, f"sets.py:{one}") for one in ("plain", name))
+    for part in ("train", "validation", "test"):
+        assert torch.equal(getattr(found, part).pixels, getattr(plain, part).pixels)
+        assert torch.equal(getattr(found, part).labels, getattr(plain, part).labels)
+
+
+def test_what_else_a_function_may_do_is_one_sentence(home):
+    (home / "sets.py").write_text(AS_THEY_COME)
+    for name, said in (
+        ("leaves", "SystemExit: 3"),
+        ("two", "the function returns tuple of 2; exp"),
+    ):
+        with pytest.raises(RequestError, match=f"data set 'sets.py:{name}': {said}"):
+            read(home, f"sets.py:{name}")
+
+
+@pytest.mark.parametrize("name", ["val", "valid"])
+def test_validation_images_are_found_under_their_usual_names(home, name):
+    fill(home / "woods")
+    (home / "woods" / "test").rename(home / "woods" / name)
+    fill(home / "woods")
+    assert len(read(home, "folder:woods").validation) == len(read(home, "folder:woods").test)
+    (home / "woods" / "validation").mkdir()
+    with pytest.raises(RequestError, match=f"validation and {name} in it; expected one"):
+        read(home, "folder:woods")
+
+
+def test_a_link_that_would_be_passed_over_is_named(home):
+    fill(home / "woods")
+    oak = home / "woods" / "train" / "oak"
+    for target, leads in ((home / "none.png", "nowhere"), (oak.parent, "to a folder")):
+        (oak / "link.png").symlink_to(target)
+        with pytest.raises(
+            RequestError, match=rf"link\.png: a link that leads {leads}; expected an"
+        ):
+            read(home, "folder:woods")
+        (oak / "link.png").unlink()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -147,3 +148,12 @@ def test_a_cluster_is_not_planned_for():
 )
 def test_durations_have_their_unit(seconds, text):
     assert style.duration(seconds) == text
+
+
+def test_a_study_of_few_images_can_be_planned(tmp_path):
+    x, y = np.random.default_rng(0).integers(0, 256, (9, 28, 28), dtype=np.uint8), np.arange(9) % 2
+    np.savez(tmp_path / "few.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    overrides = {"data": f"npz:{tmp_path}/few.npz", "batch_size": 2, "seed": 0}
+    overrides |= {"measure": ["test_accuracy", "top_eigenvalue"]}
+    made = planning.plan(Study.load("quick", overrides=overrides), device="cpu", workers=1)
+    assert made.costs[0].steps == 20 * 4

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
-import torch
+from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
-from sgdscope.data.images import Dataset, Images, arranged
+from sgdscope.data.images import Dataset, Images, arranged, tensor_of
 from sgdscope.errors import RequestError
 from sgdscope.settings import Settings
 
@@ -19,10 +19,12 @@ from sgdscope.settings import Settings
 NAMES = {
     "train": [("x_train", "y_train"), ("train_images", "train_labels")],
     "validation": [
-        ("x_validation", "y_validation"), ("x_val", "y_val"), ("val_images", "val_labels"),
+        ("x_validation", "y_validation"), ("x_val", "y_val"), ("x_valid", "y_valid"),
+        ("val_images", "val_labels"),
     ],
     "test": [("x_test", "y_test"), ("test_images", "test_labels")],
 }  # fmt: skip
+_KNOWN = {name for pairs in NAMES.values() for pair in pairs for name in pair}
 _FEW = range(1, 5)  # what counts as channels
 
 
@@ -37,12 +39,24 @@ class Npz(Settings):
         """
         if not Path(path).is_file():
             raise RequestError(f"no file {path}; expected one that numpy.savez wrote")
+        if not is_zipfile(path):
+            raise RequestError(f"{path}: not an npz file; expected one that numpy.savez wrote")
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return of_arrays({name: arrays[name] for name in arrays.files}, place=path)
+                return of_arrays({n: _read(arrays, n, path) for n in arrays.files}, place=path)
         except (ValueError, OSError, EOFError, BadZipFile, AttributeError) as error:
             said = (str(error).splitlines() or ["no details"])[0]
             raise RequestError(f"{path}: cannot be read as an npz file: {said}") from error
+
+
+def _read(arrays: NpzFile, name: str, path: str) -> Any:
+    """One array of a file; None where it is none of a data set's."""
+    try:
+        return arrays[name] if name in _KNOWN else None
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise RequestError(f"{path}: {name} holds Python objects; expected numbers") from error
 
 
 def returned(value: Any) -> Dataset:
@@ -57,7 +71,7 @@ def returned(value: Any) -> Dataset:
         value = dict(zip(("x_train", "y_train", "x_test", "y_test"), value, strict=True))
     if not isinstance(value, Mapping):
         raise RequestError(
-            f"the function returns {type(value).__name__}; expected x_train, y_train, x_test, "
+            f"the function returns {_kind(value)}; expected x_train, y_train, x_test, "
             "y_test, or these by name"
         )
     return of_arrays(value, place="the function")
@@ -85,11 +99,9 @@ def of_arrays(arrays: Mapping[str, Any], *, place: str) -> Dataset:
             )
         if names[1] not in arrays:
             raise RequestError(f"{place}: {names[0]} without {names[1]}; expected both")
-        pixels, labels = (_tensor(arrays[name], f"{place}: {name}") for name in names)
-        parts[part] = Images(
-            _channels_first(pixels, f"{place}: {names[0]}"),
-            labels.squeeze(1) if labels.ndim == 2 and labels.shape[1] == 1 else labels,
-        )
+        pixels, labels = (tensor_of(arrays[n], f"{place}: {n}").cpu() for n in names)
+        pixels = _channels_first(pixels, f"{place}: {names[0]}")
+        parts[part] = _images(pixels, labels, f"{place}: {', '.join(names)}")
     for part, images in parts.items():
         if not len(images):
             raise RequestError(f"{place}: no {part} images; expected some")
@@ -99,11 +111,19 @@ def of_arrays(arrays: Mapping[str, Any], *, place: str) -> Dataset:
     )  # fmt: skip
 
 
-def _tensor(array: Any, where: str) -> Tensor:
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return f"{name} of {len(value)}" if isinstance(value, tuple | list) else name
+
+
+def _images(pixels: Tensor, labels: Tensor, where: str) -> Images:
+    """Images of arrays as they come; errors name the arrays."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels.squeeze(1)
     try:
-        return torch.as_tensor(array)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RequestError(f"{where}: {error}".splitlines()[0]) from error
+        return Images(pixels, labels)
+    except RequestError as error:
+        raise RequestError(f"{where}: {str(error).removeprefix('images: ')}") from None
 
 
 def _channels_first(pixels: Tensor, where: str) -> Tensor:
@@ -127,6 +147,8 @@ def _classes(parts: Mapping[str, Images], place: str) -> int:
     """The number of classes: the training labels have to be all whole numbers from 0 on."""
     seen = {part: set(images.labels.tolist()) for part, images in parts.items()}
     train = seen["train"]
+    if len(train) < 2:
+        raise RequestError(f"{place}: all training labels are {_listed(train)}; expected 2 classes")
     if train != set(range(len(train))):
         raise RequestError(
             f"{place}: training labels are {_listed(train)}; expected 0 to {len(train) - 1}, with "

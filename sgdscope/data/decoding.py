@@ -90,7 +90,7 @@ def pixels_of(
         found = f"{image.height}×{image.width}"
         raise RequestError(f"{where} is {found}; expected {height}×{width}×{channels}")
     if channels <= 2 and image.mode not in GREY and coloured(image):
-        raise RequestError(f"{where} is in colour; expected grey, as the shape says")
+        raise RequestError(f"{where} is in colour; expected grey, with {channels} channel(s)")
     if channels not in _MODES:
         raise RequestError(f"{where}: {channels} channels; expected 1 to 4")
     image = _shallow(image, where).convert(_MODES[channels])

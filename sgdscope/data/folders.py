@@ -23,7 +23,7 @@ class Folder(Shaping):
             RequestError: a part or a class is missing, or an image does not fit.
         """
         home = Path(path)
-        parts = {name: _classes(home / name) for name in _parts(home)}
+        parts = {name: _classes(folder) for name, folder in _parts(home).items()}
         classes = list(parts["train"])
         for name, own in parts.items():
             _alike(home, name, list(own), classes)
@@ -42,7 +42,11 @@ class Folder(Shaping):
         )  # fmt: skip
 
 
-def _parts(home: Path) -> list[str]:
+_NAMES = {"train": ["train"], "validation": ["validation", "val", "valid"], "test": ["test"]}
+
+
+def _parts(home: Path) -> dict[str, Path]:
+    """The folder of each part that is there."""
     if not home.is_dir():
         raise RequestError(f"no folder {home}; expected one with train/CLASS and test/CLASS in it")
     found = sorted(f.name for f in home.iterdir() if f.is_dir() and not f.name.startswith("."))
@@ -50,9 +54,13 @@ def _parts(home: Path) -> list[str]:
         if name not in found:
             raise RequestError(
                 f"{home}: no folder {name!r} in it; expected {home / name}/CLASS with images, "
-                f"found {', '.join(found) or 'none'}"
+                f"found {', '.join(found[:10]) or 'none'}{' …' * (len(found) > 10)}"
             )
-    return [name for name in ("train", "validation", "test") if name in found]
+    there = {part: [n for n in names if n in found] for part, names in _NAMES.items()}
+    for part, own in there.items():
+        if len(own) > 1:
+            raise RequestError(f"{home}: {' and '.join(own)} in it; expected one for {part}")
+    return {part: home / own[0] for part, own in there.items() if own}
 
 
 def _classes(part: Path) -> dict[str, list[Path]]:
@@ -63,15 +71,23 @@ def _classes(part: Path) -> dict[str, list[Path]]:
             continue
         if not entry.is_dir():
             raise RequestError(f"{entry}: is not in a class folder; expected {part}/CLASS/…")
-        files = [
-            file
-            for file in sorted(entry.rglob("*"))
-            if file.is_file() and not file.name.startswith(".") and file.name != "Thumbs.db"
-        ]
+        files = [file for file in sorted(entry.rglob("*")) if _is_image(file)]
         if not files:
             raise RequestError(f"{entry}: no images in it; expected images of class {entry.name!r}")
         found[entry.name] = files
     return found
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file in a class folder is one of its images, and not of the system's.
+
+    Raises:
+        RequestError: it is a link that would be passed over.
+    """
+    if file.is_symlink() and not file.is_file():
+        leads = "to a folder" if file.is_dir() else "nowhere"
+        raise RequestError(f"{file}: a link that leads {leads}; expected an image")
+    return file.is_file() and not file.name.startswith(".") and file.name != "Thumbs.db"
 
 
 def _alike(home: Path, part: str, found: list[str], classes: list[str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,17 +25,23 @@ class Images:
     def __post_init__(self) -> None:
         for name in ("pixels", "labels"):
             if not isinstance(value := getattr(self, name), Tensor):
-                object.__setattr__(self, name, torch.as_tensor(value))
+                object.__setattr__(self, name, tensor_of(value, f"images: {name}"))
         pixels, labels = self.pixels, self.labels
         if pixels.dtype != torch.uint8:
             raise RequestError(
                 f"images: pixels of type {_type(pixels)}{_span(pixels)}; expected uint8 from 0 to "
-                "255 (of pixels in [0, 1]: (pixels * 255).round().to(torch.uint8))"
+                f"255{_uint8(pixels)}"
             )
         if pixels.ndim != 4 or labels.ndim != 1 or len(pixels) != len(labels):
             raise RequestError(
                 f"images: pixels of shape {tuple(pixels.shape)} and labels of shape "
                 f"{tuple(labels.shape)}; expected (N, channels, height, width) and (N,)"
+                + " (of one-hot labels: labels.argmax(1))"
+                * (labels.ndim == 2)
+            )
+        if 0 in pixels.shape[1:]:
+            raise RequestError(
+                f"images: pixels of shape {tuple(pixels.shape)}; expected at least one pixel"
             )
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
             raise RequestError(f"images: labels of type {_type(labels)}; expected whole numbers")
@@ -55,12 +63,45 @@ class Images:
         return as_inputs(self.pixels)
 
 
+def tensor_of(value: Any, where: str) -> Tensor:
+    """Numbers as a tensor, whatever holds them: an array of any order of bytes, or a list.
+
+    Raises:
+        RequestError: they are no numbers, or of different shapes.
+    """
+    try:
+        if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
+            value = torch.stack(list(value))
+        if isinstance(value, Tensor):
+            return value.detach()
+        array = np.asarray(value)
+        if array.dtype.kind not in "biufc":
+            kind = "text" if array.dtype.kind in "SU" else "objects"
+            raise RequestError(f"{where}: an array of {kind}; expected numbers")
+        if not (array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative):
+            array = array.astype(array.dtype.newbyteorder("="), order="C")
+        return torch.from_numpy(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RequestError(f"{where}: {error}".splitlines()[0]) from error
+
+
+def _uint8(pixels: Tensor) -> str:
+    """How to make pixels in [0, 1] such numbers, where they are."""
+    real = pixels.is_floating_point() and pixels.numel() > 0
+    if not real or pixels.min() < 0 or pixels.max() > 1:
+        return ""
+    return " (of pixels in [0, 1]: (pixels * 255).round().to(torch.uint8))"
+
+
 def _type(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
 def _span(tensor: Tensor) -> str:
-    return f", from {tensor.min().item():g} to {tensor.max().item():g}" if tensor.numel() else ""
+    if not tensor.numel() or tensor.is_complex():
+        return ""
+    low, high = tensor.double().aminmax()
+    return f", from {low.item():g} to {high.item():g}"
 
 
 def as_inputs(pixels: Tensor, layout: torch.memory_format = torch.channels_last) -> Tensor:

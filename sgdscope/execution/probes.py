@@ -30,9 +30,9 @@ EXAMPLES = (32, 96)  # on which a measure is probed
 IMAGES = 50  # a pass
 LIGHT = 2e-4  # seconds per image of a pass, up to which measures are probed on the network itself
 SMALL = "stdcnn"
-UPDATES = 80
+UPDATES, TAUGHT_BATCH = 80, 32
 TAUGHT = {  # before measures are probed: an untrained network is fooled at once
-    "train_size": None, "epochs": None, "until_train_loss": None, "batch_size": 32,
+    "train_size": None, "epochs": None, "until_train_loss": None,
     "schedule": "fixed", "schedule_options": {"learning_rate": 0.003}, "optimizer": "adamw",
     "optimizer_options": {}, "method": "plain", "method_options": {},
 }  # fmt: skip
@@ -188,7 +188,9 @@ class Measuring:
         key = run.model, data.shape, data.classes
         if key not in self._subjects:
             light = self.a_pass(run, data) <= LIGHT
-            taught = run.model_copy(update=TAUGHT | {"steps": UPDATES if light else 2})
+            size = min(TAUGHT_BATCH, len(data.train))
+            chosen = TAUGHT | {"batch_size": size, "steps": UPDATES if light else 2}
+            taught = run.model_copy(update=chosen)
             training = Training(taught, replace(data, validation=data.validation[:1]))
             while not training.finished:
                 training.advance()
