@@ -1,5 +1,6 @@
 """Networks that a study names by file, module or library, from the file to the page."""
 
+import importlib
 import shutil
 
 import pytest
@@ -200,6 +201,13 @@ def test_lazy_layers_are_those_of_the_same_sizes(home):
     study = loaded(home, ["nets.py:lazy", "nets.py:sized"])
     values = sgdscope.run(study, out=home / "out", engine="inline").table["value"]
     assert len(set(values)) == 1
+
+
+def test_a_file_of_the_packages_own_name_is_no_part_of_it(home):
+    (home / "sgdscope.py").write_text((home / "nets.py").read_text())
+    assert loaded(home, "sgdscope.py:Tiny").runs
+    assert loaded(home, "sgdscope.py:sized").runs
+    assert importlib.import_module("sgdscope") is sgdscope
 
 
 def test_two_files_of_one_name_are_refused(home):

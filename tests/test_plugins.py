@@ -100,7 +100,8 @@ def test_changed_code_is_refused_and_the_old_copy_stays(home):
 
 
 def test_code_that_failed_may_be_mended(home):
-    (home / "net.py").write_text(NET.replace("random.random() *", "nothing *"))
+    late = NET.replace("random.random() *", "(nothing if len(x) > 8 else 1) *")  # not when tried
+    (home / "net.py").write_text(late)
     with pytest.raises(sgdscope.RunsFailedError, match="NameError"):
         sgdscope.run(Study.load(home / "mine.toml"), out=home / "out", engine="inline")
     (home / "net.py").write_text(NET)

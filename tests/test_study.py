@@ -444,6 +444,14 @@ def test_names_that_look_like_numbers_stay_names(file):
     assert Study.load(file, overrides={"name": "1/2", "description": "3/4"}).name == "1/2"
 
 
+@pytest.mark.parametrize("budget", [None, "small"])
+@pytest.mark.parametrize("text", ["budget = 3", "[budget]\nsmall = 2"])
+def test_a_budget_is_a_table(file, text, budget):
+    file.write_text(f"{text}\n{GRID}" if "[" not in text else f"{GRID}{text}")
+    with pytest.raises(RequestError, match=r"budget = .*: expected tables, as "):
+        Study.load(file, budget=budget)
+
+
 def test_a_seed_that_no_table_holds_is_refused(file):
     assert Study.load(file, overrides={"seed": 2**64 - 1}).seed == [2**64 - 1]
     with pytest.raises(RequestError, match=f"seed = {2**64}: expected less than"):

@@ -32,6 +32,8 @@ def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, An
         RequestError: the study has no such budget, or its numbers cannot be divided.
     """
     budgets = settings.pop("budget", {})
+    if not isinstance(budgets, dict) or not all(isinstance(t, dict) for t in budgets.values()):
+        raise RequestError(f"budget = {budgets!r}: expected tables, as [budget.small]")
     cuts = {} if name is None else _named(name, budgets)
     factor = cuts.pop("factor", 1)
     if not isinstance(factor, int) or factor < 1:

@@ -193,7 +193,7 @@ def _file(module: str) -> Path | None:
 
 def _installed(module: str) -> bool:
     """Whether it comes with Python or with a package."""
-    if module in sys.stdlib_module_names:
+    if module in sys.stdlib_module_names or module == "sgdscope":
         return True
     file = _file(module)
     homes = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")]
