@@ -13,6 +13,7 @@ import synthetic
 
 from sgdscope import report
 from sgdscope.findings import Judged
+from sgdscope.report import explained
 from sgdscope.results.record import Result
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: sgdscope[test]")
@@ -265,8 +266,34 @@ def test_a_verdicts_link_leads_to_its_card_and_why_opens_the_warnings(opened: Op
     with opened() as page:
         assert not page.locator("#attention details").first.evaluate("one => one.open")
         page.locator(".caution summary").click()
-        page.locator(".caution a").click()
+        page.locator(".caution a").last.click()
         page.wait_for_function("document.querySelector('#attention details').open")
+    with opened() as page:
+        page.locator(".caution summary").click()
+        for link in page.locator(".caution li a").all():
+            link.click()
+            target = (link.get_attribute("href") or "")[1:]
+            page.wait_for_function("id => document.getElementById(id).open", arg=target)
+            assert page.locator(f"[id='{target}'] > summary").is_visible()
+
+
+def test_a_flagged_mark_and_its_cell_say_what_the_flag_means(opened: Open, tmp_path: Path) -> None:
+    flag = "random noise fools 12.5% more"
+    folder = synthetic.study(tmp_path, mishaps=False)
+    for file in folder.path.glob("runs/*/result.json"):
+        _replace(file, '"flags": []', f'"flags": ["{flag}"]')
+    means = "Random changes of size eps fool points that survive the attack."
+    assert means in next(one.means for one in explained.FLAGS if one.title == "Noise does better")
+    address = report.write(Judged.open(folder.path), folder.path).resolve().as_uri()
+    with opened(url=address) as page:
+        card = page.locator("#card-test_accuracy")
+        _shown(card)
+        said = "card => card.querySelector('.plot').data.find(({meta}) => meta === 'runs').text[0]"
+        plain = re.sub("<br>|</?i>", " ", card.evaluate(said))
+        assert f"⚠ {flag}" in plain
+        assert means in plain
+        cell = page.locator("#run-table td.doubt").first
+        assert cell.get_attribute("title") == f"{flag}\n{means}"
 
 
 def test_the_table_of_runs_is_filtered_sorted_and_found_from_examples(opened: Open) -> None:

@@ -142,8 +142,7 @@ def _each(course: Course, trends: Sequence[Trend]) -> str:
     surely = sum(trend.course == course for trend in trends)
     towards = sum(_goes(course, trend) for trend in trends)
     certain = f"surely in {surely}" if surely else "in none of them surely"
-    some = f"all {towards}" if towards == len(trends) else f"{towards} of {len(trends)}"
-    return f"It {course} in {some} cases, {certain}."
+    return f"It {course} in {_some(towards, trends)}, {certain}."
 
 
 def _headline(kind: Kind, course: Course, first: Trend, cases: str) -> str:
@@ -200,13 +199,15 @@ def _cases(agreeing: Sequence[Trend], trends: Sequence[Trend]) -> str:
     """In how many networks, or in how many of their lines."""
     if len(trends) == 1:
         return ""
-    several = len({trend.label for trend in trends}) > 1
-    lines = "lines" if len({trend.panel for trend in trends}) == 1 else "networks"
-    if lines == "networks" and several:
-        lines = "cases (network and momentum)"
-    if len(agreeing) == len(trends):
-        return f" in all {len(trends)} {lines}"
-    return f" in {len(agreeing)} of {len(trends)} {lines}"
+    return f" in {_some(len(agreeing), trends)}"
+
+
+def _some(count: int, trends: Sequence[Trend]) -> str:
+    """So many of the trends, which differ in their network, their line or both."""
+    units = "lines" if len({trend.panel for trend in trends}) == 1 else "networks"
+    if units == "networks" and len({trend.label for trend in trends}) > 1:
+        units = "cases (network and momentum)"
+    return f"{f'all {count}' if count == len(trends) else f'{count} of {len(trends)}'} {units}"
 
 
 def _numbers(trend: Trend, *, several: bool) -> str:

@@ -28,7 +28,8 @@ def warnings(view: View, *, missing: int) -> list[str]:
         runs = view.runs[view.runs["status"] == status]
         if len(runs):
             html = explained.more(explained.LOST) + _list(_names(runs))
-            found.append(_warning(status, f"{_runs(len(runs))} {status}", meaning, html))
+            what = f"{_runs(len(runs))} {status}"
+            found.append(_warning(status, what, meaning, html, id=anchor(status)))
     if missing > 0:
         found.append(_warning("missing", f"{_runs(missing)} missing", "not trained yet", ""))
     if not view.table.empty:
@@ -46,6 +47,7 @@ def _unconverged(view: View) -> list[str]:
             f"{style.label(str(measure))}: {_values(len(own))} not converged",
             f"largest residual {own['residual'].max():.3g}" if "residual" in own else "",
             explained.note("not converged") + _list(_names(own)),
+            id=anchor(f"{measure}-unconverged"),
         )
         for measure, own in rows.groupby("measure")
     ]
@@ -63,7 +65,9 @@ def _flagged(view: View) -> list[str]:
         what = f"{style.label(str(measure))}: {own['reading'].nunique()} of "
         what += f"{_values(int(taken[measure]))} flagged"
         kinds = sorted((part for _, part in own.groupby("kind")), key=len, reverse=True)
-        found.append(_warning("flagged", what, _example(kinds[0]), "".join(map(_kind, kinds))))
+        html = "".join(map(_kind, kinds))
+        id_ = anchor(str(measure))
+        found.append(_warning("flagged", what, _example(kinds[0]), html, id=id_))
     return found
 
 
@@ -80,12 +84,17 @@ def _example(rows: pd.DataFrame) -> str:
     return ("" if flags.nunique() == 1 else "for example: ") + str(flags.iloc[0])
 
 
-def _warning(kind: str, what: str, meaning: str, html: str) -> str:
+def anchor(about: str) -> str:
+    """The id of the warning about a measure or about runs of a status."""
+    return f"warning-{about}"
+
+
+def _warning(kind: str, what: str, meaning: str, html: str, *, id: str = "") -> str:
     """What is wrong and what that means, with details as HTML to be unfolded."""
     text = f"<b>{escape(what)}</b> <span>{escape(meaning)}</span>"
     if not html:
         return f'<div class="warning {kind}">{text}</div>'
-    return markup.fold(text, html, kind=f"warning {kind}")
+    return markup.fold(text, html, kind=f"warning {kind}", id=id)
 
 
 def note(sentence: str) -> str:

@@ -5,6 +5,7 @@ Titles are the headings of ``docs/flags.md``, which says more; a test holds one 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
@@ -186,6 +187,12 @@ LOST = "Runs that failed, diverged or collapsed"
 def explain(flag: str) -> Explained | None:
     """What a flag means; None for one that a plugin raises."""
     return next((one for one in FLAGS if any(part in flag for part in one.parts)), None)
+
+
+def occurring(flags: Iterable[str]) -> list[Explained]:
+    """The kinds among flags, in the order in which a flag is looked up."""
+    found = [explain(flag) for flag in set(flags)]
+    return [one for one in FLAGS if one in found]
 
 
 def note(flag: str) -> str:

@@ -11,10 +11,10 @@ import pandas as pd
 
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.findings import Finding, Judged, Trend
-from sgdscope.report import markup, picture
+from sgdscope.report import attention, markup, picture
 from sgdscope.report.picture import Curve
 from sgdscope.results import intervals, style
-from sgdscope.results.view import View, doubtful
+from sgdscope.results.view import View, doubtful, unconverged
 
 LINES = 4  # curves in one picture
 
@@ -157,34 +157,39 @@ def _caution(view: View) -> str:
     """What not to rely on, in one line that unfolds."""
     if view.runs.empty:
         return ""
-    parts = [*_flagged(view), *_unfinished(view)]
+    parts = [*_unfinished(view), *_flagged(view)]
     if len(view.seeds) and view.seeds.max() == 1:
-        parts.append("one seed: intervals do not show how results vary between seeds")
+        parts.append(("one seed: intervals do not show how results vary between seeds", ""))
     if not parts:
         return ""
-    summary = f"<b>Do not rely on</b> <span>{escape('; '.join(parts))}</span>"
-    items = "".join(f"<li>{escape(part)}</li>" for part in parts)
+    said = "; ".join(text for text, _ in parts)
+    summary = f"<b>Do not rely on</b> <span>{escape(said)}</span>"
+    items = "".join(f"<li>{_linked(text, place)}</li>" for text, place in parts)
     why = '<p><a href="#attention">Every warning, with its runs</a></p>'
     return markup.fold(summary, f"<ul>{items}</ul>{why}", kind="caution")
 
 
-def _flagged(view: View, most: int = 3) -> list[str]:
-    """The measures with most flagged values."""
+def _linked(text: str, place: str) -> str:
+    return f'<a href="#{escape(place)}">{escape(text)}</a>' if place else escape(text)
+
+
+def _flagged(view: View, most: int = 3) -> Iterator[tuple[str, str]]:
+    """The measures with most flagged values, each with the id of its warning."""
     if view.table.empty:
-        return []
+        return
     done = view.table[view.table["status"] == "done"]
-    marked = done[doubtful(done)]["measure"].value_counts()[:most]
+    marked = done[doubtful(done)]
     totals = done["measure"].value_counts()
-    return [
-        f"{style.label(str(measure))} where flagged, {count} of {totals[str(measure)]} values"
-        for measure, count in marked.items()
-    ]
+    for measure, count in marked["measure"].value_counts()[:most].items():
+        name, own = str(measure), marked[marked["measure"] == measure]
+        about = f"{name}-unconverged" if unconverged(own).all() else name
+        text = f"{style.label(name)} where flagged ({count} of {totals[name]} values)"
+        yield text, attention.anchor(about)
 
 
-def _unfinished(view: View) -> list[str]:
+def _unfinished(view: View) -> Iterator[tuple[str, str]]:
+    """Runs that went wrong, each kind with the id of its warning."""
     counts = view.runs["status"].value_counts()
-    return [
-        f"{counts[word]} {word} of {len(view.runs)} runs"
-        for word in ("failed", "diverged", "collapsed")
-        if word in counts
-    ]
+    for word in attention.MEANING:
+        if word in counts:
+            yield f"{counts[word]} of {len(view.runs)} runs that {word}", attention.anchor(word)

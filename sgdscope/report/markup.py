@@ -49,11 +49,11 @@ def tile(value: str, name: str, note: str = "") -> str:
     return f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span>{below}</div>'
 
 
-def fold(summary: str, html: str, *, kind: str, unfolded: bool = False) -> str:
+def fold(summary: str, html: str, *, kind: str, unfolded: bool = False, id: str = "") -> str:
     """Something to be unfolded; both are HTML already."""
-    return (
-        f'<details class="{kind}"{" open" * unfolded}><summary>{summary}</summary>{html}</details>'
-    )
+    named = f' id="{escape(id)}"' if id else ""
+    state = " open" * unfolded
+    return f'<details{named} class="{kind}"{state}><summary>{summary}</summary>{html}</details>'
 
 
 def table(heads: str, rows: str, *, name: str) -> str:

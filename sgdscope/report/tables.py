@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sgdscope.measuring import card_of
+from sgdscope.report import explained
 from sgdscope.results import style
 from sgdscope.results.view import View
 
@@ -36,7 +37,9 @@ NOT_EVIDENCE = {
 def tables(view: View) -> dict[str, Any]:
     """Runs and end-of-training readings, each with the names of its columns."""
     if view.runs.empty:
-        return {"runs": [], "columns": RUN_COLUMNS, "readings": [], "measures": []}
+        return {
+            "runs": [], "columns": RUN_COLUMNS, "readings": [], "measures": [], "explained": [],
+        }  # fmt: skip
     runs = view.runs.assign(place=view.runs["x"].map(view.axis.named))
     place = {run: i for i, run in enumerate(runs["run"])}
     measures = view.measures
@@ -57,7 +60,18 @@ def tables(view: View) -> dict[str, Any]:
             for name in measures
         ],
         "readings": _readings(view, place, measures, evidence),
+        "explained": [[one.parts, one.means] for one in explained.occurring(_flags(view))],
     }
+
+
+def _flags(view: View) -> list[str]:
+    if view.table.empty:
+        return []
+    flags = [flag for all_ in view.table["flags"].dropna().unique() for flag in all_.split(" | ")]
+    return [*flags, UNCONVERGED]
+
+
+UNCONVERGED = "not converged"  # what is said of a value without flags that did not converge
 
 
 def _short(view: View, measure: str) -> str:

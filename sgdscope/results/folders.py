@@ -66,8 +66,10 @@ class Folders:
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The claims that the studies state, without duplicates."""
-        every = [one for folder in self.each.values() for one in folder.hypotheses()]
-        return tuple(dict.fromkeys(every))
+        different: list[Hypothesis] = []
+        for folder in self.each.values():
+            different += [one for one in folder.hypotheses() if one not in different]
+        return tuple(different)
 
     def axis(self) -> str | None:
         """The knob that they chose to be drawn along.

@@ -21,3 +21,5 @@ const reading = new IntersectionObserver(
   { rootMargin: "-20% 0px -70% 0px" },
 );
 for (const section of document.querySelectorAll("section[id]")) reading.observe(section);
+
+reveal();

@@ -157,8 +157,12 @@ addEventListener("afterprint", () => {
   redraw();
 });
 
-// A link to what is folded opens it.
-addEventListener("hashchange", () => {
-  const fold = location.hash === "#attention" && document.querySelector("#attention details");
-  if (fold) fold.open = true;
-});
+// A link to what is folded, or lies in it, opens it.
+const reveal = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  if (!target?.closest("#attention")) return;
+  let fold = target.matches("details") ? target : target.querySelector("details");
+  for (; fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  target.scrollIntoView();
+};
+addEventListener("hashchange", reveal);

@@ -57,7 +57,12 @@ const themed = (value) => {
   return JSON.parse(text);
 };
 
+// What the kind of a flag means; nothing of a plugin's own.
+const meaning = (flag) => tables.explained.find(([parts]) => parts.some((part) => flag.includes(part)))?.[1] ?? "";
+
 // ---- what a run says when pointed at
+
+const lined = (text) => text.replace(/(.{1,76})(?:\s+|$)/g, "$1\n").trim().split("\n").map(escaped).join("<br>");
 
 const column = Object.fromEntries(tables.columns.map((name, i) => [name, i]));
 
@@ -77,7 +82,12 @@ const described = (place) => {
       .map((name, i) => (evidence[i] === null ? null : `${name.replaceAll("_", " ")} ${short(evidence[i])}`))
       .filter((text) => text !== null);
     for (let i = 0; i < found.length; i += 3) parts.push(escaped(found.slice(i, i + 3).join(" · ")));
-    if (flags) for (const flag of flags.split(" | ")) parts.push(`⚠ ${escaped(flag)}`);
+    const told = new Set();
+    for (const flag of flags ? flags.split(" | ") : []) {
+      const means = meaning(flag);
+      parts.push(`⚠ ${lined(flag)}`, ...(means && !told.has(means) ? [`<i>${lined(means)}</i>`] : []));
+      told.add(means);
+    }
   }
   parts.push(
     `lr ${get("learning_rate")} · ${get("steps")} steps · lr·steps ${get("lr_steps")}`,

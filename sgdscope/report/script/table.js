@@ -64,7 +64,8 @@ const runTable = (hole) => {
     if (one.name === "run") return make("td", {}, make("code", {}, value));
     const doubt = one.doubt?.(i);
     const classes = [numeric[at] && "number", doubt && "doubt"].filter(Boolean).join(" ");
-    return make("td", { class: classes, title: doubt ?? null }, short(value));
+    const why = doubt?.split(" | ").flatMap((flag) => [flag, meaning(flag)]).filter(Boolean).join("\n");
+    return make("td", { class: classes, title: why ?? null }, short(value));
   };
   const fill = () => {
     const shown = columns.map((one, at) => [one, at]).filter(([one]) => state.all || !one.extra);
