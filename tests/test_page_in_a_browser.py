@@ -147,6 +147,31 @@ def test_a_phones_first_screen_has_title_and_caution_and_nothing_is_cut_off(seen
     _unfold(page)
     for card in page.locator("[data-card]").all():
         card.scroll_into_view_if_needed()
+    _assert_nothing_is_cut_off(page)
+
+
+def test_long_names_of_folders_are_not_cut_off_on_a_phone(opened: Open, tmp_path: Path) -> None:
+    made = [tmp_path / f"{name}-{'long-' * 14}" for name in ("one", "other")]
+    for path, length in zip(made, (20, 40), strict=True):
+        lines = [("fixed", momentum) for momentum in (0.0, 0.3, 0.6, 0.9)]
+        folder = synthetic.study(path, lines=lines, seeds=1, mishaps=False)
+        hypothesis = '[claim.mine]\nsays = "It rises"\nmeasure = "test_accuracy"\n'
+        hypothesis += 'rises_with = "batch_size"\nunder = {momentum = 0.0}\n'
+        with folder.study_file.open("a", encoding="utf-8") as file:
+            file.write(f"\n{hypothesis}")
+        for file in folder.path.glob("runs/*/result.json"):
+            _replace(file, '"train_size":null', f'"train_size":{length}')
+    judged = Judged.open(*made)
+    assert len(judged.results.hypotheses) == 1  # both state the same one
+    address = report.write(judged, tmp_path).resolve().as_uri()
+    with opened(PHONE, url=address) as page:
+        _unfold(page)
+        for card in page.locator("[data-card]").all():
+            card.scroll_into_view_if_needed()
+        _assert_nothing_is_cut_off(page)
+
+
+def _assert_nothing_is_cut_off(page: Page) -> None:
     width, room = page.evaluate(
         "(({scrollWidth, clientWidth}) => [scrollWidth, clientWidth])(document.documentElement)"
     )

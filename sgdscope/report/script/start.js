@@ -62,7 +62,11 @@ const meaning = (flag) => tables.explained.find(([parts]) => parts.some((part) =
 
 // ---- what a run says when pointed at
 
-const lined = (text) => text.replace(/(.{1,76})(?:\s+|$)/g, "$1\n").trim().split("\n").map(escaped).join("<br>");
+// In lines of a length that fits beside a mark.
+const lined = (text) => {
+  const fitting = new RegExp(`(.{1,${narrow.matches ? 44 : 52}})(?:\\s+|$)`, "g");
+  return text.replace(fitting, "$1\n").trim().split("\n").map(escaped).join("<br>");
+};
 
 const column = Object.fromEntries(tables.columns.map((name, i) => [name, i]));
 
@@ -79,9 +83,10 @@ const described = (place) => {
     const at = eps === null ? "" : ` at eps ${short(eps)}`;
     parts.push(`${escaped(measure.label)}${at}: <b>${short(value)}</b>`);
     const found = measure.evidence
-      .map((name, i) => (evidence[i] === null ? null : `${name.replaceAll("_", " ")} ${short(evidence[i])}`))
-      .filter((text) => text !== null);
-    for (let i = 0; i < found.length; i += 3) parts.push(escaped(found.slice(i, i + 3).join(" · ")));
+      .map((name, i) => [name, evidence[i]])
+      .filter(([name, value]) => value !== null && (value !== false || name === "converged"))
+      .map(([name, value]) => `${name} ${short(value)}`.replaceAll("_", " ").replaceAll(" ", "\u00a0"));
+    if (found.length) parts.push(lined(found.join(" · ")));
     const told = new Set();
     for (const flag of flags ? flags.split(" | ") : []) {
       const means = meaning(flag);
