@@ -64,7 +64,7 @@ const meaning = (flag) => tables.explained.find(([parts]) => parts.some((part) =
 
 // In lines of a length that fits beside a mark.
 const lined = (text) => {
-  const fitting = new RegExp(`(.{1,${narrow.matches ? 44 : 52}})(?:\\s+|$)`, "g");
+  const fitting = new RegExp(`(.{1,${narrow.matches ? 44 : 52}})(?: +|$)`, "g");
   return text.replace(fitting, "$1\n").trim().split("\n").map(escaped).join("<br>");
 };
 
@@ -86,7 +86,7 @@ const described = (place) => {
       .map((name, i) => [name, evidence[i]])
       .filter(([name, value]) => value !== null && (value !== false || name === "converged"))
       .map(([name, value]) => `${name} ${short(value)}`.replaceAll("_", " ").replaceAll(" ", "\u00a0"));
-    if (found.length) parts.push(lined(found.join(" · ")));
+    if (found.length) parts.push(lined(found.join("\u00a0· ")));
     const told = new Set();
     for (const flag of flags ? flags.split(" | ") : []) {
       const means = meaning(flag);
