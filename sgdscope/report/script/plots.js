@@ -84,7 +84,7 @@ const draw = (box, plot, axis, isHeld) => {
 
 // Work on boxes that are drawn already, those in view first. A frame shows what is done after some
 // milliseconds; the others follow in the next frames.
-const SHARE = 30;
+const SHARE = 15;
 const waiting = new Map();
 
 const soon = (work) => {
