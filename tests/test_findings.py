@@ -97,7 +97,9 @@ def test_what_no_network_says_alone_leads_where_all_say_it_together():
         "training loss too."
     )
     assert first.numbers.startswith("Mean over 6 networks: λ₁ ∝ B^")
-    assert first.numbers.endswith("It rises in all 12 cases (network and momentum), surely in 3.")
+    assert first.numbers.endswith(
+        "It rises in all 12 cases (network and momentum), significantly in 3."
+    )
     assert "decays in steps, λ₁ rises" in second.headline
     assert any("each at its own eps" in one.numbers for one in others)
 

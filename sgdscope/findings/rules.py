@@ -138,10 +138,10 @@ def _goes(course: Course, trend: Trend) -> bool:
 
 
 def _each(course: Course, trends: Sequence[Trend]) -> str:
-    """In how many cases it goes the way of the mean, and in how many surely."""
-    surely = sum(trend.course == course for trend in trends)
+    """In how many cases it goes the way of the mean, and in how many significantly."""
+    clear = sum(trend.course == course for trend in trends)
     towards = sum(_goes(course, trend) for trend in trends)
-    certain = f"surely in {surely}" if surely else "in none of them surely"
+    certain = f"significantly in {clear}" if clear else "significantly in none"
     return f"It {course} in {_some(towards, trends)}, {certain}."
 
 
