@@ -40,6 +40,13 @@ def test_the_control_of_equal_progress_comes_first(kept):
     assert [one.weight for one in kept] == sorted((one.weight for one in kept), reverse=True)
 
 
+def test_the_first_screen_says_what_its_symbols_stand_for(kept):
+    said = first_screen._glossary(kept)
+    assert "λ₁: top Hessian eigenvalue" in said
+    assert "B: batch size" in said
+    assert first_screen._glossary([one for one in kept if "λ₁" not in one.headline]) == ""
+
+
 def test_a_quantity_is_told_of_once_for_each_schedule(kept):
     told = [(one.trends[0].schedule, one.trends[0].quantity.measure) for one in kept]
     assert len(told) == len(set(told))

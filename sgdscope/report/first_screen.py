@@ -30,7 +30,7 @@ def first_screen(judged: Judged, *, byline: str) -> str:
     rows = "".join(map(_row, (one for one in findings if one is not top)))
     return (
         f'<header><p class="byline">{escape(byline)}</p><h1>{escape(title)}</h1>'
-        + (f'<p class="abstract">{_emphasised(lead)}</p>' if lead else "")
+        + (f'<p class="abstract">{_emphasised(lead)} {_glossary(findings)}</p>' if lead else "")
         + f'</header>{_caution(view)}<div class="pictures">{drawn}</div>'
         + (f'<ol class="findings">{rows}</ol>' if rows else "")
     )
@@ -44,6 +44,17 @@ def _nothing(view: View) -> str:
     else:
         said = "There are too few runs for a trend, which takes five runs at three batch sizes."
     return view.axis.reworded(said)
+
+
+def _glossary(findings: Sequence[Finding]) -> str:
+    """What the symbols in the findings stand for."""
+    said = " ".join(one.headline + one.numbers for one in findings)
+    measures = dict.fromkeys(trend.quantity.measure for one in findings for trend in one.trends)
+    names = [style.label(name).split(", ", 1) for name in measures]
+    meant = [f"{name[0]}: {name[1]}" for name in names if len(name) == 2 and name[0] in said]
+    if "∝ B" in said:
+        meant.append("B: batch size")
+    return f'<span class="interval">{escape("; ".join(meant))}.</span>' if meant else ""
 
 
 def _row(finding: Finding) -> str:
