@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from sgdscope import charts
 from sgdscope.measuring import card_of
+from sgdscope.report import confounders
+from sgdscope.report.card import Card, Control, means
 from sgdscope.report.plots import plot
-from sgdscope.results import intervals, style
-from sgdscope.results.covariates import LABELS, causes, values
+from sgdscope.results import style
 from sgdscope.results.spectra import Spectrum, described, spectra
 from sgdscope.results.view import View, good, most_informative_eps
 
@@ -21,28 +21,6 @@ LEARNING = {
     "train_loss": "Loss while training, mean of each epoch",
     "validation_accuracy": "Validation accuracy",
 }
-
-
-@dataclass(frozen=True)
-class Control:
-    """A choice between variants of a card."""
-
-    choices: list[str]
-    first: str  # what is shown at first
-
-
-@dataclass(frozen=True)
-class Card:
-    """A figure with its variants; a plot is shown if its ``choice`` is selected."""
-
-    id: str
-    section: str
-    title: str
-    note: str = ""
-    controls: dict[str, Control] = field(default_factory=dict)
-    axis: str = "positive"  # "accuracy" (0 to 1, …), "positive" (log or linear), "": no choice
-    scale: str = "log"  # which of these at first
-    plots: list[dict[str, Any]] = field(default_factory=list)
 
 
 def cards(view: View, *, beside: Sequence[View] = ()) -> Iterator[Card]:
@@ -62,14 +40,14 @@ def cards(view: View, *, beside: Sequence[View] = ()) -> Iterator[Card]:
         yield _measure(views, name)
     yield from _others(views, [name for name in single if name not in view.main])
     if "top_eigenvalue" in single and view.attacks:
-        yield _relation(view)
+        yield confounders.relation(view)
     if any(len(radii) > 1 for radii in view.attacks.values()):
         yield _by_eps(view)
     if found := spectra(view):
         yield _spectrum(view, found)
     if not view.history.empty:
-        yield from _causes(view)
-        yield from _progress(view)
+        yield from confounders.causes(view)
+        yield from confounders.progress(view)
         for column, title in LEARNING.items():
             rows = view.history.assign(value=view.history[column])
             yield _along(view, rows, column, "learning", title)
@@ -98,7 +76,7 @@ def _attack(views: Sequence[View], name: str, radii: list[float]) -> Card:
         id=name,
         section="batch",
         title=style.label(name),
-        note=f"{_means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance."
+        note=f"{means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance."
         + _remarks(name),
         controls=_axes(views)
         | {"eps": Control([*named], f"{most_informative_eps(view.at_end(name)):g}")},
@@ -119,7 +97,7 @@ def _measure(views: Sequence[View], name: str) -> Card:
         id=name,
         section="batch",
         title=style.label(name),
-        note=_means(view, log=scale == "log")
+        note=means(view, log=scale == "log")
         + " Dotted: chance." * (axis == "accuracy")
         + _remarks(name),
         controls=_axes(views),
@@ -132,14 +110,6 @@ def _measure(views: Sequence[View], name: str) -> Card:
 def _remarks(measure: str) -> str:
     remarks = card_of(measure).remarks
     return f" {remarks}" if remarks else ""
-
-
-def _means(view: View, *, log: bool | None = None) -> str:
-    """A note on what lines and bands are; without ``log``, for axes of both kinds."""
-    middle = (
-        "mean (geometric on a log axis)" if log is None else "geometric mean" if log else "mean"
-    )
-    return f"Line: {middle} over seeds; {intervals.describe(view.seeds)}."
 
 
 def _axis(measure: str, rows: pd.DataFrame) -> tuple[str, str]:
@@ -163,7 +133,7 @@ def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
             section="batch",
             title=title if len(own) > 1 else first,
             controls=_axes(views) | {"measure": Control([*own], first)},
-            note=_means(view)
+            note=means(view)
             + " Dotted: chance." * (kind == "accuracy")
             + (_remarks(name) if len(own) == 1 else ""),
             axis=kind,
@@ -176,88 +146,6 @@ def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
         )
 
 
-def _causes(view: View) -> Iterator[Card]:
-    """Progress, noise and confidence, selectable."""
-    found = causes(view)
-    rows = {label: (name, values(found, name)) for name, label in LABELS.items()}
-    rows = {label: (name, own) for label, (name, own) in rows.items() if not own.empty}
-    yield Card(
-        id="causes",
-        section="why",
-        title="What else differs",
-        controls={"show": Control([*rows], next(iter(rows)))},
-        note=_means(view),
-        scale="as drawn",
-        plots=[
-            plot(chart, {"show": label})
-            for label, (name, own) in rows.items()
-            for chart in charts.along_axis(view, own, name)
-        ],
-    )
-
-
-def _progress(view: View) -> Iterator[Card]:
-    """Runs of different batch sizes compared at equal progress."""
-    followed = {panel: view.followed(panel) for panel in view.panels}
-    named = {style.label(name): name for own in followed.values() for name in own}
-    labels = {line.key: line.label for line in view.lines}
-    drawn = [
-        plot(chart, {"measure": said, "against": against, "show": labels[chart.line]})
-        for said, name in named.items()
-        for panel, own in followed.items()
-        if name in own
-        for column, against in style.PROGRESS.items()
-        for chart in charts.at_equal_progress(view, panel, name, column, eps=own[name])
-    ]
-    if not drawn:
-        return
-    main = style.label(view.main_attacks[-1]) if view.main_attacks else ""
-    first = next((plot for plot in drawn if plot["choice"]["measure"] == main), drawn[0])["choice"]
-    lines = [line.label for line in view.lines]
-    yield Card(
-        id="progress",
-        section="progress",
-        title="At equal progress" if len(named) > 1 else next(iter(named)),
-        controls={
-            "measure": Control([*named], first["measure"]),
-            "against": Control([*style.PROGRESS.values()], first["against"]),
-            "show": Control(lines, first["show"]),
-        },
-        note="One curve per run, with a point for each measurement. Of an accuracy, dotted: "
-        "chance.",
-        scale="as drawn",
-        plots=drawn,
-    )
-
-
-def _relation(view: View) -> Card:
-    named = {style.label(name): name for name in view.attacks}
-    name = view.main_attacks[-1]
-    radii = sorted({eps for own in view.attacks.values() for eps in own})
-    return Card(
-        id="relation",
-        section="relation",
-        title="λ₁ against robustness",
-        note=view.axis.reworded(
-            "One point per run; larger points are larger batches. Dotted: chance."
-        ),
-        controls={
-            "attack": Control([*named], style.label(name)),
-            "eps": Control(
-                [f"{e:g}" for e in radii], f"{most_informative_eps(view.at_end(name)):g}"
-            ),
-        },
-        axis="accuracy",
-        scale="0 to 1",
-        plots=[
-            plot(chart, {"attack": said, "eps": f"{eps:g}"})
-            for said, name in named.items()
-            for eps in view.attacks[name]
-            for chart in charts.against_curvature(view, name, eps=eps)
-        ],
-    )
-
-
 def _by_eps(view: View) -> Card:
     named = {style.label(name): name for name, radii in view.attacks.items() if len(radii) > 1}
     places = {value: view.axis.text(value) for value in view.axis.values}
@@ -267,7 +155,7 @@ def _by_eps(view: View) -> Card:
         id="eps",
         section="eps",
         title="Accuracy against eps",
-        note=f"{_means(view)} At eps 0, accuracy without attack. Dotted: chance.",
+        note=f"{means(view)} At eps 0, accuracy without attack. Dotted: chance.",
         controls={
             "attack": Control([*named], main if main in named else [*named][-1]),
             view.axis.label: Control([*places.values()], last),
@@ -313,7 +201,7 @@ def _along(view: View, rows: pd.DataFrame, measure: str, section: str, title: st
         id=f"{section}-{measure}",
         section=section,
         title=title,
-        note=_means(view, log=scale == "log") + dotted.get(measure, ""),
+        note=means(view, log=scale == "log") + dotted.get(measure, ""),
         controls={"show": Control([*places.values(), *lines.values()], next(iter(lines.values())))},
         axis=axis,
         scale=scale,

@@ -10,7 +10,7 @@ from sgdscope.figures import paper
 from sgdscope.figures.paper import Numbered
 from sgdscope.findings import Judged
 from sgdscope.report import attention, markup, overview
-from sgdscope.report.cards import Card
+from sgdscope.report.card import Card
 from sgdscope.report.first_screen import first_screen
 from sgdscope.report.verdicts import verdicts
 from sgdscope.results.folders import Folders

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sgdscope.errors import RequestError
 from sgdscope.methods import METHODS
 from sgdscope.optimizers import find
 from sgdscope.settings import Options, as_list, checked, shown
@@ -24,6 +25,24 @@ def axis(value: Any) -> list[Any]:
     if values := as_list(value):
         return values
     raise ValueError("expected at least one value")
+
+
+def tables(value: Any) -> dict[str, Any]:
+    """Tables of options by name; a plain list of names means default options."""
+    if isinstance(value, dict):
+        return value
+    names = axis(value)
+    if any(not isinstance(name, str) for name in names):
+        raise ValueError("expected names, or a table for each")
+    return {name: {} for name in names}
+
+
+def named_tables(key: str, value: Any) -> dict[str, Any]:
+    """Those of a key of a study file; raises RequestError where they are none."""
+    try:
+        return tables(value)
+    except ValueError as error:
+        raise RequestError(f"{key} = {shown(value)}: {error}") from None
 
 
 def runs(study: Study) -> Iterator[Run]:

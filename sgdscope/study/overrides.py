@@ -65,3 +65,12 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return float(text) if _BRIEF.fullmatch(text) else text
+
+
+def describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Say before a description which keys were replaced, since it does not mention them."""
+    replaced = [f"{k} = {v}" for k, v in overrides.items() if k not in ("name", "plugins")]
+    if replaced and settings.get("description"):
+        settings["description"] = (
+            f"With {', '.join(replaced)}. Without these: {settings['description']}"
+        )

@@ -19,6 +19,7 @@ from typing import Any, Self
 from sgdscope import references
 from sgdscope.errors import RequestError
 from sgdscope.registry import Registry, registering
+from sgdscope.settings import as_list, shown
 
 _loaded: set[str] = set()  # digests of the plugins whose parts are registered
 
@@ -276,3 +277,12 @@ def file_of(module: str) -> Path | None:
         return None
     file = _file(module)
     return None if file is None or file.name == "__init__.py" else file
+
+
+def make_absolute(settings: dict[str, Any], home: Path) -> None:
+    """Make the paths of plugins, given relative to ``home``, absolute."""
+    if "plugins" in settings:
+        files = as_list(settings["plugins"])
+        if any(not isinstance(file, str) for file in files):
+            raise RequestError(f"plugins = {shown(settings['plugins'])}: expected Python files")
+        settings["plugins"] = [str((home / file).resolve()) for file in files]

@@ -21,14 +21,13 @@ from sgdscope.settings import (
     Seed,
     Settings,
     Whole,
-    as_list,
     checked,
-    shown,
 )
 from sgdscope.study import budgets, consistency, grid, hypotheses, names, studyfile
 from sgdscope.study.code import imported_files, parts
 from sgdscope.study.hypotheses import Hypothesis
-from sgdscope.study.plugins import Plugin, adopt
+from sgdscope.study.overrides import describe
+from sgdscope.study.plugins import Plugin, adopt, make_absolute
 from sgdscope.study.run import Precision, Run
 from sgdscope.study.schedules import SCHEDULES
 
@@ -36,30 +35,13 @@ if TYPE_CHECKING:
     from sgdscope.measuring import Measure
 
 
-def _tables(value: Any) -> dict[str, Any]:
-    """Tables of options by name; a plain list of names means default options."""
-    if isinstance(value, dict):
-        return value
-    names = grid.axis(value)
-    if any(not isinstance(name, str) for name in names):
-        raise ValueError("expected names, or a table for each")
-    return {name: {} for name in names}
-
-
 Axis = BeforeValidator(grid.axis)
-Tables = Annotated[dict[str, Options], BeforeValidator(_tables), Field(min_length=1)]
+Tables = Annotated[dict[str, Options], BeforeValidator(grid.tables), Field(min_length=1)]
 
 
 def _studies(value: Any) -> Any:
     """The settings of studies, as stored in a study's folder, turned into studies."""
     return [checked(Study, one, where="part") if isinstance(one, dict) else one for one in value]
-
-
-def _named_tables(key: str, value: Any) -> dict[str, Any]:
-    try:
-        return _tables(value)
-    except ValueError as error:
-        raise RequestError(f"{key} = {shown(value)}: {error}") from None
 
 
 class Study(Settings):
@@ -245,21 +227,21 @@ class Study(Settings):
         try:
             if file.resolve() in within:
                 raise RequestError("includes itself")
-            _find_plugins(settings, file.parent)
+            make_absolute(settings, file.parent)
             if "include" in settings:
                 within = (*within, file.resolve())
                 cls._include(settings, file.parent, overrides, budget, within=within)
             else:
                 for key in settings.keys() & set(studyfile.TABLES):
-                    settings[key] = _named_tables(key, settings[key])
+                    settings[key] = grid.named_tables(key, settings[key])
                 replaced = dict(overrides)
-                _find_plugins(replaced, Path())
+                make_absolute(replaced, Path())
                 budgets.apply(settings, budget, replaced)
                 settings = names.located(settings, homes=[file.parent, Path()])
         except (RequestError, ValueError) as error:
             raise RequestError(f"{where}: {error}") from None
         if budget is None and "description" not in overrides:
-            _describe(settings, overrides)
+            describe(settings, overrides)
         return cls.parse(settings, where=where)
 
     @classmethod
@@ -299,21 +281,3 @@ def _of_schedules() -> dict[str, str]:
         for name in reversed(list(SCHEDULES))
         for option in SCHEDULES[name].model_fields
     }
-
-
-def _describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Say before a description which keys were replaced, since it does not mention them."""
-    replaced = [f"{k} = {v}" for k, v in overrides.items() if k not in ("name", "plugins")]
-    if replaced and settings.get("description"):
-        settings["description"] = (
-            f"With {', '.join(replaced)}. Without these: {settings['description']}"
-        )
-
-
-def _find_plugins(settings: dict[str, Any], home: Path) -> None:
-    """Make the paths of plugins, given relative to ``home``, absolute."""
-    if "plugins" in settings:
-        files = as_list(settings["plugins"])
-        if any(not isinstance(file, str) for file in files):
-            raise RequestError(f"plugins = {shown(settings['plugins'])}: expected Python files")
-        settings["plugins"] = [str((home / file).resolve()) for file in files]
