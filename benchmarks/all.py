@@ -33,7 +33,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 SMALL = [
     "attacks --threads 1 --epochs 1 --examples 200 --eps 0.1",
-    "attacks --strong --threads 1 --epochs 1 --examples 50 --eps 0.15",
+    "attacks --strong --threads 1 --epochs 1 --examples 200 --eps 0.15",
     "audit --threads 1 --epochs 1 --examples 50",
     "nearest --examples 10",
     "trust --epochs 1 --examples 200 --strong-examples 20",
