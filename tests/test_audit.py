@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import sgdscope
 from sgdscope import auditing
-from sgdscope.auditing.driver import chosen_measures
+from sgdscope.auditing.measures import chosen_measures
 from sgdscope.auditing.networks import open_network
 from sgdscope.auditing.weights import read_weights
 from sgdscope.cli import app

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sgdscope import auditing
-from sgdscope.auditing.driver import chosen_measures
+from sgdscope.auditing.measures import chosen_measures
 from sgdscope.auditing.networks import open_network
 from sgdscope.errors import RequestError
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sgdscope.auditing.checks import check_network
-from sgdscope.auditing.driver import chosen_measures
+from sgdscope.auditing.measures import chosen_measures
 from sgdscope.execution.recorder import Recorder
 from sgdscope.measuring import Subject
 from sgdscope.models import Normalise

@@ -67,6 +67,12 @@ def test_each_network_is_paired_with_the_firsts_of_its_seed():
     assert named(pairs([*SMALL, *LARGE])) == [
         (f"large:{seed}", f"small:{seed}") for seed in range(3)
     ]  # large:3 has nobody of its seed
+    alone = audited("alone", reading("top_eigenvalue", 1.0))
+    two = [*SMALL[:2], *LARGE[:2]]
+    assert named(pairs([*two, alone])) == [
+        ("large:0", "small:0"), ("large:1", "small:1"), ("alone", "small:0"),
+    ]  # fmt: skip
+    assert named(pairs([alone, *two])) == [(one.network.name, "alone") for one in two]
     assert named(pairs([*SMALL, LARGE[0]])) == [
         ("small:1", "small:0"), ("small:2", "small:0"), ("large:0", "small:0"),
     ]  # fmt: skip

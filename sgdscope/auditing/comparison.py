@@ -54,8 +54,8 @@ class Comparison:
             where = f"under {style.short(self.measure)} at eps {written(self.eps)}"
         percent = f"{abs(100 * self.difference):.1f} points"
         if not self.differs:
-            percent = f"{100 * self.difference:+.1f} points".replace("-", "−")
-        span = f"({100 * self.low:+.1f} to {100 * self.high:+.1f})".replace("-", "−")
+            percent = f"{style.points(self.difference)} points"
+        span = f"({style.points(self.low)} to {style.points(self.high)})"
         counts = (
             f"{self.only_network:,} of {self.points:,} points are right only for {self.network}, "
             f"{self.only_other:,} only for {self.other}"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import torch
 from sgdscope.auditing.checks import check_network
 from sgdscope.auditing.comparison import Comparison, compare
 from sgdscope.auditing.folder import AuditFolder
+from sgdscope.auditing.measures import chosen_measures
 from sgdscope.auditing.networks import Opened, open_network
 from sgdscope.auditing.seeds import SeedComparison, compare_seeds, pairs
 from sgdscope.auditing.table import table
@@ -23,18 +25,9 @@ from sgdscope.errors import RequestError
 from sgdscope.execution.driver import choose_device, choose_engine
 from sgdscope.execution.recorder import Recorder, collapsed
 from sgdscope.files import write_atomically, write_text
-from sgdscope.measuring import MEASURES, Measure, Subject
+from sgdscope.measuring import Measure, Subject
 from sgdscope.network import answers
 from sgdscope.results.record import Audited, Status
-from sgdscope.settings import checked
-
-EPS = ("1/255", "2/255", "4/255", "8/255")
-EXAMPLES = 1_000  # test images to attack, and training images to take curvature on
-DEFAULT = (
-    "test_accuracy", "calibration_error", "fgsm_accuracy", "pgd_accuracy", "pgd_margin_accuracy",
-    "median_eps", "top_eigenvalue", "hessian_trace", "sam_sharpness", "asam_sharpness",
-    "input_gradient_norm",
-)  # fmt: skip
 
 
 class Watcher(Protocol):
@@ -65,12 +58,12 @@ class Audit:
         """One row per network and measurement."""
         return table(self.networks)
 
-    @property
+    @cached_property
     def comparisons(self) -> list[Comparison]:
         """Every other network against the first, or the first of its seed, measure by measure."""
         return compare(pairs(self.networks), self.folder)
 
-    @property
+    @cached_property
     def over_seeds(self) -> list[SeedComparison]:
         """Networks named by their seeds, ``NAME:SEED``, against the first of them."""
         return compare_seeds(self.networks)
@@ -94,39 +87,6 @@ class Audit:
         order = [given["id"] for given in home.settings().get("networks", [])]
         found = {one.id: one for one in home.every()}
         return cls([found[network] for network in order if network in found], home)
-
-
-def chosen_measures(
-    names: Sequence[str] = (),
-    *,
-    eps: Sequence[Any] = EPS,
-    examples: int | None = EXAMPLES,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, Measure]:
-    """Measures by name, each with the eps and examples it takes.
-
-    Args:
-        names: of measures; empty for ``DEFAULT``.
-        eps: of attacks.
-        examples: images that a measure with such an option looks at; None: its default.
-        options: of single measures, which take precedence.
-
-    Raises:
-        RequestError: a measure or an option is unknown, or a value is not valid.
-    """
-    given = options or {}
-    wanted = list(dict.fromkeys([*(names or DEFAULT), *given]))
-    found = {}
-    for name in wanted:
-        fields = MEASURES[name].model_fields
-        shared: dict[str, Any] = {}
-        if "eps" in fields:
-            shared["eps"] = list(eps)
-        if "examples" in fields and examples is not None:
-            shared["examples"] = examples
-        settings = shared | dict(given.get(name, {}))
-        found[name] = checked(MEASURES[name], settings, where=f"measure {name}")
-    return found
 
 
 def audit(

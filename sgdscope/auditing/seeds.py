@@ -53,7 +53,7 @@ class SeedComparison:
             span = f"{self.low:.3g} to {self.high:.3g}"
         else:
             size = f"{abs(100 * self.value):.1f} points {'higher' if self.value > 0 else 'lower'}"
-            span = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}".replace("-", "−")
+            span = f"{style.points(self.low)} to {style.points(self.high)}"
         if not self.differs:
             unlike = f"{what} does not distinguish {self.network} from {self.other}"
             return f"{unlike}: {size} ({span}), {over}"
@@ -75,8 +75,8 @@ def seeds_of(networks: Sequence[Audited]) -> dict[str, list[Audited]]:
     """
     groups: dict[str, list[Audited]] = {}
     for one in networks:
-        name, colon, _ = one.network.name.partition(":")
-        if colon:
+        name, seed = _name_and_seed(one)
+        if seed:
             groups.setdefault(name, []).append(one)
     several = {name: seeds for name, seeds in groups.items() if len(seeds) > 1}
     return several if len(several) > 1 else {}
@@ -85,18 +85,25 @@ def seeds_of(networks: Sequence[Audited]) -> dict[str, list[Audited]]:
 def pairs(networks: Sequence[Audited]) -> list[tuple[Audited, Audited]]:
     """The networks to compare on the same points: each with the first.
 
-    Where there are several seeds of each, each with the first name's network of its own seed.
+    Where the first has several seeds, others that have them too are compared seed by seed.
     """
-    if not (several := seeds_of(networks)):
-        return [(one, networks[0]) for one in networks[1:]]
-    first, *others = several
-    of_seed = {one.network.name.partition(":")[2]: one for one in several[first]}
-    return [
-        (one, of_seed[seed])
-        for name in others
-        for one in several[name]
-        if (seed := one.network.name.partition(":")[2]) in of_seed
-    ]
+    several = seeds_of(networks)
+    first, _ = _name_and_seed(networks[0])
+    of_seed = {_name_and_seed(one)[1]: one for one in several.get(first, [])}
+    found = []
+    for one in networks[1:]:
+        name, seed = _name_and_seed(one)
+        if not of_seed or name not in several:
+            found.append((one, networks[0]))
+        elif name != first and seed in of_seed:
+            found.append((one, of_seed[seed]))
+    return found
+
+
+def _name_and_seed(one: Audited) -> tuple[str, str]:
+    """Of a network's name; the seed is empty where it has none."""
+    name, _, seed = one.network.name.partition(":")
+    return name, seed
 
 
 def compare_seeds(networks: Sequence[Audited]) -> list[SeedComparison]:

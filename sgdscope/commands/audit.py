@@ -147,7 +147,7 @@ def _measures(
     required: list[Requirement],
 ) -> dict[str, Measure]:
     """The measures to take, including those that a requirement needs."""
-    from sgdscope.auditing import driver
+    from sgdscope.auditing.measures import DEFAULT, EPS, chosen_measures
 
     options: dict[str, dict[str, Any]] = {}
     for key, value in overrides.read(settings).items():
@@ -155,14 +155,14 @@ def _measures(
         if not dot:
             raise RequestError(f"--set {key}: expected MEASURE.KEY, such as pgd_accuracy.steps")
         options.setdefault(name, {})[option] = value
-    radii = [_radius(part) for text in eps or [",".join(driver.EPS)] for part in text.split(",")]
+    radii = [_radius(part) for text in eps or [",".join(EPS)] for part in text.split(",")]
     extra = {one.measure: one.eps for one in required}
     for radius in dict.fromkeys(one.eps for one in required if one.eps is not None):
         if not any(abs(radius - other) < 1e-9 for other in radii):
             radii.append(radius)
-    wanted = [*(names or driver.DEFAULT), *extra] if (names or extra) else []
+    wanted = [*(names or DEFAULT), *extra] if (names or extra) else []
     shared = {} if examples is None else {"examples": examples}
-    return driver.chosen_measures(wanted, eps=radii, options=options, **shared)
+    return chosen_measures(wanted, eps=radii, options=options, **shared)
 
 
 def _radius(text: str) -> float:

@@ -10,6 +10,7 @@ from typing import Protocol
 import pandas as pd
 
 from sgdscope import data, models, optimizers, references
+from sgdscope.data import Dataset
 from sgdscope.errors import RequestError, RunsFailedError, unknown
 from sgdscope.execution.engine import Engine, Job
 from sgdscope.execution.inline import InlineEngine
@@ -109,9 +110,9 @@ def _check(study: Study) -> None:
     Raises:
         RequestError: something is.
     """
-    check_parts(study)
-    _check_methods(study)
-    _check_optimizers(study)
+    loaded = check_parts(study)
+    _check_methods(study, loaded)
+    _check_optimizers(study, loaded)
 
 
 def _check_that_one_succeeded(runs: pd.DataFrame, out: str | Path) -> None:
@@ -120,20 +121,20 @@ def _check_that_one_succeeded(runs: pd.DataFrame, out: str | Path) -> None:
         raise RunsFailedError(f"{out}: all {len(runs)} runs failed: {runs['reason'].iloc[0]}")
 
 
-def _check_methods(study: Study) -> None:
+def _check_methods(study: Study, loaded: Mapping[str, Dataset]) -> None:
     """Raise RequestError if a network has no layers that a method applies to."""
     cases = {(run.model, run.data, run.method): run for run in study.runs}
     for run in cases.values():
         if (method := run.procedure()) is not None:
-            method.prepare(initialise(run, data.load(run.data)))
+            method.prepare(initialise(run, loaded[run.data]))
 
 
-def _check_optimizers(study: Study) -> None:
+def _check_optimizers(study: Study, loaded: Mapping[str, Dataset]) -> None:
     """Raise RequestError if one cannot train a network, or cannot resume from its state."""
     chosen = {(run.model, run.data, run.optimizer, str(run.optimizer_options)): run
               for run in study.runs if run.optimizer != "sgd"}  # fmt: skip
     for run in chosen.values():
-        network = initialise(run, data.load(run.data))
+        network = initialise(run, loaded[run.data])
         optimizers.check(run.rule(), network, name=run.optimizer)
 
 
@@ -155,8 +156,8 @@ def _plugins(study: Study) -> tuple[Plugin, ...]:
     return plugins
 
 
-def check_parts(study: Study) -> None:
-    """Load all data, and try each network on two images.
+def check_parts(study: Study) -> dict[str, Dataset]:
+    """Load all data, by name, and try each network on two images.
 
     Done before the workers start, so that a mistake is reported once and the data are decoded once.
 
@@ -167,10 +168,11 @@ def check_parts(study: Study) -> None:
     networks: dict[str, dict[str, None]] = {}
     for run in study.runs:
         networks.setdefault(run.data, {})[run.model] = None
-    for name, on_it in networks.items():
-        images = data.load(name)
-        for model in on_it:
+    loaded = {name: data.load(name) for name in networks}
+    for name, images in loaded.items():
+        for model in networks[name]:
             models.check(model, shape=images.shape, classes=images.classes)
+    return loaded
 
 
 def _carry_out(

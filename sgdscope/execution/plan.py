@@ -15,7 +15,6 @@ from rich.table import Table
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from sgdscope import data as datasets
 from sgdscope.curvature.chunked import default_memory
 from sgdscope.data import Dataset
 from sgdscope.execution.driver import check_parts, choose_device, choose_engine
@@ -104,7 +103,7 @@ def plan(
         RequestError: the device or the data cannot be used.
     """
     device = choose_device(device, choose_engine("local", workers=workers))
-    check_parts(study)
+    loaded = check_parts(study)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     left = [run for run in study.runs if run.id not in finished]
@@ -113,7 +112,7 @@ def plan(
         slower = crowding(made.busy) if device == "cpu" else 1.0
         costs = [
             replace(one, training=slower * one.training, measuring=slower * one.measuring)
-            for one in _costs(study, left, torch.device(device))
+            for one in _costs(study, left, loaded, torch.device(device))
         ]
     finally:
         torch.set_num_threads(threads)
@@ -127,9 +126,10 @@ def _memory(device: str) -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _costs(study: Study, runs: Sequence[Run], device: torch.device) -> Iterator[Cost]:
+def _costs(
+    study: Study, runs: Sequence[Run], wholes: Mapping[str, Dataset], device: torch.device
+) -> Iterator[Cost]:
     """One a model, data set, batch size and duration, in the order of the runs."""
-    wholes = {name: datasets.load(name) for name in dict.fromkeys(run.data for run in runs)}
     parts = {name: _sample(whole, IMAGES).to(device) for name, whole in wholes.items()}
     lines: dict[Any, Line] = {}
     sums: dict[tuple[str, str], tuple[int, float]] = {}

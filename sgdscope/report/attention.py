@@ -46,7 +46,7 @@ def _unconverged(view: View) -> list[str]:
             "flagged",
             f"{style.label(str(measure))}: {_values(len(own))} not converged",
             f"largest residual {own['residual'].max():.3g}" if "residual" in own else "",
-            explained.note("not converged") + _list(_names(own)),
+            explained.note(explained.UNCONVERGED) + _list(_names(own)),
             id=anchor(f"{measure}-unconverged"),
         )
         for measure, own in rows.groupby("measure")

@@ -203,8 +203,8 @@ def _format(value: float | int | bool) -> str:
 
 def _compared(found: Audit) -> str:
     whom = found.networks[0].network.name
-    if seeds_of(found.networks):
-        whom = f"the one of its seed of {whom.partition(':')[0]}"
+    if (name := whom.partition(":")[0]) in seeds_of(found.networks):
+        whom = f"the one of its seed of {name}"
     lead = (
         f"Each network against {whom} on the same points: differences in percentage points with "
         "95 % intervals over points (Tango 1998), and how many points only one of the two gets "
@@ -212,8 +212,8 @@ def _compared(found: Audit) -> str:
     )
     body = "".join(
         f"<tr><th>{escape(one.network)}</th><td>{escape(label(one.measure, one.eps))}</td>"
-        f"<td>{_points(one.difference)} <span class='interval'>({_points(one.low)} to "
-        f"{_points(one.high)})</span>{' <b>!</b>' * bool(one.flags)}</td>"
+        f"<td>{style.points(one.difference)} <span class='interval'>({style.points(one.low)} to "
+        f"{style.points(one.high)})</span>{' <b>!</b>' * bool(one.flags)}</td>"
         f"<td>{one.only_network:,}</td><td>{one.only_other:,}</td><td>{one.points:,}</td>"
         f"<td>{one.p:.2g}</td></tr>"
         for one in found.comparisons
@@ -229,10 +229,6 @@ def _compared(found: Audit) -> str:
         + f'<p class="lead">{escape(lead)}</p>'
         + markup.table(head, body, name="Differences")
     )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _doubts(one: Audited) -> str:

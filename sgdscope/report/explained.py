@@ -27,6 +27,7 @@ LAYER = (
     "network without it or with a smooth stand-in, and report strong_accuracy. More steps do not "
     "help."
 )
+UNCONVERGED = "not converged"  # said of a value without flags that did not converge
 FLAGS = (
     Explained(
         "No gradient", ("loss has no gradient at all at",),
@@ -152,7 +153,7 @@ FLAGS = (
         "Measure in float32, or in float64 where the eigenvalue is tiny; use more examples.",
     ),
     Explained(
-        "Not converged", ("did not converge in", "did not converge with", "not converged"),
+        "Not converged", ("did not converge in", "did not converge with", UNCONVERGED),
         "The number is an estimate whose known error exceeds the tolerance; an eigenvalue may be "
         "too small.",
         "Raise max_products (of the density probes or steps), or set tolerance to the error.",

@@ -68,10 +68,7 @@ def _flags(view: View) -> list[str]:
     if view.table.empty:
         return []
     flags = [flag for all_ in view.table["flags"].dropna().unique() for flag in all_.split(" | ")]
-    return [*flags, UNCONVERGED]
-
-
-UNCONVERGED = "not converged"  # what is said of a value without flags that did not converge
+    return [*flags, explained.UNCONVERGED]
 
 
 def _short(view: View, measure: str) -> str:

@@ -180,6 +180,11 @@ def slug(name: str) -> str:
     return name.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")
 
 
+def points(share: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
 def duration(seconds: float) -> str:
     """A time, to two significant figures."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sgdscope import models
 from sgdscope.errors import RequestError
@@ -64,8 +65,9 @@ def check_effects(study: Study) -> None:
     for part in study.part or [study]:
         for measure in part.measures.values():
             measure.check(batch_size=max(part.batch_size))
+    of_each = [{"model": run.model, "data": run.data} | run.line.knobs for run in study.runs]
     for one in study.hypotheses:
-        _check_under(one, study)
+        _check_under(one, of_each)
 
 
 def _check_momentum(study: Study) -> None:
@@ -104,9 +106,13 @@ def _check_method(run: Run) -> None:
         )
 
 
-def _check_under(claim: Hypothesis, study: Study) -> None:
-    """Some runs have what a claim is restricted to."""
-    of_each = [{"model": run.model, "data": run.data} | run.line.knobs for run in study.runs]
+def _check_under(claim: Hypothesis, of_each: Sequence[Mapping[str, Any]]) -> None:
+    """Some runs have what a claim is restricted to.
+
+    Args:
+        claim: the claim.
+        of_each: model, data and knobs of every run.
+    """
     for name, value in claim.under.items():
         if name == "batch_size":
             raise RequestError(

@@ -125,13 +125,13 @@ class Watch:
                 learning_rate = number("learning_rate", learning_rate)
             training, data = self._prepare(model, epoch)
             run = training.run
+            if steps is None:
+                steps = epoch * (len(data.train) // run.batch_size)
+            if learning_rate is None:
+                learning_rate = run.rate(epoch)
             training.history.append(
                 Epoch(
-                    epoch=epoch,
-                    steps=epoch * (len(data.train) // run.batch_size) if steps is None else steps,
-                    learning_rate=run.rate(epoch) if learning_rate is None else learning_rate,
-                    seconds=seconds,
-                    **told,
+                    epoch=epoch, steps=steps, learning_rate=learning_rate, seconds=seconds, **told
                 )
             )
             with _undisturbed(model):
