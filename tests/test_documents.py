@@ -11,11 +11,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import synthetic
 import torch
 from typer.testing import CliRunner
 
 from docs.tables import benchmarks
 from docs.tables.__main__ import MARKER, PAGES, page
+from docs.tables.keep import keep
 from docs.tables.kept import GROWING, kept
 from sgdscope import claims, registry
 from sgdscope.claims.verdicts import BENT, SIGNS, SMALL
@@ -237,3 +239,13 @@ def test_every_table_of_a_benchmark_is_what_it_found_last(file):
     text = file.read_text()
     assert benchmarks.MARKER.search(text)
     assert benchmarks.page(text) == text
+
+
+def test_kept_runs_are_the_finished_ones_and_give_the_same_verdicts(tmp_path):
+    made = synthetic.study(tmp_path / "made")
+    finished = [one for one in made.results() if one.status not in ("failed", "unfinished")]
+    assert 0 < len(finished) < len(made.results())
+    assert keep(made.path, tmp_path / "kept") == len(finished)
+    again = Results.load(tmp_path / "kept")
+    assert len(again.runs) == len(finished)
+    assert claims.judge(again) == claims.judge(Results.collect(finished))

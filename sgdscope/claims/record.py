@@ -19,8 +19,12 @@ UNITS = {"points per doubling": "pt/×2", "points": "pt", "power of the batch si
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
-    """Every verdict, as a list."""
-    return json.dumps([asdict(verdict) for verdict in verdicts], ensure_ascii=False, indent=1)
+    """Every verdict, as a list with one verdict on a line."""
+    lines = [
+        json.dumps(asdict(verdict), ensure_ascii=False, separators=(",", ":"))
+        for verdict in verdicts
+    ]
+    return "[\n" + ",\n".join(lines) + "\n]"
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:

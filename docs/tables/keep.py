@@ -1,0 +1,47 @@
+"""Keep a study's finished runs in `results/`: `python -m docs.tables.keep STUDY results/NAME`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from sgdscope.files import write_text
+from sgdscope.results.files import RESULT
+from sgdscope.results.folder import StudyFolder
+
+FINISHED = ("done", "diverged", "collapsed")
+DIGITS = 9  # of evidence; values and losses, which verdicts rest on, keep all of theirs
+
+
+def compact(result: dict[str, Any]) -> dict[str, Any]:
+    """The result without digits that say nothing: seconds to the millisecond, evidence rounded."""
+    for epoch in result["history"]:
+        epoch["seconds"] = round(epoch["seconds"], 3)
+    result["seconds"] = {name: round(taken, 3) for name, taken in result["seconds"].items()}
+    for measurement in result["measurements"]:
+        for name, value in measurement["evidence"].items():
+            if isinstance(value, float):
+                measurement["evidence"][name] = float(f"{value:.{DIGITS}g}")
+    return result
+
+
+def keep(source: Path, target: Path) -> int:
+    """Copy the settings and the results of finished runs; how many there are now."""
+    study, kept = StudyFolder(source), StudyFolder(target)
+    if not kept.study_file.is_file():
+        kept.path.mkdir(parents=True, exist_ok=True)
+        write_text(kept.study_file, study.study_file.read_text(encoding="utf-8"))
+    for file in sorted(study.path.glob(f"runs/*/{RESULT}")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if result["status"] in FINISHED:
+            there = kept.run_file(file.parent.name, RESULT)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(compact(result), ensure_ascii=False, separators=(",", ":"))
+            write_text(there, text)
+    return len(list(kept.path.glob(f"runs/*/{RESULT}")))
+
+
+if __name__ == "__main__":
+    print(keep(Path(sys.argv[1]), Path(sys.argv[2])), "runs kept")
