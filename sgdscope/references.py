@@ -116,6 +116,9 @@ def find_class(
     Raises:
         RequestError: the module cannot be imported, or has no such class.
     """
+    if ":" in path:
+        dotted = path.replace(".py:", ":").replace(":", ".")
+        raise RequestError(f"{kind}.{path}: a colon; expected dots alone, as {dotted}")
     module, _, name = path.rpartition(".")
     try:
         home = import_module(module)

@@ -304,6 +304,8 @@ def test_clipped_gradients_have_no_stacked_rule():
         ("torch.optim.Adamm", "unknown optimizer 'Adamm'; did you mean 'Adam"),
         ("nowhere.Rule", "No module named 'nowhere'"),
         ("torch.optim.LBFGS", "through a closure"),
+        ("torch.optim:RMSprop", "expected dots alone, as torch.optim.RMSprop"),
+        ("rules.py:Mine", "expected dots alone, as rules.Mine"),
     ],
 )
 def test_an_optimizer_that_cannot_be_had_is_refused(name, message):

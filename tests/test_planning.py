@@ -8,6 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sgdscope.cli import app
+from sgdscope.errors import RequestError
 from sgdscope.execution import plan as planning
 from sgdscope.execution import probes
 from sgdscope.execution.local import default_workers
@@ -157,3 +158,10 @@ def test_a_study_of_few_images_can_be_planned(tmp_path):
     overrides |= {"measure": ["test_accuracy", "top_eigenvalue"]}
     made = planning.plan(Study.load("quick", overrides=overrides), device="cpu", workers=1)
     assert made.costs[0].steps == 20 * 4
+
+
+def test_an_optimizer_that_cannot_train_the_network_is_refused_before_it_is_timed():
+    overrides = {"optimizer": {"torch.optim.SparseAdam": {}}}
+    message = r"optimizer\.torch\.optim\.SparseAdam: RuntimeError: .* dense gradients"
+    with pytest.raises(RequestError, match=message):
+        planning.plan(Study.load("quick", overrides=overrides), device="cpu")

@@ -66,13 +66,13 @@ def folder(finished, tmp_path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every run's files, without the times in them."""
+    """Every run's files, without times and what else this process has imported."""
     files = {}
     for file in folder.glob("runs/*/*"):
         content = file.read_bytes()
         if file.name == "result.json":
             result = json.loads(content)
-            del result["seconds"]
+            del result["seconds"], result["environment"]
             for epoch in result["history"]:
                 del epoch["seconds"]
             content = json.dumps(result, sort_keys=True).encode()

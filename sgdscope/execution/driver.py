@@ -9,9 +9,8 @@ from typing import Protocol
 
 import pandas as pd
 
-from sgdscope import data, models, optimizers, references
-from sgdscope.data import Dataset
 from sgdscope.errors import RequestError, RunsFailedError, unknown
+from sgdscope.execution.checks import check_parts
 from sgdscope.execution.engine import Engine, Job
 from sgdscope.execution.inline import InlineEngine
 from sgdscope.execution.local import LocalEngine
@@ -27,7 +26,6 @@ from sgdscope.results.tables import Results
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.run import Run
 from sgdscope.study.study import Study
-from sgdscope.training.loop import initialise
 
 
 class Watcher(Protocol):
@@ -78,13 +76,13 @@ def run(
     folder = StudyFolder(out)
     untrained = not folder.holds(study)
     if untrained:
-        _check(study)
+        check_parts(study)
     with folder.locked():
         kept = folder.results()
         folder.prepare(study, kept)
         tasks = missing(study, folder, kept)
         if tasks and not untrained:
-            _check(study)
+            check_parts(study)
         if watcher is not None:
             watcher.begin(tasks)
         _carry_out(tasks, job, chosen, folder, watcher)
@@ -104,38 +102,10 @@ def _refuse_while_reading_plugins() -> None:
         )
 
 
-def _check(study: Study) -> None:
-    """Find what is wrong with a study's parts before anything is trained.
-
-    Raises:
-        RequestError: something is.
-    """
-    loaded = check_parts(study)
-    _check_methods(study, loaded)
-    _check_optimizers(study, loaded)
-
-
 def _check_that_one_succeeded(runs: pd.DataFrame, out: str | Path) -> None:
     """Raise RunsFailedError where all runs failed."""
     if len(runs) and (runs["status"] == "failed").all():
         raise RunsFailedError(f"{out}: all {len(runs)} runs failed: {runs['reason'].iloc[0]}")
-
-
-def _check_methods(study: Study, loaded: Mapping[str, Dataset]) -> None:
-    """Raise RequestError if a network has no layers that a method applies to."""
-    cases = {(run.model, run.data, run.method): run for run in study.runs}
-    for run in cases.values():
-        if (method := run.procedure()) is not None:
-            method.prepare(initialise(run, loaded[run.data]))
-
-
-def _check_optimizers(study: Study, loaded: Mapping[str, Dataset]) -> None:
-    """Raise RequestError if one cannot train a network, or cannot resume from its state."""
-    chosen = {(run.model, run.data, run.optimizer, str(run.optimizer_options)): run
-              for run in study.runs if run.optimizer != "sgd"}  # fmt: skip
-    for run in chosen.values():
-        network = initialise(run, loaded[run.data])
-        optimizers.check(run.rule(), network, name=run.optimizer)
 
 
 def _plugins(study: Study) -> tuple[Plugin, ...]:
@@ -154,25 +124,6 @@ def _plugins(study: Study) -> tuple[Plugin, ...]:
     for plugin in plugins:
         plugin.load()  # again, if a plugin of another study took its place
     return plugins
-
-
-def check_parts(study: Study) -> dict[str, Dataset]:
-    """Load all data, by name, and try each network on two images.
-
-    Done before the workers start, so that a mistake is reported once and the data are decoded once.
-
-    Raises:
-        RequestError: data cannot be used, or a network cannot be built or does not fit them.
-    """
-    references.settle(study.every_source)
-    networks: dict[str, dict[str, None]] = {}
-    for run in study.runs:
-        networks.setdefault(run.data, {})[run.model] = None
-    loaded = {name: data.load(name) for name in networks}
-    for name, images in loaded.items():
-        for model in networks[name]:
-            models.check(model, shape=images.shape, classes=images.classes)
-    return loaded
 
 
 def _carry_out(

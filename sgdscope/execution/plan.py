@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope.curvature.chunked import default_memory
 from sgdscope.data import Dataset
-from sgdscope.execution.driver import check_parts, choose_device, choose_engine
+from sgdscope.execution.checks import check_parts
+from sgdscope.execution.driver import choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
 from sgdscope.execution.local import default_workers
 from sgdscope.execution.probes import Line, Measuring, crowding, updates

@@ -15,6 +15,8 @@ from sgdscope.errors import RequestError
 from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, Updates
 from sgdscope.references import find_class, option_fields
 
+UNUSED = 1e-3  # a learning rate to be built with, replaced before each update; some refuse zero
+
 
 def find(name: str) -> type[Optimizer]:
     """A registered optimizer, or one that wraps the class at an import path.
@@ -23,7 +25,9 @@ def find(name: str) -> type[Optimizer]:
         RequestError: there is neither, or the class is not an optimizer that steps without a
             closure.
     """
-    return _imported(name, cast(Hashable, _class(name))) if "." in name else OPTIMIZERS[name]
+    if not {".", ":"} & set(name):
+        return OPTIMIZERS[name]
+    return _imported(name, cast(Hashable, _class(name)))
 
 
 @cache
@@ -39,7 +43,7 @@ def _imported(path: str, rule: type[torch.optim.Optimizer]) -> type[Optimizer]:
 
     def bind(self: Optimizer, parameters: Sequence[nn.Parameter]) -> Updates:
         chosen = {name: getattr(self, name) for name in self.model_fields_set}
-        return Updates(build(_grouped(rule, parameters), lr=0.0, **chosen))
+        return Updates(build(_grouped(rule, parameters), lr=UNUSED, **chosen))
 
     made = create_model(
         rule.__name__,

@@ -24,7 +24,7 @@ def find(name: str) -> type[Schedule]:
     Raises:
         RequestError: there is neither, or the class needs more than options and an epoch count.
     """
-    if "." not in name:
+    if not {".", ":"} & set(name):
         return SCHEDULES[name]
     rule = find_class(name, LRScheduler, kind="schedule", example=EXAMPLE, others=SCHEDULES)
     return _imported(name, cast(Hashable, rule))
