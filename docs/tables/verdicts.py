@@ -125,8 +125,8 @@ def _cell(found: Sequence[Moments]) -> str:
 
 
 def agreement_rows(there: Mapping[str, Kept]) -> Rows:
-    """What StdCNN on Fashion-MNIST says in miniature against what it says in full, seed 0."""
-    small, full = (_by_statement(there[name]) for name in ("small", "seed 0"))
+    """What StdCNN on Fashion-MNIST says in miniature against what it says in full."""
+    small, full = (_by_statement(there[name]) for name in ("small", "full"))
     pairs = [(small[key], full[key]) for key in small if key in full]
     counts = Counter((first.word, second.word) for first, second in pairs)
     heads = [word for word in WORDS if any(word in pair for pair in counts)]

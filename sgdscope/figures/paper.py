@@ -172,11 +172,9 @@ def make(results: Results, number: int) -> Figure:
 
 def caption(plate: Plate) -> str:
     """What a figure shows, in words."""
-    places = " and ".join(
-        dict.fromkeys(f"{MODELS[p.model]} on {DATA[p.data]}" for p in plate.panels)
-    )
-    measured = " and ".join(dict.fromkeys(map(_measured, plate.panels)))
-    return f"{measured}: {places}; {', '.join(map(label, plate.lines))}"
+    places = dict.fromkeys(f"{MODELS[p.model]} on {DATA[p.data]}" for p in plate.panels)
+    measured = style.enumerated(dict.fromkeys(map(_measured, plate.panels)))
+    return f"{measured}: {style.enumerated(places)}; {', '.join(map(label, plate.lines))}"
 
 
 def label(setting: Setting) -> str:

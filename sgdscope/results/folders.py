@@ -11,7 +11,7 @@ from typing import Any
 
 from sgdscope.errors import RequestError
 from sgdscope.measuring import card_of
-from sgdscope.results import differing
+from sgdscope.results import differing, style
 from sgdscope.results.differing import Difference
 from sgdscope.results.files import Array
 from sgdscope.results.folder import StudyFolder
@@ -62,7 +62,7 @@ class Folders:
         """The studies' names and descriptions, without duplicates."""
         titles = dict.fromkeys(str(own.get("name", "study")) for own in self._settings.values())
         said = dict.fromkeys(str(own.get("description", "")) for own in self._settings.values())
-        return {"name": " and ".join(titles), "description": "\n".join(filter(None, said))}
+        return {"name": style.enumerated(titles), "description": "\n".join(filter(None, said))}
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The claims that the studies state, without duplicates."""
@@ -115,7 +115,7 @@ class Folders:
         places = Counter((run.model, run.data, run.line, run.batch_size) for run in runs)
         uneven = ", not each at every batch size" if len(set(places.values())) > 1 else ""
         listed = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-        return f"Runs of {' and '.join(self.each)} together: {listed}{uneven}."
+        return f"Runs of {style.enumerated(self.each)} together: {listed}{uneven}."
 
     @property
     def notes(self) -> list[str]:

@@ -185,6 +185,12 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
+def enumerated(names: Iterable[str]) -> str:
+    """Names in a sentence: ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def duration(seconds: float) -> str:
     """A time, to two significant figures."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
