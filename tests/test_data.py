@@ -1,4 +1,6 @@
 import io
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,23 @@ def test_a_damaged_cache_is_decoded_anew(root, tmp_path):
     (cache,) = (tmp_path / "cache" / "sgdscope").iterdir()
     cache.write_bytes(cache.read_bytes()[:100])
     assert torch.equal(Tiny().load().train.pixels, first.train.pixels)
+
+
+def test_a_cache_that_has_not_been_read_for_a_month_is_removed(root, tmp_path):
+    there = tmp_path / "cache" / "sgdscope"
+    there.mkdir(parents=True)
+    old, recent = there / "old-1.safetensors", there / "recent-1.safetensors"
+    for file, days in ((old, 31), (recent, 29)):
+        file.write_bytes(b"")
+        os.utime(file, (time.time() - days * 86_400,) * 2)
+    both(root)
+    Tiny().load()
+    assert not old.exists()
+    assert recent.exists()
+    (own,) = there.glob("tiny-*")
+    os.utime(own, (0, 0))
+    Tiny().load()
+    assert own.stat().st_mtime > 0  # when it was last read
 
 
 @pytest.mark.parametrize("name", ["data [v2]", "a*b", "ü ?", "year=2020"])

@@ -6,7 +6,9 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -16,6 +18,7 @@ from torch import Tensor
 from sgdscope.files import write_atomically
 
 DECODED = 2  # incremented when the same files decode to different tensors
+UNREAD = 30 * 86_400  # seconds after which cached images are removed
 _log = logging.getLogger(__name__)
 
 
@@ -35,17 +38,24 @@ def file(name: str, stamp: Sequence[object]) -> Path:
 def kept(file: Path) -> dict[str, Tensor] | None:
     """The cached tensors; None if there are none, or they are damaged."""
     try:
-        return load_file(file)
+        tensors = load_file(file)
     except (OSError, SafetensorError):
         return None
+    with suppress(OSError):
+        os.utime(file)
+    return tensors
 
 
 def keep(tensors: dict[str, Tensor], file: Path) -> None:
-    """Cache them for the next time, if possible."""
+    """Cache them for the next time, if possible, and remove what has long not been read."""
     try:
         write_atomically(file, lambda aside: save_file(tensors, aside))
     except (OSError, SafetensorError) as error:
         _log.warning("decoded images are not cached: %s", error)
+    for other in file.parent.glob("*.safetensors"):
+        with suppress(OSError):  # another process removed it, or it is somebody else's
+            if time.time() - other.stat().st_mtime > UNREAD:
+                other.unlink()
 
 
 def _home() -> Path:
