@@ -185,7 +185,10 @@ class Asked:
     def _failure(self, inputs: Tensor, error: Exception) -> Finding:
         dtypes = {p.dtype for p in self.network.model.parameters() if p.is_floating_point()}
         if inputs.is_floating_point() and len(dtypes) == 1 and inputs.dtype not in dtypes:
-            expected = f"expected {dtypes.pop()}, like the network's parameters"
+            expected = (
+                f"expected {dtypes.pop()}, like the network's parameters, or a network in "
+                f"{inputs.dtype}, such as model.to({inputs.dtype})"
+            )
             return Finding("fails", f"inputs are {inputs.dtype}", expected, "refuse")
         seen, _, advice = _first_line(error).rpartition("; ")
         return Finding("fails", seen or _first_line(error), advice, "refuse")
