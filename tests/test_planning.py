@@ -165,3 +165,31 @@ def test_an_optimizer_that_cannot_train_the_network_is_refused_before_it_is_time
     message = r"optimizer\.torch\.optim\.SparseAdam: RuntimeError: .* dense gradients"
     with pytest.raises(RequestError, match=message):
         planning.plan(Study.load("quick", overrides=overrides), device="cpu")
+
+
+DEMANDING = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def forward(self, inputs):
+        if self.training and len(inputs) < 4:
+            raise ValueError("too few")
+        return super().forward(inputs)
+
+def net():
+    return Net(nn.Flatten(), nn.Linear(784, 10))
+"""
+
+
+def test_a_network_need_only_train_on_batches_of_the_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demanding.py").write_text(DEMANDING)
+    overrides = {"model": ["demanding.py:net"], "data": ["digits"], "batch_size": [16, 64]}
+    made = planning.plan(Study.load("quick", overrides=overrides), device="cpu")
+    assert [cost.flops / cost.steps / cost.batch_size for cost in made.costs] == [
+        pytest.approx(4 * 7840)  # the outputs, and the gradient of the weights
+    ] * 2
+    overrides["batch_size"] = [3, 64]
+    message = "demanding.py:net on digits, batch size 3: ValueError: too few"
+    with pytest.raises(RequestError, match=message):
+        planning.plan(Study.load("quick", overrides=overrides), device="cpu")

@@ -7,6 +7,7 @@ import math
 import os
 import resource
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope.curvature.chunked import default_memory
 from sgdscope.data import Dataset
+from sgdscope.errors import RequestError
 from sgdscope.execution.checks import check_parts
 from sgdscope.execution.driver import choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
@@ -31,6 +33,7 @@ from sgdscope.training.cohorts import group
 from sgdscope.training.loop import initialise
 
 IMAGES = 600  # of a data set, to probe measures with
+FEW = 4  # at most, to count the arithmetic of training on
 START = 4.0  # seconds until a worker has imported torch and loaded data
 
 
@@ -134,11 +137,12 @@ def _costs(
     parts = {name: _sample(whole, IMAGES).to(device) for name, whole in wholes.items()}
     lines: dict[Any, Line] = {}
     sums: dict[tuple[str, str], tuple[int, float]] = {}
-    probed, largest = Measuring(), max((run.batch_size for run in runs), default=1)
+    probed, sizes = Measuring(), {run.size(1) for run in runs} | {run.batch_size for run in runs}
     for run in runs:
         if (network := (run.model, run.data)) not in sums:
-            sums[network] = _arithmetic(run, parts[run.data])
-            probed.a_pass(run, parts[run.data])
+            with _blamed(run):
+                sums[network] = _arithmetic(run, parts[run.data])
+                probed.a_pass(run, parts[run.data])
     for same in group(runs, len(runs)):
         run = same[0]
         model, data = network = run.model, run.data
@@ -146,13 +150,19 @@ def _costs(
         kind = model, part.shape, part.classes, part.augmented
         key = *kind, run.precision, run.optimizer, run.method, repr(run.method_options)
         if key not in lines:
-            enough = _sample(wholes[data], max(IMAGES, largest)).to(device)
-            lines[key] = updates(run, enough, largest=largest)
+            enough = _sample(wholes[data], max(IMAGES, *sizes)).to(device)
+            with _blamed(run):
+                lines[key] = updates(run, enough, smallest=min(sizes), largest=max(sizes))
         epochs = list(_epochs(run, len(whole.train)))
         steps = sum(count for count, _ in epochs)
         looked = len(epochs) * len(whole.validation) + len(whole.test)
         training = sum(count * lines[key](size) for count, size in epochs)
         parameters, flops = sums[network]
+        with _blamed(run):
+            measuring = sum(
+                times * probed.seconds(measure, run, part, whole=whole)
+                for measure, times in _occurrences(study.measures_of(run), len(epochs))
+            )
         yield Cost(
             model=model,
             data=data,
@@ -164,10 +174,7 @@ def _costs(
             parameters=parameters,
             flops=flops * sum(count * size for count, size in epochs),
             training=training + looked * probed.a_pass(run, part),
-            measuring=sum(
-                times * probed.seconds(measure, run, part, whole=whole)
-                for measure, times in _occurrences(study.measures_of(run), len(epochs))
-            ),
+            measuring=measuring,
             bytes_kept=4 * parameters,
         )
 
@@ -204,11 +211,26 @@ def _occurrences(measures: Mapping[str, Measure], epochs: int) -> Iterator[tuple
 def _arithmetic(run: Run, data: Dataset) -> tuple[int, float]:
     """Parameters, and the floating-point operations of training on one image."""
     model = initialise(run, data).train()
-    inputs = data.train[:2].inputs()
+    images = data.train[: min(run.batch_size, FEW)]
     with FlopCounterMode(display=False) as counter:
-        F.cross_entropy(logits_of(model(inputs)), data.train.labels[:2]).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(logits_of(model(images.inputs())), images.labels).backward()  # type: ignore[no-untyped-call]
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return parameters, counter.get_total_flops() / 2
+    return parameters, counter.get_total_flops() / len(images)
+
+
+@contextmanager
+def _blamed(run: Run) -> Iterator[None]:
+    """Turn whatever a run's network or optimizer raises into a RequestError that names it."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except Exception as error:
+        said = (str(error).strip().splitlines() or ["no details"])[0]
+        raise RequestError(
+            f"{run.model} on {run.data}, batch size {run.batch_size}: "
+            f"{type(error).__name__}: {said}; expected a network that can be trained and measured"
+        ) from error
 
 
 def table(made: Plan) -> Table:

@@ -68,13 +68,14 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def updates(run: Run, data: Dataset, *, largest: int) -> Line:
+def updates(run: Run, data: Dataset, *, smallest: int, largest: int) -> Line:
     """Seconds of one update by batch size, by the training code itself.
 
     Args:
         run: whose network, optimizer and method they are.
         data: on the device.
-        largest: the largest batch size needed.
+        smallest: the smallest batch size needed; a network may refuse those below it.
+        largest: the largest one.
     """
     device = data.train.pixels.device
     data = replace(data, validation=data.validation[:1])
@@ -84,7 +85,12 @@ def updates(run: Run, data: Dataset, *, largest: int) -> Line:
     for size in [one for one in SIZES if one < largest] + [largest]:
         if len(sizes) > 1 and (expected > left or size > len(data.train)):
             break
-        first = _lap(run, data, size, WARM, device)
+        try:
+            first = _lap(run, data, size, WARM, device)
+        except Exception:
+            if size < smallest:
+                continue
+            raise
         steps = max(STEPS, min(int(LAP / first), 10 * STEPS))
         repeats = REPEATS if REPEATS * steps * first < left else 1
         laps = [_lap(run, data, size, steps, device) for _ in range(repeats)]
