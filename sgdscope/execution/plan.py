@@ -24,7 +24,7 @@ from sgdscope.execution.driver import choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
 from sgdscope.execution.local import default_workers
 from sgdscope.execution.probes import Line, Measuring, crowding, updates
-from sgdscope.measuring import Measure
+from sgdscope.measuring import Measure, card_of
 from sgdscope.network import logits_of
 from sgdscope.results import style
 from sgdscope.study.run import Run
@@ -273,8 +273,10 @@ def summary(made: Plan) -> Iterator[str]:
         f"memory per worker: {made.memory / 1e9:.2g} GB, as in this probe; curvature over many "
         f"examples takes up to {default_memory(torch.device(made.device)) / 1e9:.2g} GB more"
     )
+    attacked = any(card_of(name).trust is not None for name in made.study.measures)
     yield (
         f"about {style.duration(made.seconds)} with {made.workers} workers on {made.device} "
-        f"({os.cpu_count()} cores) if nothing else runs; estimated from short probes, "
-        "with attacks on images that are all classified correctly"
+        f"({os.cpu_count()} cores) if nothing else runs; estimated from short probes"
+        + ", with attacks on images that are all classified correctly"
+        * attacked
     )
