@@ -15,7 +15,7 @@ from sgdscope.findings import Judged
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
 
-GROWING = ("full", "extended", "remedies-digits", "remedies-cifar10")  # not all runs are there
+GROWING = ("full", "mnist", "extended", "remedies-digits", "remedies-cifar10")  # not all runs are there
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "results"
 FULL = sorted(path.name for path in KEPT.glob("fashion-stdcnn*"))  # one study in several folders
@@ -58,6 +58,7 @@ def kept() -> dict[str, Kept]:
         "small": Kept("paper-small", verdicts="paper-small"),
         "seed 0": Kept("fashion-stdcnn", verdicts="fashion-stdcnn"),
         "full": Kept(*FULL, verdicts=JUDGED),
+        "mnist": Kept("mnist-stdcnn", verdicts="mnist-stdcnn"),
         "extended": Kept("extended-small", verdicts="extended-small"),
         "remedies-digits": Kept("remedies-digits", verdicts="remedies-digits"),
         "remedies-cifar10": Kept("remedies-cifar10", verdicts="remedies-cifar10"),

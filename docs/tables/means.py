@@ -141,12 +141,16 @@ TABLES = {
         [*FIRST, (MARGIN, 0.02), (MARGIN, 0.05), *FLOORLESS],
         beside="seed 0",
     ),
+    "fashion-full-benchmark": Means(
+        "full", *FASHION, {"Benchmark": DECAYED}, [*FIRST, *ROBUST, (MARGIN, 0.05), *BODY]
+    ),
     "m1-fashion": Means(
         "small", "m1", "fashion_mnist", {"LR, m = 0": FIXED}, [*FIRST, *ROBUST, *BODY], factor=64
     ),
     "stdcnn-mnist": Means(
         "small", "stdcnn", "mnist", {"LR, m = 0": FIXED}, [*FIRST, *ROBUST, *BODY], factor=16
     ),
+    "mnist-full": Means("mnist", "stdcnn", "mnist", {"LR, m = 0": FIXED}, [*FIRST, *ROBUST, *BODY]),
     "m1-mnist": Means("small", "m1", "mnist", FOUR, [*FIRST, *ROBUST, *BODY], factor=64),
     "c1": Means("small", "c1", "cifar10", FOUR, [*FIRST, *COLOURS], factor=32),
     "resnet18": Means(
