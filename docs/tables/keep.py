@@ -12,19 +12,23 @@ from sgdscope.results.files import RESULT
 from sgdscope.results.folder import StudyFolder
 
 FINISHED = ("done", "diverged", "collapsed")
-DIGITS = 9  # of evidence; values and losses, which verdicts rest on, keep all of theirs
+DIGITS = 6  # of evidence and of accuracies while training; verdicts rest on neither
 
 
 def compact(result: dict[str, Any]) -> dict[str, Any]:
-    """The result without digits that say nothing: seconds to the millisecond, evidence rounded."""
+    """The result without digits that say nothing; values and losses keep all of theirs."""
     for epoch in result["history"]:
         epoch["seconds"] = round(epoch["seconds"], 3)
+        epoch["train_accuracy"] = _rounded(epoch["train_accuracy"])
     result["seconds"] = {name: round(taken, 3) for name, taken in result["seconds"].items()}
     for measurement in result["measurements"]:
-        for name, value in measurement["evidence"].items():
-            if isinstance(value, float):
-                measurement["evidence"][name] = float(f"{value:.{DIGITS}g}")
+        evidence = measurement["evidence"]
+        measurement["evidence"] = {name: _rounded(value) for name, value in evidence.items()}
     return result
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def keep(source: Path, target: Path) -> int:
