@@ -58,8 +58,9 @@ def rows_of(name: str, there: Mapping[str, Kept]) -> Rows:
 
 def main() -> None:
     """Enter here."""
+    there = kept()
     for name in GROWING:
-        judge(kept()[name])
+        judge(there[name])
     for file in PAGES:
         file.write_text(page(file.read_text(encoding="utf-8")), encoding="utf-8")
     for file in benchmarks.PAGES:

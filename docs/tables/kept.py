@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from sgdscope.claims import Evidence, Verdict, record
+from sgdscope.claims import Evidence, Verdict
 from sgdscope.claims.verdicts import END
 from sgdscope.commands.study_folder import verdicts_page
 from sgdscope.files import write_text
@@ -46,10 +46,15 @@ class Kept:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """As the file has them; none where there is no file."""
+        """As the file has them, or as the results do where they are still gaining runs."""
         if not self.file.is_file():
-            return []
+            return self.judged.verdicts
         return [Verdict(**one) for one in json.loads(self.file.read_text(encoding="utf-8"))]
+
+    @cached_property
+    def judged(self) -> Judged:
+        """The results with their verdicts, judged now."""
+        return Judged(self.results)
 
 
 def kept() -> dict[str, Kept]:
@@ -66,7 +71,5 @@ def kept() -> dict[str, Kept]:
 
 
 def judge(growing: Kept) -> None:
-    """Write the verdicts on all of a study's runs, from whichever folders, into one of them."""
-    judged, page = Judged(growing.results), StudyFolder(growing.file.parent)
-    write_text(page.claims, record.as_json(judged.verdicts) + "\n")
-    write_text(page.verdicts, verdicts_page(judged))
+    """Write the page of verdicts on all of a study's runs, from whichever folders."""
+    write_text(StudyFolder(growing.file.parent).verdicts, verdicts_page(growing.judged))
