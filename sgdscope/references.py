@@ -101,6 +101,11 @@ def _of_module(kind: str, name: str, place: str, forms: str) -> Mapping[str, Any
         raise RequestError(f"{kind} {name!r}: {said}") from error
 
 
+def is_path(name: str) -> bool:
+    """Whether a name is meant as an import path, not as that of a registered class."""
+    return "." in name or ":" in name
+
+
 def find_class(
     path: str, base: type[Base], *, kind: str, example: str, others: Iterable[str]
 ) -> type[Base]:

@@ -65,6 +65,9 @@ def folder(finished, tmp_path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "out"))
 
 
+MACHINE = ("sgdscope", "torch", "numpy", "python", "system", "processor", "cores")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every run's files, without times and what else this process has imported."""
     files = {}
@@ -72,7 +75,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         content = file.read_bytes()
         if file.name == "result.json":
             result = json.loads(content)
-            del result["seconds"], result["environment"]
+            del result["seconds"]
+            result["environment"] = {key: result["environment"][key] for key in MACHINE}
             for epoch in result["history"]:
                 del epoch["seconds"]
             content = json.dumps(result, sort_keys=True).encode()

@@ -10,8 +10,8 @@ from typing import Any
 from sgdscope.files import write_text
 from sgdscope.results.files import RESULT
 from sgdscope.results.folder import StudyFolder
+from sgdscope.results.folders import TRAINED
 
-FINISHED = ("done", "diverged", "collapsed")
 DIGITS = 6  # of evidence and of accuracies while training; verdicts rest on neither
 
 
@@ -39,7 +39,7 @@ def keep(source: Path, target: Path) -> int:
         write_text(kept.study_file, study.study_file.read_text(encoding="utf-8"))
     for file in sorted(study.path.glob(f"runs/*/{RESULT}")):
         result = json.loads(file.read_text(encoding="utf-8"))
-        if result["status"] in FINISHED:
+        if result["status"] in TRAINED:
             there = kept.run_file(file.parent.name, RESULT)
             there.parent.mkdir(parents=True, exist_ok=True)
             text = json.dumps(compact(result), ensure_ascii=False, separators=(",", ":"))

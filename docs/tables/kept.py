@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,13 +49,25 @@ class Kept:
     def verdicts(self) -> list[Verdict]:
         """As the file has them, or as the results do where they are still gaining runs."""
         if not self.file.is_file():
-            return self.judged.verdicts
+            return [_settled(one) for one in self.judged.verdicts]
         return [Verdict(**one) for one in json.loads(self.file.read_text(encoding="utf-8"))]
 
     @cached_property
     def judged(self) -> Judged:
         """The results with their verdicts, judged now."""
         return Judged(self.results)
+
+
+def settled(value: float) -> float:
+    """Without the last digits, which differ between processors and would decide a tie."""
+    return float(f"{value:.9g}")
+
+
+def _settled(verdict: Verdict) -> Verdict:
+    numbers = {name: getattr(verdict, name) for name in ("value", "low", "high")}
+    return replace(
+        verdict, **{name: settled(one) for name, one in numbers.items() if one is not None}
+    )
 
 
 def kept() -> dict[str, Kept]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from docs.tables.kept import ACCURACY, CURVATURE, FASHION, MARGIN, MEDIAN, Kept, Rows
+from docs.tables.kept import ACCURACY, CURVATURE, FASHION, MARGIN, MEDIAN, Kept, Rows, settled
 from sgdscope.claims import Sample
 from sgdscope.claims.quantities import Quantity
 
@@ -173,8 +173,8 @@ TABLES = {
 
 def _number(measure: str, value: float) -> str:
     if measure.endswith("accuracy") or measure == MEDIAN:
-        return f"{_settled(value):.3f}"
-    return f"{float(f'{_settled(value):.2g}'):g}"
+        return f"{settled(value):.3f}"
+    return f"{float(f'{settled(value):.2g}'):g}"
 
 
 def _trend(sample: Sample) -> str:
@@ -182,14 +182,9 @@ def _trend(sample: Sample) -> str:
     if (short := sample.enough()) is not None:
         return "too few" if short.informative else "no information"
     slope = sample.slope
-    value, low, high = map(_settled, (slope.value, slope.low, slope.high))
+    value, low, high = map(settled, (slope.value, slope.low, slope.high))
     if sample.quantity.in_doublings:
         text = f"∝ B^{value:.2f} ({low:.2f} to {high:.2f})"
     else:
         text = f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
     return text.replace("-", "−")
-
-
-def _settled(value: float) -> float:
-    """Without the last digits, which differ between processors and would decide a tie."""
-    return float(f"{value:.9g}")

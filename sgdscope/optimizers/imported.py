@@ -13,7 +13,7 @@ from torch import nn
 
 from sgdscope.errors import RequestError
 from sgdscope.optimizers.base import OPTIMIZERS, Optimizer, Updates
-from sgdscope.references import find_class, option_fields
+from sgdscope.references import find_class, is_path, option_fields
 
 UNUSED = 1e-3  # a learning rate to be built with, replaced before each update; some refuse zero
 
@@ -25,7 +25,7 @@ def find(name: str) -> type[Optimizer]:
         RequestError: there is neither, or the class is not an optimizer that steps without a
             closure.
     """
-    if not {".", ":"} & set(name):
+    if not is_path(name):
         return OPTIMIZERS[name]
     return _imported(name, cast(Hashable, _class(name)))
 

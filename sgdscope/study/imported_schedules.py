@@ -11,7 +11,7 @@ from pydantic import create_model, model_validator
 from torch.optim.lr_scheduler import LRScheduler
 
 from sgdscope.errors import RequestError
-from sgdscope.references import find_class, option_fields, plain_options
+from sgdscope.references import find_class, is_path, option_fields, plain_options
 from sgdscope.settings import Positive
 from sgdscope.study.schedules import SCHEDULES, Schedule
 
@@ -24,7 +24,7 @@ def find(name: str) -> type[Schedule]:
     Raises:
         RequestError: there is neither, or the class needs more than options and an epoch count.
     """
-    if not {".", ":"} & set(name):
+    if not is_path(name):
         return SCHEDULES[name]
     rule = find_class(name, LRScheduler, kind="schedule", example=EXAMPLE, others=SCHEDULES)
     return _imported(name, cast(Hashable, rule))
