@@ -277,6 +277,26 @@ def test_missing_runs_are_counted(tmp_path: Path) -> None:
     assert "1 run missing" in "".join(attention.warnings(judged.view, missing=missing))
 
 
+def test_a_run_whose_loss_rose_again_is_named(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path, mishaps=False)
+    result = folder.results()[0]
+    last = result.history[-1]
+    settled = max(1e-3, min(epoch.train_loss for epoch in result.history))
+    high = last.model_copy(update={"train_loss": 2.1 * settled})
+    assert not len(attention.risen(Judged.open(tmp_path).view))
+
+    there = folder.run_file(result.run.id, "result.json")
+    rising = result.model_copy(update={"history": [*result.history, high]})
+    there.write_text(rising.model_dump_json(), encoding="utf-8")
+    view = Judged.open(tmp_path).view
+    assert list(attention.risen(view)["run"]) == [result.run.id]
+    said = "".join(attention.warnings(view, missing=0))
+    assert "1 run ended at more than twice its lowest training loss" in said
+    assert f"({result.run.id}): from {settled:.2g} to {2.1 * settled:.2g}" in said
+    page = Page(write(folder).read_text(encoding="utf-8"))
+    assert "1 of 24 runs that ended at more than twice their lowest training loss" in page.text
+
+
 def test_same_page_twice(folder: StudyFolder, html: str) -> None:
     assert write(folder).read_text(encoding="utf-8") == html
 

@@ -151,6 +151,13 @@ TABLES = {
         "small", "stdcnn", "mnist", {"LR, m = 0": FIXED}, [*FIRST, *ROBUST, *BODY], factor=16
     ),
     "mnist-full": Means("mnist", "stdcnn", "mnist", {"LR, m = 0": FIXED}, [*FIRST, *ROBUST, *BODY]),
+    "mnist-full-ratio": Means(
+        "mnist",
+        "stdcnn",
+        "mnist",
+        {"LR/BS, m = 0": SCALED},
+        [*FIRST, *ROBUST, *BODY],
+    ),
     "m1-mnist": Means("small", "m1", "mnist", FOUR, [*FIRST, *ROBUST, *BODY], factor=64),
     "c1": Means("small", "c1", "cifar10", FOUR, [*FIRST, *COLOURS], factor=32),
     "resnet18": Means(

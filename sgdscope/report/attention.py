@@ -19,6 +19,7 @@ MEANING = {
     "collapsed": "predicts one class for 99 of 100 images or more, so its 'robust' accuracy is an "
     "artefact; drawn as ▽, and left out of means and bands",
 }
+ROSE = 2  # times a run's lowest training loss; in results/ 6 of 401 runs end above that
 
 
 def warnings(view: View, *, missing: int) -> list[str]:
@@ -30,11 +31,34 @@ def warnings(view: View, *, missing: int) -> list[str]:
             html = explained.more(explained.LOST) + _list(_names(runs))
             what = f"{_runs(len(runs))} {status}"
             found.append(_warning(status, what, meaning, html, id=anchor(status)))
+    found += _risen(view)
     if missing > 0:
         found.append(_warning("missing", f"{_runs(missing)} missing", "not trained yet", ""))
     if not view.table.empty:
         found += _unconverged(view) + _flagged(view)
     return found
+
+
+def risen(view: View) -> pd.DataFrame:
+    """The runs whose training loss rose late and had not come back by the end."""
+    done = view.runs[view.runs["status"] == "done"]
+    return done[done["final_train_loss"] > ROSE * done["lowest_train_loss"]]
+
+
+def _risen(view: View) -> list[str]:
+    runs = risen(view)
+    if runs.empty:
+        return []
+    losses = zip(runs["lowest_train_loss"], runs["final_train_loss"], strict=True)
+    each = [
+        f"{name}: from {lowest:.2g} to {final:.2g}"
+        for name, (lowest, final) in zip(_names(runs), losses, strict=True)
+    ]
+    html = explained.more(explained.RISEN) + _list(each)
+    whose = "its" if len(runs) == 1 else "their"
+    what = f"{_runs(len(runs))} ended at more than twice {whose} lowest training loss"
+    meaning = "the loss rose late and had not come back when the network was measured"
+    return [_warning("risen", what, meaning, html, id=anchor("risen"))]
 
 
 def _unconverged(view: View) -> list[str]:

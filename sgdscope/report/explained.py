@@ -183,6 +183,7 @@ FLAGS = (
     ),
 )  # fmt: skip
 LOST = "Runs that failed, diverged or collapsed"
+RISEN = "Runs whose training loss rose again"
 
 
 def explain(flag: str) -> Explained | None:

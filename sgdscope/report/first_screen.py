@@ -201,6 +201,10 @@ def _flagged(view: View, most: int = 3) -> Iterator[tuple[str, str]]:
 def _unfinished(view: View) -> Iterator[tuple[str, str]]:
     """Runs that went wrong, each kind with the id of its warning."""
     counts = view.runs["status"].value_counts()
+    of_all = f"of {len(view.runs)} runs that"
     for word in attention.MEANING:
         if word in counts:
-            yield f"{counts[word]} of {len(view.runs)} runs that {word}", attention.anchor(word)
+            yield f"{counts[word]} {of_all} {word}", attention.anchor(word)
+    if high := len(attention.risen(view)):
+        text = f"{high} {of_all} ended at more than twice their lowest training loss"
+        yield text, attention.anchor("risen")

@@ -190,12 +190,14 @@ def _cell(option: Any) -> Any:
 
 
 def _outcome(result: Result) -> dict[str, Any]:
+    losses = [epoch.train_loss for epoch in result.history] or [float("nan")]
     return {
         "status": result.status,
         "steps": result.steps,
         "lr_steps": result.lr_steps,
         "noise_scale": result.noise_scale,
-        "final_train_loss": result.history[-1].train_loss if result.history else float("nan"),
+        "final_train_loss": losses[-1],
+        "lowest_train_loss": min(losses),
         "seconds": sum(result.seconds.values()),
         "device": result.device,
         "reason": result.reason or None,
