@@ -150,6 +150,9 @@ def rows() -> Iterator[Row]:
     for times in (0.0, 1.0, 3.0):
         name = f"mean change; seeds move all sizes, {times:g} times the noise"
         yield name, "interval holds the mean", "95%", _mean(own_levels(times))
+    for rho in (0.0, 0.8, 0.97):
+        name = f"two normal quantities, correlation {rho:g}, independent runs"
+        yield name, "interval holds the rank correlation", "95%", _ranks(rho)
 
 
 def _slope(draw: Draw, counted: str, *, lost: int = 0) -> Callable[[int, int], float]:
@@ -245,6 +248,22 @@ def _mean(draw: Draw) -> Callable[[int, int], float | None]:
             if found is None:
                 return None
             held.append(found.low <= 0 <= found.high)
+        return float(np.mean(held))
+
+    return rate
+
+
+def _ranks(rho: float) -> Callable[[int, int], float]:
+    true = 6 / np.pi * np.arcsin(rho / 2)  # Spearman's of two normal quantities: Pearson 1907
+
+    def rate(seeds: int, count: int) -> float:
+        g = np.random.default_rng(seeds)
+        names, held = np.repeat(np.arange(seeds), 6), []
+        for _ in range(count):
+            x, own = g.normal(size=(2, 6 * seeds))
+            y = rho * x + np.sqrt(1 - rho**2) * own
+            found = statistics.rank_correlation(x, y, names)
+            held.append(found.low <= true <= found.high)
         return float(np.mean(held))
 
     return rate

@@ -50,7 +50,9 @@ def rows_of(name: str, there: Mapping[str, Kept]) -> Rows:
     if name == "claims":
         return verdict_rows(there)
     if name == "agreement":
-        return agreement_rows(there)
+        return agreement_rows(there["small"], there["full"], data="fashion_mnist")
+    if name == "agreement-mnist":
+        return agreement_rows(there["small"], there["mnist"], data="mnist")
     if name in remedies.TABLES:
         return remedies.TABLES[name].table(there[remedies.TABLES[name].kept])
     return TABLES[name].table(there)

@@ -17,6 +17,7 @@ from sgdscope.claims.verdicts import SMALL
 
 SIGNS = "✓✗≈?–"
 WORDS = ("supported", "contradicted", SMALL, "inconclusive", "no information")
+RATIOS = re.compile(r"ratio=[\d.]+, ")
 Moments = tuple[Verdict, Verdict | None]  # at the end and at equal training loss
 
 
@@ -121,21 +122,21 @@ def _cell(found: Sequence[Moments]) -> str:
     return "<br>".join(parts) or "not run"
 
 
-def agreement_rows(there: Mapping[str, Kept]) -> Rows:
-    """What StdCNN on Fashion-MNIST says in miniature against what it says in full."""
-    small, full = (_by_statement(there[name]) for name in ("small", "full"))
-    pairs = [(small[key], full[key]) for key in small if key in full]
-    counts = Counter((first.word, second.word) for first, second in pairs)
+def agreement_rows(small: Kept, full: Kept, *, data: str) -> Rows:
+    """What StdCNN on a data set says in miniature against what it says in full."""
+    first, other = (_by_statement(source, data=data) for source in (small, full))
+    pairs = [(first[key], other[key]) for key in first if key in other]
+    counts = Counter((one.word, another.word) for one, another in pairs)
     heads = [word for word in WORDS if any(word in pair for pair in counts)]
     yield ["in miniature ↓, in full →", *heads]
-    for first in heads:
-        yield [first, *(str(counts[first, second]) for second in heads)]
+    for row in heads:
+        yield [row, *(str(counts[row, column]) for column in heads)]
 
 
-def _by_statement(source: Kept) -> dict[tuple[object, ...], Verdict]:
+def _by_statement(source: Kept, *, data: str) -> dict[tuple[object, ...], Verdict]:
     """Verdicts on that panel by what they are on; a miniature's ratio is not the paper's."""
     return {
-        (one.claim, one.said, one.measure, one.eps, one.when, one.line.split(",")[0]): one
+        (one.claim, one.said, one.measure, one.eps, one.when, RATIOS.sub("", one.line)): one
         for one in source.verdicts
-        if (one.model, one.data) == FASHION
+        if (one.model, one.data) == ("stdcnn", data)
     }
