@@ -1,6 +1,7 @@
 """A plan counts what is known and probes what is not."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,13 @@ def test_the_plan_is_printed_within_a_page(made):
     assert "stdcnn digits" in text
     assert "…" not in text
     assert any("12 runs" in line for line in planning.summary(made))
+
+
+def test_a_plan_says_which_runs_may_stop_early(made):
+    stopping = Study.load("quick", overrides={"until_train_loss": 0.1})
+    early = "runs that reach until_train_loss before their last epoch take less"
+    assert early not in "\n".join(planning.summary(made))
+    assert early in "\n".join(planning.summary(replace(made, left=list(stopping.runs))))
 
 
 def test_plan_on_the_command_line_runs_nothing(tmp_path, monkeypatch):
