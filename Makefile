@@ -18,7 +18,7 @@ lint: .venv/.lint  ## check format, style and types
 docs: .venv/.docs  ## build the documentation, out/site/index.html; anything amiss is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-tables: .venv/.run  ## judge the kept studies that gain runs anew, write the tables of docs/
+tables: .venv/.run  ## judge the kept studies anew, write the tables of docs/
 	$(BIN)/python -m docs.tables
 
 bench: .venv/peers/.done  ## run every benchmark small beside its peers, write benchmarks/RESULTS.md; wants a quiet machine

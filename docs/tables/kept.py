@@ -1,8 +1,7 @@
-"""The kept results, and the verdicts that lie beside them."""
+"""The kept results, judged; a page of the verdicts lies beside each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +15,6 @@ from sgdscope.findings import Judged
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
 
-GROWING = ("full", "mnist", "extended", "remedies-digits", "remedies-cifar10")  # judged anew
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "results"
 FULL = sorted(path.name for path in KEPT.glob("fashion-stdcnn*"))  # one study in several folders
@@ -28,11 +26,11 @@ Rows = Iterator[list[str]]
 
 
 class Kept:
-    """One study's results, from one folder or several, with their verdicts as kept."""
+    """One study's results, from one folder or several, and the page of verdicts on them."""
 
     def __init__(self, *names: str, verdicts: str) -> None:
         self.folders = [StudyFolder(KEPT / name) for name in names]
-        self.file = StudyFolder(KEPT / verdicts).claims
+        self.page = StudyFolder(KEPT / verdicts).verdicts
 
     @cached_property
     def results(self) -> Results:
@@ -47,10 +45,8 @@ class Kept:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """As the file has them, or as the results do where they are still gaining runs."""
-        if not self.file.is_file():
-            return [_settled(one) for one in self.judged.verdicts]
-        return [Verdict(**one) for one in json.loads(self.file.read_text(encoding="utf-8"))]
+        """On all runs, as far as they do not hang on a processor's last digits."""
+        return [_settled(one) for one in self.judged.verdicts]
 
     @cached_property
     def judged(self) -> Judged:
@@ -83,6 +79,6 @@ def kept() -> dict[str, Kept]:
     }
 
 
-def judge(growing: Kept) -> None:
+def judge(one: Kept) -> None:
     """Write the page of verdicts on all of a study's runs, from whichever folders."""
-    write_text(StudyFolder(growing.file.parent).verdicts, verdicts_page(growing.judged))
+    write_text(one.page, verdicts_page(one.judged))
