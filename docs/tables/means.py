@@ -158,6 +158,9 @@ TABLES = {
         {"LR/BS, m = 0": SCALED},
         [*FIRST, *ROBUST, *BODY],
     ),
+    "mnist-full-benchmark": Means(
+        "mnist", "stdcnn", "mnist", {"Benchmark": DECAYED}, [*FIRST, *ROBUST, *BODY]
+    ),
     "m1-mnist": Means("small", "m1", "mnist", FOUR, [*FIRST, *ROBUST, *BODY], factor=64),
     "c1": Means("small", "c1", "cifar10", FOUR, [*FIRST, *COLOURS], factor=32),
     "resnet18": Means(
@@ -173,6 +176,18 @@ TABLES = {
         *FASHION,
         {name: line("constant-ratio", ratio=ratio) for name, ratio in RATIOS.items()},
         [*FIRST, *EXTENDED],
+        factor=16,
+    ),
+    "momenta": Means(
+        "extended",
+        *FASHION,
+        {
+            "LR": FIXED,
+            "LR, m = 0.9": line("fixed", 0.9),
+            "LR/BS, 1/8": line("constant-ratio", ratio=0.0003125),
+            "LR/BS, 1/8, m = 0.9": line("constant-ratio", 0.9, ratio=0.0003125),
+        },
+        [*FIRST, ("fgsm_accuracy", 0.3), *EXTENDED],
         factor=16,
     ),
 }
