@@ -170,7 +170,7 @@ def rank_correlation(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     intervals = [np.quantile(_spearman(x, y, times), tails) for times in drawn]
     intervals.append(_by_normal(value, len(x)))
     low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    return Estimate(value, float(low), float(high))
 
 
 def _by_normal(rho: float, runs: int) -> FloatArray:
