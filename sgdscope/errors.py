@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MANY = 40  # valid names that a message lists
+LONG = 300  # characters of another library's error that a message repeats
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 
 
 class SgdscopeError(Exception):
@@ -16,6 +18,20 @@ class RequestError(SgdscopeError):
 
 class RunsFailedError(SgdscopeError):
     """Every run of a study failed."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, in one line; of other code's its class and its first line."""
+    if isinstance(error, SgdscopeError):
+        return str(error)
+    said = (str(error).strip().splitlines() or ["no details"])[0]
+    return f"{type(error).__name__}: {said[:LONG]}"
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> RequestError:

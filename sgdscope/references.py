@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError, reason, unknown
 
 Base = TypeVar("Base")
 
@@ -95,7 +95,7 @@ def _of_module(kind: str, name: str, place: str, forms: str) -> Mapping[str, Any
     try:
         return vars(import_module(place))
     except (Exception, SystemExit) as error:  # whatever a module does as it is imported
-        said = f"{place} cannot be imported: {type(error).__name__}: {error}"
+        said = f"{place} cannot be imported: {reason(error)}"
         if not place or (isinstance(error, ModuleNotFoundError) and error.name == place):
             said = f"there is no module {place!r}; expected {forms}"
         raise RequestError(f"{kind} {name!r}: {said}") from error
@@ -129,8 +129,8 @@ def find_class(
         home = import_module(module)
     except (Exception, SystemExit) as error:  # whatever a module does as it is imported
         raise RequestError(
-            f"{kind}.{path}: {error}; expected the import path of {_article(kind)} {kind} class, "
-            f"as {example}, or one of {', '.join(others)}"
+            f"{kind}.{path}: {reason(error)}; expected the import path of {_article(kind)} "
+            f"{kind} class, as {example}, or one of {', '.join(others)}"
         ) from error
     classes = {
         key: value

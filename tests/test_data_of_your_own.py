@@ -164,6 +164,13 @@ def test_grey_among_colour_is_refused_unless_all_are_to_be_colour(home):
     assert read(home, "folder:woods?channels=3").shape == (3, 6, 5)
 
 
+def test_a_photograph_with_a_preview_in_its_file_is_one_image(home):
+    shots = [Image.fromarray(picture(seed)) for seed in (1, 2)]
+    file = home / "woods" / "train" / "oak" / "phone.jpg"
+    shots[0].save(file, format="MPO", save_all=True, append_images=shots[1:])
+    assert len(read(home, "folder:woods").train) > 0
+
+
 def one_class(home):
     for part in ("train", "test"):
         (home / "woods" / part / "oak").rename(home / part)
@@ -200,6 +207,12 @@ def clear(home):
     save(home / "woods" / "train" / "oak" / "c.png", pixels)
 
 
+def animated(home):
+    frames = [Image.fromarray(picture(seed)) for seed in (1, 2)]
+    file = home / "woods" / "train" / "oak" / "a.gif"
+    frames[0].save(file, save_all=True, append_images=frames[1:])
+
+
 WRONG = {
     one_class: r"woods/train: 1 class \('birch'\); expected at least 2",
     no_test: r"woods: no folder 'test' in it; expected .*, found train, val",
@@ -209,6 +222,7 @@ WRONG = {
     empty: r"test/oak: no images in it; expected images of class 'oak'",
     loose: r"train/1\.png: is not in a class folder",
     clear: r"oak/c\.png is partly transparent",
+    animated: r"oak/a\.gif holds several images; expected one",
 }
 
 

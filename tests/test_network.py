@@ -185,6 +185,10 @@ def test_log_probabilities_are_noted_but_change_no_number():
     assert torch.allclose(ours.values, theirs.values, rtol=1e-5)
 
 
+def of_memory(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    raise ValueError("query and memory differ\nin their shape")
+
+
 def scripted() -> nn.Module:
     return torch.jit.trace(plain(), images(2))
 
@@ -207,6 +211,11 @@ def scripted() -> nn.Module:
         (Odd(lambda o, x: o.network(x) * torch.nan).eval(), images(), "not finite"),
         (Odd(lambda o, x: dict(a=x, b=x)).eval(), images(), r"dict \(a, b\)"),
         (Odd(lambda o, x: o.network(x.view(24, 1, 8, 8))).eval(), images(), "fails on 10 inputs"),
+        (
+            Odd(of_memory).eval(),
+            images(),
+            "fails on 10 inputs.*ValueError: query and memory differ",
+        ),
     ],
 )
 def test_what_no_number_can_be_read_off_is_refused_in_one_sentence(network, inputs, message):

@@ -13,6 +13,7 @@ from sgdscope.attacks.ball import nearer
 from sgdscope.attacks.losses import LossFunction
 from sgdscope.attacks.points import Points
 from sgdscope.data.inference import chunk_size
+from sgdscope.errors import out_of_memory
 from sgdscope.kernels.input_gradient import ThinConvolutions
 from sgdscope.network import Network
 
@@ -105,7 +106,7 @@ class Victim:
             try:
                 answers.append(answer(slice(start, start + self.chunk)))
             except RuntimeError as error:
-                if self.chunk == 1 or "memory" not in str(error):
+                if self.chunk == 1 or not out_of_memory(error):
                     raise
                 self.chunk //= 2
                 continue

@@ -15,7 +15,7 @@ from sgdscope import data as datasets
 from sgdscope import models, references
 from sgdscope.auditing.weights import fingerprint, load_weights, read_weights
 from sgdscope.data import DATA, Dataset
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.models import MODELS
 from sgdscope.models.pretrained import pretrained
 from sgdscope.results.files import RESULT, WEIGHTS, digest
@@ -141,8 +141,7 @@ def _exported(file: Path, data: str) -> Opened:
     try:
         model = torch.export.load(file).module()
     except Exception as error:  # anything that torch raises on another kind of file
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RequestError(f"{file}: not an exported program: {line}") from error
+        raise RequestError(f"{file}: not an exported program: {reason(error)}") from error
     for module in model.modules():
         module.training = False  # the mode was fixed when it was exported
     data = _located(data=data)["data"]
@@ -179,7 +178,7 @@ def _built(source: str, data: str) -> Opened:
     except RequestError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's own function says
-        raise RequestError(f"{source}: {type(error).__name__}: {error}") from error
+        raise RequestError(f"{source}: {reason(error)}") from error
     if not isinstance(model, nn.Module):
         raise RequestError(f"{source}: returns {type(model).__name__}; expected an nn.Module")
     if weights:

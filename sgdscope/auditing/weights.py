@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network")  # keys of it in checkpoints
 PREFIXES = ("module.", "_orig_mod.", "model.")  # what wrappers prepend to every name
@@ -107,7 +107,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         try:
             return load_file(file)
         except SafetensorError as error:
-            raise RequestError(f"{file}: not a valid safetensors file: {error}") from error
+            raise RequestError(f"{file}: not a valid safetensors file: {reason(error)}") from error
     if not start.startswith((b"PK", b"\x80")):  # an archive, or torch's earlier form, a pickle
         raise RequestError(
             f"{file}: not a file of weights; expected what torch.save or safetensors wrote"
@@ -158,8 +158,7 @@ def _why(error: Exception) -> str:
             "state dict: "
             "torch.save(model.state_dict(), …)"
         )
-    first = (said.strip().splitlines() or [type(error).__name__])[0]
-    return f"cannot be read: {first.split('. ')[0]}"
+    return f"cannot be read: {reason(error).split('. ')[0]}"
 
 
 def _tensors(file: Path, found: Any) -> dict[str, Tensor]:

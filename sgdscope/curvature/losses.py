@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdscope.curvature.operators import Loss, mean_loss
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network import leaves, logits_of, rebuilt
 
 MOST = 2**24  # numbers in the outputs that a loss is tried on
@@ -41,12 +41,11 @@ class ExampleLoss:
         try:
             return mean_loss(self.loss, taken, labels)
         except (TypeError, AttributeError, ValueError, LookupError, RuntimeError) as error:
-            if "memory" in str(error):
+            if out_of_memory(error):
                 raise
-            line = (str(error).splitlines() or [""])[0]
             raise RequestError(
                 f"the loss fails on the network's outputs ({type(taken).__name__}) and labels of "
-                f"shape {tuple(labels.shape)}, {labels.dtype}: {type(error).__name__}: {line}; "
+                f"shape {tuple(labels.shape)}, {labels.dtype}: {reason(error)}; "
                 "expected a loss of (outputs, labels)"
             ) from error
 

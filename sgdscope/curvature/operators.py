@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network import Network, Preflight, leaves, preflight, rebuilt
 from sgdscope.network.calling import usable
 from sgdscope.network.requirements import of_labels
@@ -129,12 +129,11 @@ def differentiating() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
-        if "memory" in str(error):
+        if out_of_memory(error):
             raise
-        line = (str(error).splitlines() or [""])[0][:200]
         raise RequestError(
-            f"the network cannot be differentiated as often as curvature needs: {line}; expected "
-            "layers that autograd can differentiate twice"
+            f"the network cannot be differentiated as often as curvature needs: {reason(error)}; "
+            "expected layers that autograd can differentiate twice"
         ) from error
 
 

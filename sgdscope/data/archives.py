@@ -12,7 +12,7 @@ from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
 from sgdscope.data.images import Dataset, Images, arranged, tensor_of
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.settings import Settings
 
 # The names of a part's pixels and labels: common ones, and those of MedMNIST.
@@ -45,8 +45,7 @@ class Npz(Settings):
             with np.load(path, allow_pickle=False) as arrays:
                 return of_arrays({n: _read(arrays, n, path) for n in arrays.files}, place=path)
         except (ValueError, OSError, EOFError, BadZipFile, AttributeError) as error:
-            said = (str(error).splitlines() or ["no details"])[0]
-            raise RequestError(f"{path}: cannot be read as an npz file: {said}") from error
+            raise RequestError(f"{path}: cannot be read as an npz file: {reason(error)}") from error
 
 
 def _read(arrays: NpzFile, name: str, path: str) -> Any:

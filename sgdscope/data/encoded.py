@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sgdscope.data import cache, memory
 from sgdscope.data.decoding import GREY, coloured, pixels_of
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class Shaping(Settings):
                 with Image.open(
                     io.BytesIO(content) if isinstance(content, bytes) else content
                 ) as file:
+                    if file.format != "MPO" and getattr(file, "is_animated", False):
+                        raise RequestError(f"{image.where} holds several images; expected one")
                     width, height = file.size
                     if file.getexif().get(_ORIENTATION) in _SIDEWAYS:
                         width, height = height, width
@@ -153,7 +155,7 @@ def _lowest_alpha(file: Image) -> float:
 
 
 def _unreadable(image: Encoded, error: Exception) -> RequestError:
-    said = (str(error).splitlines() or ["no details"])[0]
+    said = reason(error)
     if "cannot identify image file" in said:
         said = "the file is empty or of no format that Pillow knows"
     return RequestError(f"{image.where} cannot be read as an image: {said}")

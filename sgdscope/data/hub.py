@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sgdscope.data.encoded import Encoded, Shaping
 from sgdscope.data.images import Dataset, Images, arranged
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError, reason, unknown
 
 if TYPE_CHECKING:
     import datasets
@@ -83,9 +83,8 @@ def _loaded(path: str, config: str | None) -> Any:
         saved = (Path(path) / "dataset_dict.json").is_file()  # by its own save_to_disk
         sets = datasets.load_from_disk(path) if saved else datasets.load_dataset(path, config)
     except Exception as error:  # whatever the hub, the network or the files say
-        said = (str(error).splitlines() or ["no details"])[0]
         raise RequestError(
-            f"datasets cannot load {path}: {type(error).__name__}: {said}; expected a data set "
+            f"datasets cannot load {path}: {reason(error)}; expected a data set "
             "on a hub that can be reached, or a folder that holds one"
         ) from error
     return sets

@@ -11,7 +11,7 @@ from sgdscope.data.archives import Npz, returned
 from sgdscope.data.folders import Folder
 from sgdscope.data.hub import Hub
 from sgdscope.data.images import Dataset
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.references import Source
 from sgdscope.settings import checked
 
@@ -69,8 +69,7 @@ def _read(name: str) -> Dataset:
         said = str(error).removeprefix("data set: ")
         raise RequestError(said if name in said else f"data set {name!r}: {said}") from error
     except (Exception, SystemExit) as error:  # whatever a user's own function or a library says
-        said = (str(error).splitlines() or ["no details"])[0]
-        raise RequestError(f"data set {name!r}: {type(error).__name__}: {said}") from error
+        raise RequestError(f"data set {name!r}: {reason(error)}") from error
 
 
 def _reader(name: str) -> Callable[[], Dataset]:

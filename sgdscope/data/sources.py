@@ -17,7 +17,7 @@ from sgdscope import streams
 from sgdscope.data import cache, named
 from sgdscope.data.decoding import decoded
 from sgdscope.data.images import Dataset, Images, split
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError, reason, unknown
 from sgdscope.registry import Registry
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def load(name: str) -> Dataset:
     except RequestError as error:
         raise RequestError(_named(name, str(error))) from error
     except (Exception, SystemExit) as error:  # whatever a user's own source says
-        raise RequestError(_named(name, f"{type(error).__name__}: {error}")) from error
+        raise RequestError(_named(name, reason(error))) from error
     if not isinstance(found, Dataset):
         raise RequestError(
             f"data set {name!r}: load() returns {type(found).__name__}; expected a Dataset"
@@ -161,7 +161,7 @@ class HubImages:
                 "; set SGDSCOPE_DATA to a folder that holds the data, or use the embedded 'digits'"
             )
             raise RequestError(
-                f"data set {self.name!r} cannot be read from {source}: {_reason(error)}"
+                f"data set {self.name!r} cannot be read from {source}: {_root_reason(error)}"
                 + (advice if files is None else "")
             ) from error
         return tensors
@@ -192,13 +192,13 @@ def _from_hub(repository: str) -> dict[str, pa.Table]:
     return {part: parts[part].with_format("arrow")[:] for part in ("train", "test")}
 
 
-def _reason(error: BaseException) -> str:
+def _root_reason(error: BaseException) -> str:
     """The original error; if the hub cannot be reached, without the search of its cache."""
     while not isinstance(error, ConnectionError) and (
         cause := error.__cause__ or error.__context__
     ):
         error = cause
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"
+    return reason(error)
 
 
 @DATA.add("digits")

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgdscope.curvature.chunked import default_memory
 from sgdscope.data import Dataset
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.execution.checks import check_parts
 from sgdscope.execution.driver import choose_device, choose_engine
 from sgdscope.execution.engine import COHORT
@@ -226,10 +226,9 @@ def _blamed(run: Run) -> Iterator[None]:
     except RequestError:
         raise
     except Exception as error:
-        said = (str(error).strip().splitlines() or ["no details"])[0]
         raise RequestError(
             f"{run.model} on {run.data}, batch size {run.batch_size}: "
-            f"{type(error).__name__}: {said}; expected a network that can be trained and measured"
+            f"{reason(error)}; expected a network that can be trained and measured"
         ) from error
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from sgdscope import streams
 from sgdscope.data import Dataset
 from sgdscope.data.inference import logits
-from sgdscope.errors import RequestError
+from sgdscope.errors import reason
 from sgdscope.measuring import Measure, Reading, Subject
 from sgdscope.results.record import Measured, Measurement, array_prefix, environment
 
@@ -70,9 +70,8 @@ class Recorder:
 
     def leave_gap(self, name: str, error: Exception, *, epoch: int) -> None:
         """Record why a value is missing, in its place."""
-        kind = "" if isinstance(error, RequestError) else f"{type(error).__name__}: "
-        why = f"could not be measured: {kind}{str(error).strip()}"
-        self.record(Reading(name, float("nan"), flags=[why.splitlines()[0]]), epoch=epoch)
+        why = f"could not be measured: {reason(error)}"
+        self.record(Reading(name, float("nan"), flags=[why]), epoch=epoch)
 
     def record(self, reading: Reading, *, epoch: int) -> None:
         """Keep a reading."""

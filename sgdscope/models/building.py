@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from sgdscope import references, streams
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError, reason, unknown
 from sgdscope.models import paper
 from sgdscope.models.base import MODELS, ModelBuilder, Normalise
 from sgdscope.models.libraries import LIBRARIES
@@ -186,7 +186,4 @@ def _tried(name: str, what: str, action: Callable[[], Any]) -> Any:
         said = str(error)
         raise RequestError(said if name in said else f"model {name!r}: {said}") from error
     except (Exception, SystemExit) as error:  # whatever a user's own network says
-        said = (str(error).splitlines() or ["no details"])[0]
-        raise RequestError(
-            f"model {name!r}: cannot be {what}: {type(error).__name__}: {said}"
-        ) from error
+        raise RequestError(f"model {name!r}: cannot be {what}: {reason(error)}") from error

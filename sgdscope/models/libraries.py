@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from sgdscope import references
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.models.base import ModelBuilder
 
 
@@ -21,7 +21,7 @@ def _library(name: str, model: str, *, needs: str) -> ModuleType:
         return import_module(name)
     except Exception as error:  # of versions that do not go together: whatever they raise
         missing = isinstance(error, ModuleNotFoundError) and error.name == name
-        why = "is not installed" if missing else f"cannot be imported: {error}".splitlines()[0]
+        why = "is not installed" if missing else f"cannot be imported: {reason(error)}"
         raise RequestError(f"model '{name}:{model}': {name} {why}; {needs}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from sgdscope import references
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.models.base import Normalise
 from sgdscope.models.libraries import load_timm, load_transformers
 
@@ -79,10 +79,9 @@ def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
     try:
         return fetch()
     except Exception as error:  # whatever the hub, the network or a file says
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RequestError(
-            f"{name}: no weights: {line}; expected {name}@WEIGHTS, or weights beside the network's "
-            "configuration or on the hub"
+            f"{name}: no weights: {reason(error)}; expected {name}@WEIGHTS, or weights beside the "
+            "network's configuration or on the hub"
         ) from error
 
 

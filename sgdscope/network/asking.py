@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network.calling import Network
 from sgdscope.network.outputs import leaves, logits_of
 from sgdscope.network.requirements import Finding, of_outputs
@@ -59,7 +59,7 @@ class Asked:
             try:
                 return self._outputs(self.few)
             except CannotBeAskedError as failed:
-                if len(self.few) == 1 or "memory" not in failed.finding.seen:
+                if len(self.few) == 1 or not out_of_memory(failed.__cause__):
                     raise
                 self.few = self.few[: len(self.few) // 2]
 
@@ -144,12 +144,12 @@ class Asked:
             graphs = [part for part in rows if part.requires_grad]
             slopes = _slopes(graphs, [points, *parameters])
         except (RuntimeError, RequestError) as error:
-            if "memory" in str(error):
+            if out_of_memory(error):
                 return
             self.differentiable = False
             yield Finding(
                 "gradient",
-                f"the network cannot be differentiated: {_first_line(error)}",
+                f"the network cannot be differentiated: {reason(error)}",
                 "gradient attacks cannot take a step; square needs no gradient",
             )
             return
@@ -190,8 +190,8 @@ class Asked:
                 f"{inputs.dtype}, such as model.to({inputs.dtype})"
             )
             return Finding("fails", f"inputs are {inputs.dtype}", expected, "refuse")
-        seen, _, advice = _first_line(error).rpartition("; ")
-        return Finding("fails", seen or _first_line(error), advice, "refuse")
+        seen, _, advice = reason(error).rpartition("; ")
+        return Finding("fails", seen or reason(error), advice, "refuse")
 
     def _rounding(self, first: list[Tensor]) -> float:
         """By what share of the largest answer the answers of batches of other sizes may differ."""
@@ -230,7 +230,3 @@ def _differ(
         if not torch.allclose(mine, theirs, rtol=0, atol=scale * share, equal_nan=True):
             return True
     return False
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

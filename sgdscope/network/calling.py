@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network.outputs import logits_of
 
 
@@ -40,12 +40,11 @@ class Network:
                     return self.model(self.prepared(inputs))
                 return functional_call(self.model, dict(weights), self.prepared(inputs))
         except (Exception, SystemExit) as error:
-            if "memory" in str(error):
+            if out_of_memory(error):
                 raise
-            line = (str(error).strip().splitlines() or [""])[0][:200]
             raise RequestError(
                 f"the network fails on {len(inputs)} inputs of shape {tuple(inputs.shape[1:])}, "
-                f"{inputs.dtype}: {type(error).__name__}: {line}; expected it to take (N, …)"
+                f"{inputs.dtype}: {reason(error)}; expected it to take (N, …)"
             ) from error
 
     def logits(self, inputs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sgdscope import streams
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.optimizers.base import Optimizer, Updates
 
 UPDATES = 2  # before and after the interruption
@@ -35,9 +35,7 @@ def check(rule: Optimizer, network: nn.Module, *, name: str) -> None:
         after.restore({key: value.clone() for key, value in before.state().items()})
         _train(after, range(UPDATES, 2 * UPDATES))
     except Exception as error:  # whatever somebody else's code says
-        said = (str(error).splitlines() or ["no details"])[0]
-        kind = "" if isinstance(error, RequestError) else f"{type(error).__name__}: "
-        raise RequestError(f"optimizer.{name}: {kind}{said}") from error
+        raise RequestError(f"optimizer.{name}: {reason(error)}") from error
     pairs = zip(whole.parameters(), cut.parameters(), strict=True)
     if not all(torch.equal(one, other) for one, other in pairs):
         raise RequestError(

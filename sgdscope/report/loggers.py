@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from sgdscope.auditing import Audit
-from sgdscope.errors import RequestError, unknown
+from sgdscope.errors import RequestError, reason, unknown
 from sgdscope.results.tables import Results
 
 HISTORY = ("train_loss", "train_accuracy", "validation_accuracy", "learning_rate")
@@ -101,7 +101,7 @@ def write(to: str, networks: Iterator[Logged], *, folder: Path, project: str) ->
     try:
         return LOGGERS[to](networks, folder, project)
     except ImportError as error:
-        raise RequestError(f"--log {to}: {error}; expected it to be installed") from error
+        raise RequestError(f"--log {to}: {reason(error)}; expected it to be installed") from error
 
 
 def _tensorboard(networks: Iterator[Logged], folder: Path, project: str) -> str:

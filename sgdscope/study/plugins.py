@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from sgdscope import references
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.registry import Registry, registering
 from sgdscope.settings import as_list, shown
 
@@ -90,9 +90,7 @@ class Plugin:
             references.bring(self.name, self.digest, vars(module))
         except (Exception, SystemExit) as error:
             del sys.modules[module.__name__]
-            raise RequestError(
-                f"plugin {self.name}: {type(error).__name__}: {error}{_of_exit(error)}"
-            ) from error
+            raise RequestError(f"plugin {self.name}: {reason(error)}{_of_exit(error)}") from error
         _loaded.difference_update(replaced)
         _loaded.add(self.digest)
 

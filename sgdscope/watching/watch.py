@@ -14,7 +14,7 @@ from torch import nn
 
 from sgdscope import data as datasets
 from sgdscope.data import Dataset
-from sgdscope.errors import RequestError
+from sgdscope.errors import RequestError, reason
 from sgdscope.execution.recorder import collapsed
 from sgdscope.measuring import MEASURES, Measure, Subject
 from sgdscope.network import Network
@@ -156,7 +156,7 @@ class Watch:
                 try:
                     recorder.take(name, measure.during_training(), subject, epoch=epoch)
                 except Exception as error:
-                    _log.warning("%s at epoch %d: %s", name, epoch, error)
+                    _log.warning("%s at epoch %d: %s", name, epoch, reason(error))
                     recorder.leave_gap(name, error, epoch=epoch)
             recorder.measured[name] = measure.record(name)
         with self.budget.paying("status"):
