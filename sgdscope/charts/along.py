@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts, slim
@@ -92,6 +93,7 @@ def along_training(
                 into.append(Curve("mean", *who, spread))
                 if (measured := limits.get((panel, line.key, x))) is not None:
                     once = measured.drop_duplicates("epoch").sort_values("epoch")
+                    once = once[np.isfinite(once["limit"])]  # there is none at a rate of 0
                     points = pd.DataFrame({"at": once["epoch"], "middle": once["limit"]})
                     into.append(Curve("limit", *who, points))
     for (panel, key, at), curves in found.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +15,7 @@ from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
 from sgdscope.registry import Registry
-from sgdscope.results.axis import BATCH
+from sgdscope.results.axis import BATCH, Axis, is_number
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, doubtful
@@ -38,7 +37,6 @@ class Evidence:
         self.when = when  # END or EQUAL of ``verdicts``
         self.include_collapsed = include_collapsed  # whether collapsed runs count in trends
         self._curves: dict[Quantity, _ByLine] = {}
-        self._kinds: dict[tuple[str, tuple[str, ...]], _Kind] = {}
         self._samples: dict[tuple[Quantity, str, tuple[str, ...]], Sample | None] = {}
 
     @cached_property
@@ -90,7 +88,8 @@ class Evidence:
         """
         wanted = list(wanted)
         for panel in self.view.panels:
-            lines = [one for one in self._lines(panel, settings, under) if knob in one.line.knobs]
+            own = self._lines(panel, settings, under)
+            lines = [one for one in own if is_number(one.line.knobs.get(knob))]
             for rest in dict.fromkeys(one.line.without(knob) for one in lines):
                 family = [one for one in lines if one.line.without(knob) == rest]
                 if len(family) > 1:
@@ -132,11 +131,10 @@ class Evidence:
         taken = self._measurements(quantity).of(panel, lines)
         if taken.empty:
             return None
-        kind = self._kind(panel, lines, knob)
+        runs = self._runs.of(panel, lines)
         good = taken[taken["counts"]]
         chosen, missing = self._chosen(quantity, good, by_batch=knob is not None)
         floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
-        excluded = kind.excluded + int(chosen["value"].isna().sum())
         never_reached = 0
         if self.when == EQUAL and not missing:
             never_reached = good["run"].nunique() - chosen["run"].nunique()
@@ -146,13 +144,14 @@ class Evidence:
         sound = scaled[np.isfinite(scaled["value"])]
         return Sample(
             quantity=quantity,
-            panel=kind.panel,
+            panel=(str(runs["model"].iloc[0]), str(runs["data"].iloc[0])),
             line=name,
             when=self.when,
             rows=sound,
-            excluded=excluded,
+            excluded=int((~runs["status"].isin(self._counted)).sum()),
             never_reached=never_reached,
-            places_without_runs=kind.places_without_runs,
+            valueless=len(scaled) - len(sound),
+            places_without_runs=_without(runs, sound, self.view.axis, lines, knob),
             flagged=int(sound["flagged"].sum()),
             missing=missing,
             floor=floor,
@@ -179,23 +178,6 @@ class Evidence:
         """The status of runs that count."""
         return {"done", "collapsed"} if self.include_collapsed else {"done"}
 
-    def _kind(self, panel: str, lines: list[DrawnLine], knob: str | None) -> _Kind:
-        key = panel, (knob or "", *(line.key for line in lines))
-        if key not in self._kinds:
-            runs = self._runs.of(panel, lines)
-            along = runs["momentum"] if knob is None else _values(runs, lines, knob)
-            excluded = ~runs["status"].isin(self._counted)
-            places = excluded.groupby([runs["batch_size"], along]).all()
-            symbol = _symbol(lines[0], knob or "momentum")
-            several = len(lines) > 1
-            empty = [
-                f"{size} at {symbol} = {value:g}" if several else f"{size}"
-                for size, value in places.index[places]
-            ]
-            names = str(runs["model"].iloc[0]), str(runs["data"].iloc[0])
-            self._kinds[key] = _Kind(names, int(excluded.sum()), tuple(empty))
-        return self._kinds[key]
-
     def _chosen(
         self, quantity: Quantity, taken: pd.DataFrame, *, by_batch: bool
     ) -> tuple[pd.DataFrame, str]:
@@ -216,15 +198,6 @@ class Evidence:
 
 
 COLUMNS = ["batch_size", "x", "momentum", "seed", "epoch", "value", "along", "loss", "limit"]
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """Runs of some lines of a panel, whatever is measured of them."""
-
-    panel: tuple[str, str]  # model, data
-    excluded: int
-    places_without_runs: tuple[str, ...]  # batch sizes, and values of a knob
 
 
 class _ByLine:
@@ -260,6 +233,24 @@ def heading(verdict: Verdict) -> str:
 def _values(rows: pd.DataFrame, lines: list[DrawnLine], knob: str) -> pd.Series:
     """The value of a knob that each row's line has."""
     return rows["line"].map({one.key: float(one.line.knobs[knob]) for one in lines})
+
+
+def _without(
+    runs: pd.DataFrame,
+    sound: pd.DataFrame,
+    axis: Axis,
+    lines: list[DrawnLine],
+    knob: str | None,
+) -> tuple[str, ...]:
+    """Places on the axis, in a family with values of the knob, that have no run to compare."""
+
+    def places(rows: pd.DataFrame) -> set[tuple[float, float]]:
+        along = _values(rows, lines, knob) if knob else pd.Series(0.0, rows.index)
+        return set(zip(rows["x"], along, strict=True))
+
+    empty = sorted(places(runs[runs["x"].notna()]) - places(sound))
+    at = f" at {_symbol(lines[0], knob)} = " if knob else ""
+    return tuple(axis.text(x) + (f"{at}{value:g}" if knob else "") for x, value in empty)
 
 
 def _symbol(drawn: DrawnLine, knob: str) -> str:

@@ -21,7 +21,7 @@ from sgdscope.claims.answers import (
     side,
 )
 from sgdscope.claims.quantities import Quantity
-from sgdscope.claims.sample import Sample
+from sgdscope.claims.sample import EXACT, Sample
 from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
 
 ONE_SEED = "one seed cannot show how another would shift all batch sizes at once; needs two"
@@ -190,7 +190,7 @@ def contrast(sample: Sample, other: Sample, expected: Direction) -> Finding:
             f"momentum is {ends[0]} under {sample.line} and {ends[1]} under {other.line}"
         )
     both = sample.effects.merge(other.effects, on=["batch_size", "seed"], suffixes=("", "_other"))
-    effects = both.assign(effect=both["effect"] - both["effect_other"])
+    effects = both.assign(effect=(both["effect"] - both["effect_other"]).round(EXACT))
     finding = _mean_of(
         effects, sample.quantity, expected, knob="momentum", what="difference of change"
     )

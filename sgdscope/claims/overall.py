@@ -110,6 +110,6 @@ def in_most_cases(
         line=lines,
         runs=sum(len(sample.rows) for sample in usable),
         seeds=max(sample.rows["seed"].nunique() for sample in usable),
-        left_out=sum(sample.excluded + sample.never_reached for sample in usable),
+        left_out=sum(sample.left_out for sample in usable),
         flagged=sum(sample.flagged for sample in usable),
     )

@@ -50,7 +50,8 @@ def curvature(evidence: Evidence) -> Iterator[Verdict]:
             reason=f"{robust.reason}; λ₁ {sharp.reason}",
         )
         statement = f"{sample.quantity.label} and λ₁ both rise with batch size: {sample.where}"
-        made.append(sample.verdict(statement, finding, figure=sample.quantity.relation))
+        figure = sample.quantity.relation
+        made.append(sample.verdict(statement, finding, beside=beside, figure=figure))
     yield from made
     yield from existence(made)
 

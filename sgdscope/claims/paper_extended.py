@@ -69,6 +69,6 @@ def _contrast(sample: Sample, other: Sample) -> Verdict:
         made,
         line=f"{sample.line}; {other.line}",
         runs=made.runs + len(other.rows),
-        left_out=made.left_out + other.excluded + other.never_reached,
+        left_out=made.left_out + other.left_out,
         flagged=made.flagged + other.flagged,
     )

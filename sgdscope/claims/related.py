@@ -37,7 +37,8 @@ def yao(evidence: Evidence) -> Iterator[Verdict]:
             if (beside := curved.get((sample.panel, sample.line))) is not None:
                 finding = judging.correlates(sample, beside, expected="falls")
                 statement = f"{label} is lower where λ₁ is higher: {sample.where}"
-                yield sample.verdict(statement, finding, figure=sample.quantity.relation)
+                figure = sample.quantity.relation
+                yield sample.verdict(statement, finding, beside=beside, figure=figure)
 
 
 @CLAIMS.add("kaur-2022")
@@ -60,7 +61,7 @@ def kaur(evidence: Evidence) -> Iterator[Verdict]:
             reason=f"λ₁ {moves.reason}; test accuracy {stays.reason}",
         )
         statement = f"λ₁ moves with batch size and test accuracy does not: {sample.where}"
-        yield sample.verdict(statement, finding)
+        yield sample.verdict(statement, finding, beside=beside)
 
 
 @CLAIMS.add("edge-of-stability")
@@ -83,6 +84,8 @@ def _capped(sample: Sample) -> Finding:
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
     rows = sample.rows
+    if rows["limit"].isna().all():
+        return lacking("that limit is not known for this optimizer")
     ratios = 2.0 ** rows["value"] / rows["limit"]
     near, beyond = ratios.between(FAR, NEAR).sum(), (ratios > NEAR).sum()
     reason = (

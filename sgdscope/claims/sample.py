@@ -16,6 +16,8 @@ from sgdscope.claims.verdicts import EQUAL, Finding, Verdict, lacking
 from sgdscope.results import style
 from sgdscope.results.axis import Axis, geometric
 
+EXACT = 9  # decimals of an effect; what is beyond them is rounding, whose sign means nothing
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -28,7 +30,8 @@ class Sample:
     rows: pd.DataFrame  # one per run: run, batch_size, momentum, seed, value (scaled), limit
     excluded: int  # runs that diverged, collapsed or failed
     never_reached: int  # runs that never reach the common training loss
-    places_without_runs: tuple[str, ...]  # batch sizes, and momenta, where every run is excluded
+    valueless: int  # runs whose value is not finite on its scale
+    places_without_runs: tuple[str, ...]  # batch sizes, and momenta, where every run is left out
     flagged: int  # rows whose value carries a flag or did not converge
     missing: str  # why there are no rows
     floor: str  # why the rows carry no information
@@ -72,11 +75,12 @@ class Sample:
         effects: dict[tuple[int, int], float] = {}
         for at, places in _alike(rows, knob):
             if span and np.ptp(at) == span:
-                steepness, _ = np.polyfit(at, values[places].T, 1)
+                away = at - at.mean()
+                steepness = (values[places] * away).sum(1) / (away**2).sum()
                 first = rows.iloc[places[:, 0]]
                 cases = zip(first["batch_size"], first["seed"], strict=True)
                 effects |= dict(zip(cases, steepness * span, strict=True))
-        found = [(size, seed, effects[size, seed]) for size, seed in sorted(effects)]
+        found = [(*case, round(effects[case], EXACT)) for case in sorted(effects)]
         return pd.DataFrame(found, columns=["batch_size", "seed", "effect"])
 
     @property
@@ -106,17 +110,41 @@ class Sample:
         )
 
     @property
-    def _aside(self) -> str:
+    def left_out(self) -> int:
+        """Runs that are not compared."""
+        return self.excluded + self.never_reached + self.valueless
+
+    @property
+    def aside(self) -> str:
+        """What a verdict says of runs left out and of flagged readings, in brackets."""
         notes = [f"{self.excluded} more diverged, collapsed or failed"] if self.excluded else []
         if self.never_reached:
             notes.append(f"{self.never_reached} more never reach that loss")
+        if self.valueless:
+            notes.append(f"{self.valueless} more have no finite value")
         if self.flagged:
             notes.append(f"{self.flagged} of {len(self.rows)} readings flagged")
         return f" ({'; '.join(notes)})" if notes else ""
 
-    def verdict(self, statement: str, finding: Finding, *, figure: str | None = None) -> Verdict:
-        """The verdict: the finding, with what it is about."""
+    def verdict(
+        self,
+        statement: str,
+        finding: Finding,
+        *,
+        beside: Sample | None = None,
+        figure: str | None = None,
+    ) -> Verdict:
+        """The verdict: the finding, with what it is about.
+
+        Args:
+            statement: what it is about.
+            finding: what was found of this sample.
+            beside: another quantity of the same runs on which the finding rests too.
+            figure: the one that shows it, if it is not the quantity's own.
+        """
         estimate = finding.estimate
+        each = [self] if beside is None else [self, beside]
+        doubted = f"; of {beside.quantity.label}{beside.aside}" if beside and beside.flagged else ""
         model, data = self.panel
         return Verdict(
             claim="",
@@ -135,12 +163,12 @@ class Sample:
             margin=finding.margin,
             verdict=finding.answer,
             detail=finding.detail,
-            reason=finding.reason + self._aside,
+            reason=finding.reason + self.aside + doubted,
             informative=finding.informative,
             runs=len(self.rows),
             seeds=self.rows["seed"].nunique(),
-            left_out=self.excluded + self.never_reached,
-            flagged=self.flagged,
+            left_out=max(one.left_out for one in each),
+            flagged=max(one.flagged for one in each),
             figure=self._curves if self.when == EQUAL else figure or self.quantity.figure,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Self
 
@@ -51,7 +52,7 @@ class Sgd(Optimizer):
         """2 (1 + m) / lr, for heavy ball on a quadratic; unknown for Nesterov's momentum."""
         if self.nesterov:
             return super().stability_limit(learning_rate)
-        return 2 * (1 + self.momentum) / learning_rate
+        return 2 * (1 + self.momentum) / learning_rate if learning_rate else math.inf
 
 
 class SgdUpdates(Updates):

@@ -68,12 +68,17 @@ def _unconverged(view: View) -> list[str]:
         _warning(
             "flagged",
             f"{style.label(str(measure))}: {_values(len(own))} not converged",
-            f"largest residual {own['residual'].max():.3g}" if "residual" in own else "",
+            _residual(own),
             explained.note(explained.UNCONVERGED) + _list(_names(own)),
             id=anchor(f"{measure}-unconverged"),
         )
         for measure, own in rows.groupby("measure")
     ]
+
+
+def _residual(rows: pd.DataFrame) -> str:
+    known = rows["residual"].dropna() if "residual" in rows else []
+    return f"largest residual {max(known):.3g}" if len(known) else ""
 
 
 def _flagged(view: View) -> list[str]:

@@ -100,7 +100,7 @@ def default(lines: Sequence[Line], sizes: Iterable[int]) -> str:
     values: dict[str, set[float]] = {}
     for line in lines:
         for knob, value in line.knobs.items():
-            if _is_number(value):
+            if is_number(value):
                 values.setdefault(knob, set()).add(float(value))
     most = max(map(len, values.values()), default=0)
     return next((knob for knob, own in values.items() if len(own) == most > 1), BATCH)
@@ -120,7 +120,7 @@ def choices(runs: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
         alike: dict[tuple[Any, ...], set[float]] = {}
         for line in map(named.__getitem__, own["line"].unique()):
             for knob, value in line.knobs.items():
-                if _is_number(value):
+                if is_number(value):
                     alike.setdefault((knob, line.without(knob)), set()).add(float(value))
         for (knob, _), values in alike.items():
             most[knob] = max(most.get(knob, 0), len(values))
@@ -128,7 +128,8 @@ def choices(runs: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
     return sorted(several, key=lambda knob: (knob != BATCH, -several[knob]))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a knob's value has a place on an axis."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from sgdscope.results.view import View
@@ -34,7 +35,7 @@ def causes(view: View) -> pd.DataFrame:
     sharp = view.at_end("top_eigenvalue")
     if not sharp.empty:
         ends = view.trajectory("top_eigenvalue").merge(sharp[["run", "epoch"]], on=["run", "epoch"])
-        ratio = ends["value"] / ends["limit"]
+        ratio = ends["value"] / ends["limit"].where(np.isfinite(ends["limit"]))
         runs = runs.merge(ends[["run"]].assign(stability=ratio), on="run", how="left")
     return runs
 

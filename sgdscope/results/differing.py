@@ -122,11 +122,13 @@ def _of(values: Mapping[tuple[str, Panel], set[str]], folder: str) -> list[Any]:
     return [json.loads(text) for text in sorted(own)]
 
 
-def choice(result: Result, differences: Sequence[Difference], *, folder: str) -> Choice:
+def choice(
+    result: Result, differences: Sequence[Difference], *, folder: str | None = None
+) -> Choice:
     """What distinguishes a run's line: the settings that differ; the folder if they are many."""
     own = shared(result)
     told = {one.name: own[one.name] for one in differences if own.get(one.name) is not None}
-    if len(differences) > FEW:
+    if folder is not None and len(differences) > FEW:
         told = {"folder": folder}
     options = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in told.items())
     return Choice("apart", "", options, tuple((name, in_print(name)) for name in told))

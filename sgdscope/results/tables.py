@@ -12,6 +12,7 @@ import pandas as pd
 
 from sgdscope.errors import RequestError
 from sgdscope.files import write_atomically
+from sgdscope.results import differing
 from sgdscope.results.axis import BATCH
 from sgdscope.results.axis import default as default_axis
 from sgdscope.results.files import Array, KeptFiles
@@ -68,7 +69,7 @@ class Results:
     ) -> Self:
         """Make the tables, in the order of model, data, schedule, momentum, batch size and seed."""
         ordered = sorted(results, key=_order)
-        of_run = [_line(result, folder) for result in ordered]
+        of_run = _lines(ordered, folder)
         settings = [_settings(*each) for each in zip(ordered, of_run, strict=True)]
         outcomes = [_outcome(result) for result in ordered]
         each = list(zip(ordered, settings, outcomes, strict=True))
@@ -138,10 +139,15 @@ class Results:
 
 
 def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """Boolean evidence that some measures lack: a gap is unknown, not false."""
+    """Each column of one type: a gap in boolean evidence is unknown, not false."""
     may_be = [name for name, kind in table.dtypes.items() if kind in (bool, object)]
-    answers = [name for name in may_be if set(table[name].dropna().map(type)) == {bool}]
-    return table.astype(dict.fromkeys(answers, "boolean"))
+    kinds = {name: set(table[name].dropna().map(type)) for name in may_be}
+    mixed = [name for name, own in kinds.items() if len(own) > 1]
+    numbers = [name for name in mixed if kinds[name] <= {bool, int, float}]
+    texts = {name: table[name].map(str, na_action="ignore") for name in mixed}
+    answers = [name for name, own in kinds.items() if own == {bool}]
+    types = dict.fromkeys(answers, "boolean") | dict.fromkeys(numbers, "float64")
+    return table.assign(**texts | {name: table[name] for name in numbers}).astype(types)
 
 
 def _order(result: Result) -> tuple[Any, ...]:
@@ -149,11 +155,18 @@ def _order(result: Result) -> tuple[Any, ...]:
     return run.model, run.data, run.schedule, run.momentum, run.batch_size, run.seed, run.id
 
 
-def _line(result: Result, folder: StudyFolder | Folders | None) -> Line:
-    """A run's line; for several folders, with the settings in which they differ."""
-    line = result.run.line
-    apart = folder.apart(result) if isinstance(folder, Folders) else ()
-    return Line((*line.choices, *apart)) if apart else line
+def _lines(results: Sequence[Result], folder: StudyFolder | Folders | None) -> list[Line]:
+    """Each run's line, with the settings in which runs of a panel differ otherwise."""
+    if isinstance(folder, Folders):
+        apart = [folder.apart(result) for result in results]
+    elif differences := differing.differences({"": results}):
+        apart = [(differing.choice(result, differences),) for result in results]
+    else:
+        apart = [()] * len(results)
+    return [
+        Line((*result.run.line.choices, *own)) if own else result.run.line
+        for result, own in zip(results, apart, strict=True)
+    ]
 
 
 def _settings(result: Result, line: Line) -> dict[str, Any]:

@@ -285,7 +285,8 @@ def good(rows: pd.DataFrame) -> pd.Series:
 
 
 def most_informative_eps(rows: pd.DataFrame) -> float:
-    """The eps at which successful runs differ most; the largest if none stands out."""
+    """The eps above zero at which successful runs differ most; the largest if none stands out."""
+    rows = rows[rows["eps"] > 0] if (rows["eps"] > 0).any() else rows
     spread = rows[rows["status"] == "done"].groupby("eps")["value"].std().dropna()
     if spread.empty:
         return float(rows["eps"].max())
