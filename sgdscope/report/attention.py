@@ -84,8 +84,8 @@ def _residual(rows: pd.DataFrame) -> str:
 def _flagged(view: View) -> list[str]:
     """One warning per measure, with its kinds of flags; flags of a kind differ only in numbers."""
     rows = view.table[view.table["flags"].fillna("") != ""]
-    rows = rows[~unconverged(rows)]
     each = rows.assign(flag=rows["flags"].str.split(" | ", regex=False)).explode("flag")
+    each = each[~(unconverged(each) & each["flag"].map(explained.of_convergence))]
     each["kind"] = each["flag"].str.replace(r"[\d.,]+(e-?\d+)?", "…", regex=True)
     taken = view.table["measure"].value_counts()
     found = []

@@ -191,6 +191,11 @@ def explain(flag: str) -> Explained | None:
     return next((one for one in FLAGS if any(part in flag for part in one.parts)), None)
 
 
+def of_convergence(flag: str) -> bool:
+    """Whether a flag says that a value did not converge."""
+    return (one := explain(flag)) is not None and one == explain(UNCONVERGED)
+
+
 def occurring(flags: Iterable[str]) -> list[Explained]:
     """The kinds among flags, in the order in which a flag is looked up."""
     found = [explain(flag) for flag in set(flags)]
