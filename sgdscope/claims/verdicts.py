@@ -17,8 +17,8 @@ SIGNS: dict[Answer, str] = {"supported": "✓", "contradicted": "✗", "inconclu
 SMALL: Detail = "too small to count"
 BENT: Detail = "not along a line"
 MARKS = (
-    "! most of its readings are flagged; * runs are left out, since they failed or never reach "
-    "that loss; ~ the range of its means decides, not the slope; ¹ one seed."
+    "! most of its readings are flagged; * runs are left out, which failed, never reach that loss "
+    "or have no finite value; ~ the range of its means decides, not the slope; ¹ one seed."
 )
 LEGEND = (
     "✓ supported, ✗ contradicted, ≈ too small to count (up or down), ? inconclusive, – no "
@@ -63,7 +63,7 @@ class Verdict:
     informative: bool
     runs: int
     seeds: int
-    left_out: int  # runs that diverged, collapsed or failed
+    left_out: int  # runs that failed, never reach the common loss or have no finite value
     flagged: int  # readings that carry a flag or did not converge
     figure: str | None  # name of the figure that shows it, without ending
     detail: Detail = ""  # what the verdict alone does not say
