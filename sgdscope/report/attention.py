@@ -77,8 +77,8 @@ def _unconverged(view: View) -> list[str]:
 
 
 def _residual(rows: pd.DataFrame) -> str:
-    known = rows["residual"].dropna() if "residual" in rows else []
-    return f"largest residual {max(known):.3g}" if len(known) else ""
+    known = rows["residual"].dropna() if "residual" in rows else pd.Series(dtype=float)
+    return f"largest residual {known.max():.3g}" if len(known) else ""
 
 
 def _flagged(view: View) -> list[str]:
