@@ -481,6 +481,43 @@ def test_a_set_that_its_library_saved_is_read_from_its_folder(hub):
     assert torch.equal(found.test.labels, same.test.labels)
 
 
+def save_classes(folder, **names):
+    """A set whose parts number their classes on their own; each image is as bright as its name."""
+    import datasets
+
+    parts = datasets.DatasetDict()
+    for part, own in names.items():
+        kind = datasets.ClassLabel(names=own) if part != "test_text" else datasets.Value("string")
+        rows = {
+            "image": [
+                Image.fromarray(np.full((4, 4), ord(own[i % 2][0]), np.uint8)) for i in range(20)
+            ],
+            "label": [own[i % 2] if part == "test_text" else i % 2 for i in range(20)],
+        }
+        features = datasets.Features({"image": datasets.Image(), "label": kind})
+        parts[part] = datasets.Dataset.from_dict(rows, features=features)
+    parts.save_to_disk(folder)
+
+
+@pytest.mark.parametrize("part", ["test", "test_text"])
+def test_a_class_has_one_number_whatever_its_number_in_a_part(home, part):
+    save_classes(
+        home / "set", train=["cat", "dog"], validation=["dog", "cat"], **{part: ["dog", "cat"]}
+    )
+    found = read(home, f"hub:set?validation=validation&test={part}")
+    for images in (found.train, found.validation, found.test):
+        bright = images.pixels[:, 0, 0, 0]
+        assert torch.equal(images.labels, torch.where(bright == ord("d"), 1, 0))
+
+
+def test_a_class_that_is_not_among_those_of_training_is_refused(home):
+    save_classes(home / "set", train=["cat", "dog"], test=["cat", "fox"])
+    with pytest.raises(
+        RequestError, match="label 'fox' is in test, not among the classes of train"
+    ):
+        read(home, "hub:set")
+
+
 def test_images_larger_than_memory_are_refused_with_the_arithmetic(home, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 2_000.0)
     with pytest.raises(RequestError) as caught:

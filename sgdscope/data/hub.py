@@ -105,16 +105,24 @@ def _encoded(rows: datasets.Dataset, column: str, where: str) -> list[Encoded]:
 
 
 def _labels(parts: dict[str, datasets.Dataset], column: str) -> tuple[dict[str, Tensor], int]:
-    """Labels of each part as numbers from 0, and the number of classes."""
-    values = {part: list(rows[column]) for part, rows in parts.items()}
-    feature = parts["train"].features[column]
-    if names := getattr(feature, "names", None):
-        return {part: torch.tensor(own) for part, own in values.items()}, len(names)
-    known = sorted(set(values["train"]))
+    """Labels of each part as numbers from 0, and the number of classes.
+
+    A label is known by its name: the same name may have another number in each part.
+    """
+    called = {part: _called(rows, column) for part, rows in parts.items()}
+    known = getattr(parts["train"].features[column], "names", None) or sorted(set(called["train"]))
     place = {value: number for number, value in enumerate(known)}
-    for part, own in values.items():
+    for part, own in called.items():
         if strange := [value for value in own if value not in place]:
             raise RequestError(
-                f"label {strange[0]!r} is in {part}, not in train; expected the same in both"
+                f"label {strange[0]!r} is in {part}, not among the classes of train; expected the "
+                "same in both"
             )
-    return {part: torch.tensor([place[v] for v in own]) for part, own in values.items()}, len(known)
+    return {part: torch.tensor([place[v] for v in own]) for part, own in called.items()}, len(known)
+
+
+def _called(rows: datasets.Dataset, column: str) -> list[Any]:
+    """The labels of a part by name if its classes have names; -1, of no class, stays a number."""
+    names: list[str] | None = getattr(rows.features[column], "names", None)
+    values = list(rows[column])
+    return values if names is None else [names[v] if v in range(len(names)) else v for v in values]
