@@ -433,6 +433,14 @@ def test_a_link_that_would_be_passed_over_is_named(home):
         (oak / "link.png").unlink()
 
 
+@pytest.mark.parametrize("name", [".ipynb_checkpoints/0.png", "young/.old/0.png", "._0.png"])
+def test_hidden_images_are_passed_over_at_any_depth(home, name):
+    save(home / "woods" / "train" / "oak" / name, picture(9))
+    assert len(read(home, "folder:woods").train) == 18
+    (home / "woods").rename(home / ".woods")
+    assert len(read(home, "folder:.woods").train) == 18
+
+
 @pytest.fixture
 def hub(home):
     """A set in the form of the hub, with two columns of labels, in a folder."""

@@ -71,23 +71,25 @@ def _classes(part: Path) -> dict[str, list[Path]]:
             continue
         if not entry.is_dir():
             raise RequestError(f"{entry}: is not in a class folder; expected {part}/CLASS/…")
-        files = [file for file in sorted(entry.rglob("*")) if _is_image(file)]
+        files = [file for file in sorted(entry.rglob("*")) if _is_image(file, within=entry)]
         if not files:
             raise RequestError(f"{entry}: no images in it; expected images of class {entry.name!r}")
         found[entry.name] = files
     return found
 
 
-def _is_image(file: Path) -> bool:
-    """Whether a file in a class folder is one of its images, and not of the system's.
+def _is_image(file: Path, *, within: Path) -> bool:
+    """Whether a file in a class folder is one of its images, and not hidden or of the system's.
 
     Raises:
         RequestError: it is a link that would be passed over.
     """
+    if any(part.startswith(".") for part in file.parts[len(within.parts) :]):
+        return False
     if file.is_symlink() and not file.is_file():
         leads = "to a folder" if file.is_dir() else "nowhere"
         raise RequestError(f"{file}: a link that leads {leads}; expected an image")
-    return file.is_file() and not file.name.startswith(".") and file.name != "Thumbs.db"
+    return file.is_file() and file.name != "Thumbs.db"
 
 
 def _alike(home: Path, part: str, found: list[str], classes: list[str]) -> None:
