@@ -130,6 +130,18 @@ class Watcher:
             raise KeyboardInterrupt
 
 
+def test_schedules_and_optimizers_by_import_path_reach_workers(tmp_path):
+    text = STUDY.replace("[schedule.fixed]", '[schedule."torch.optim.lr_scheduler.LinearLR"]')
+    (tmp_path / "own.toml").write_text(text + '[optimizer."torch.optim.RMSprop"]\n')
+    study = Study.load(tmp_path / "own.toml", overrides={"seed": 0, "batch_size": 32})
+    results = sgdscope.run(study, out=tmp_path / "out", workers=1)
+    assert results.runs["reason"].isna().all()
+    (kept,) = StudyFolder(tmp_path / "out").results()
+    assert [epoch.learning_rate for epoch in kept.history] == [
+        study.runs[0].rate(e) for e in (1, 2)
+    ]
+
+
 def test_a_study_leaves_a_tidy_folder(finished):
     assert {"study.toml", "results.csv", "results.parquet", "runs"} <= {
         file.name for file in finished.iterdir()

@@ -52,6 +52,12 @@ class Run(BaseModel):
             del copy.__dict__[name]
         return copy
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """The settings alone: another process cannot look up the class of an imported schedule."""
+        state = super().__getstate__()
+        settings = {name: state["__dict__"][name] for name in type(self).model_fields}
+        return {**state, "__dict__": settings}
+
     @cached_property
     def id(self) -> str:
         """A short hash of the canonical settings."""
