@@ -225,6 +225,32 @@ def test_a_budget_divides_the_sizes_it_is_given_too():
     assert "batch_size = [256, 512]" in small.description.splitlines()[0]
 
 
+@pytest.mark.parametrize("largest", [None, 64, [32, 128]])
+def test_a_budget_divides_the_largest_batch_of_a_growth_too(file, largest):
+    own = "" if largest is None else f"largest = {largest}\n"
+    grows = f"train_size = 1280\n[schedule.batch-growth]\nevery = 1\n{own}"
+    file.write_text(GRID[: GRID.index("[schedule")] + grows + "[measure.test_accuracy]\n")
+    file.write_text(file.read_text() + "[budget.small]\nfactor = 4\n")
+    full, small = (Study.load(file, overrides={"epochs": 5}, budget=b) for b in (None, "small"))
+    for run, miniature in zip(full.runs, small.runs, strict=True):
+        assert [run.size(e) for e in range(1, 6)] == [4 * miniature.size(e) for e in range(1, 6)]
+        assert run.stretch(5) == miniature.stretch(5)
+
+
+def test_a_budget_divides_the_parts_of_ghost_batch_norm(file):
+    file.write_text(
+        GRID + "[method.plain]\n[method.ghost-batch-norm]\n[budget.small]\nfactor = 4\n"
+    )
+    sizes = {"train_size": 640, "schedule": "step-decay"}
+    given = {**sizes, "method.ghost-batch-norm.size": [16, 32]}
+    assert ghosts(Study.load(file, overrides=sizes, budget="small")) == {8}
+    assert ghosts(Study.load(file, overrides=given, budget="small")) == {4, 8}
+
+
+def ghosts(study):
+    return {run.procedure().size for run in study.runs if run.method == "ghost-batch-norm"}
+
+
 def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
     (tmp_path / "a.toml").write_text('plugins = ["parts.py"]\n' + GRID.replace("stdcnn", "linear"))
     (tmp_path / "b.toml").write_text(GRID)

@@ -48,6 +48,7 @@ class Method(Settings):
     ``state`` returns what training needs to resume.
     """
 
+    batch_sizes: ClassVar[tuple[str, ...]] = ()  # options that are a batch size
     symbols: ClassVar[Mapping[str, str]] = {}  # of options, as labels write them
     source: ClassVar[str] = ""  # the paper that proposed it
     helps: ClassVar[str] = ""  # when

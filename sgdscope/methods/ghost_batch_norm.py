@@ -17,6 +17,7 @@ class GhostBatchNorm(Method):
     Parts have the given size, or slightly more if it does not divide the batch.
     """
 
+    batch_sizes = ("size",)
     source = "Hoffer, Hubara and Soudry 2017, arXiv 1705.08741"
     helps = (
         "large batches on networks with batch normalisation, whose statistics become as noisy as "

@@ -12,9 +12,11 @@ from typing import Any
 
 from sgdscope.data import DATA
 from sgdscope.errors import RequestError, unknown
+from sgdscope.methods import METHODS, Method
 from sgdscope.settings import Options
 from sgdscope.study import studyfile
 from sgdscope.study.imported_schedules import find as find_schedule
+from sgdscope.study.schedules import Schedule
 
 
 def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, Any]) -> None:
@@ -78,17 +80,25 @@ def _divide(settings: dict[str, Any], factor: int) -> None:
     sizes = _listed(settings.get("batch_size", []))
     settings["batch_size"] = [_divided(size, factor, "batch_size") for size in sizes]
     settings["train_size"] = _train_size(settings) // factor
-    schedules = settings.get("schedule", {})
-    if isinstance(schedules, list):
-        schedules = settings["schedule"] = {name: {} for name in schedules}
-    for name, table in schedules.items():
+    for name, table in settings.get("schedule", {}).items():
         kind = find_schedule(name)
         for option in kind.per_batch:
             ratios = _listed(table.get(option, kind.model_fields[option].default))
             table[option] = [ratio * factor for ratio in ratios]
-        for option in kind.batch_sizes:
-            sizes = _listed(table.get(option, kind.model_fields[option].default))
-            table[option] = [_divided(size, factor, f"schedule.{name}.{option}") for size in sizes]
+        _divide_sizes(table, kind, factor, f"schedule.{name}")
+    for name, table in settings.get("method", {}).items():
+        _divide_sizes(table, METHODS[name], factor, f"method.{name}")
+
+
+def _divide_sizes(
+    table: Options, kind: type[Schedule] | type[Method], factor: int, where: str
+) -> None:
+    """Divide the options of a part that are batch sizes, as given or by default."""
+    for option in kind.batch_sizes:
+        given = table.get(option, kind.model_fields[option].default)
+        if given is not None:  # no size at all, such as a growth without limit
+            sizes = [_divided(size, factor, f"{where}.{option}") for size in _listed(given)]
+            table[option] = sizes
 
 
 def _divided(size: Any, factor: int, where: str) -> int:

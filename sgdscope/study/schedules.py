@@ -222,6 +222,7 @@ def _between(start: float, end: float, share: float) -> float:
 class BatchGrowth(Schedule):
     """Batch size that grows every few epochs, instead of a decay (Smith et al. 2018)."""
 
+    batch_sizes = ("largest",)
     phrase = "with a batch size that grows"
     grows = True
 
