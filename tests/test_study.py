@@ -251,6 +251,44 @@ def ghosts(study):
     return {run.procedure().size for run in study.runs if run.method == "ghost-batch-norm"}
 
 
+OWN_SCHEDULE = '''
+from sgdscope.parts import SCHEDULES, Schedule
+
+@SCHEDULES.add("own")
+class Own(Schedule):
+    """A higher learning rate for large batches."""
+
+    batch_sizes = ("large",)
+    large: int = 64
+
+    def rate(self, *, batch_size, epoch):
+        return 0.1 if batch_size >= self.large else 0.01
+'''
+
+
+def test_a_budget_divides_the_batch_sizes_of_a_plugins_part(file):
+    (file.parent / "own.py").write_text(OWN_SCHEDULE)
+    grid = GRID[: GRID.index("[schedule")] + "train_size = 640\n[schedule.own]\n"
+    file.write_text(
+        f'plugins = ["own.py"]\n{grid}[measure.test_accuracy]\n[budget.small]\nfactor = 4\n'
+    )
+    small = Study.load(file, budget="small")
+    assert {(run.batch_size, run.peak) for run in small.runs} == {(4, 0.01), (16, 0.1)}
+
+
+@pytest.mark.parametrize("name", ["constant-ratio", "square-root"])
+def test_a_value_in_place_of_a_table_is_named_whatever_is_replaced(file, name):
+    schedule = f"[schedule]\n{name} = 3\n"
+    file.write_text(
+        GRID[: GRID.index("[schedule")]
+        + schedule
+        + "[measure.test_accuracy]\n[budget.small]\nfactor = 4\n"
+    )
+    for how in ({}, {"budget": "small"}, {"overrides": {"momentum": 0.5}}):
+        with pytest.raises(RequestError, match=f"schedule.{name} = 3: expected a table of options"):
+            Study.load(file, **how)
+
+
 def test_a_study_with_parts_is_read_back_from_its_folder(tmp_path):
     (tmp_path / "a.toml").write_text('plugins = ["parts.py"]\n' + GRID.replace("stdcnn", "linear"))
     (tmp_path / "b.toml").write_text(GRID)

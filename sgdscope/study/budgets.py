@@ -7,7 +7,8 @@ what they are in full; fewer epochs or one learning rate would change all three.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from sgdscope.data import DATA
@@ -16,6 +17,7 @@ from sgdscope.methods import METHODS, Method
 from sgdscope.settings import Options
 from sgdscope.study import studyfile
 from sgdscope.study.imported_schedules import find as find_schedule
+from sgdscope.study.plugins import Plugin
 from sgdscope.study.schedules import Schedule
 
 
@@ -31,7 +33,8 @@ def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, An
         overrides: values by key; they take precedence over the budget's.
 
     Raises:
-        RequestError: the study has no such budget, or its numbers cannot be divided.
+        RequestError: the study has no such budget, its numbers cannot be divided, or a plugin of it
+            cannot be loaded.
     """
     budgets = settings.pop("budget", {})
     if not isinstance(budgets, dict) or not all(isinstance(t, dict) for t in budgets.values()):
@@ -44,6 +47,8 @@ def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, An
         studyfile.override(settings, key, value)
     if name is None:
         return
+    for file in settings.get("plugins", []):  # parts whose options are divided may be theirs
+        Plugin.read(Path(file)).load()
     _divide(settings, factor)
     settings["name"] = f"{settings['name']}-{name}"
     settings["description"] = "\n".join(
@@ -80,14 +85,21 @@ def _divide(settings: dict[str, Any], factor: int) -> None:
     sizes = _listed(settings.get("batch_size", []))
     settings["batch_size"] = [_divided(size, factor, "batch_size") for size in sizes]
     settings["train_size"] = _train_size(settings) // factor
-    for name, table in settings.get("schedule", {}).items():
+    for name, table in _tables(settings, "schedule"):
         kind = find_schedule(name)
         for option in kind.per_batch:
             ratios = _listed(table.get(option, kind.model_fields[option].default))
             table[option] = [ratio * factor for ratio in ratios]
         _divide_sizes(table, kind, factor, f"schedule.{name}")
-    for name, table in settings.get("method", {}).items():
+    for name, table in _tables(settings, "method"):
         _divide_sizes(table, METHODS[name], factor, f"method.{name}")
+
+
+def _tables(settings: Mapping[str, Any], key: str) -> Iterator[tuple[str, Options]]:
+    """The tables of options under a key; a value in place of one is refused with the study."""
+    for name, table in settings.get(key, {}).items():
+        if isinstance(table, dict):
+            yield name, table
 
 
 def _divide_sizes(

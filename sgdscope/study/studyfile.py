@@ -75,7 +75,8 @@ def override(settings: dict[str, Any], key: str, value: Any) -> None:
             settings.pop(duration, None)
     if key == "momentum":
         for table in settings.get("schedule", {}).values():
-            table.pop("momentum", None)
+            if isinstance(table, dict):  # else it is refused with the study
+                table.pop("momentum", None)
     *path, last = key.split(".")
     table = settings
     for step in path:
