@@ -21,6 +21,7 @@ from sgdscope.execution.driver import choose_device, missing
 from sgdscope.execution.engine import Job, measures
 from sgdscope.execution.local import LocalEngine
 from sgdscope.execution.messages import Task
+from sgdscope.execution.plan import plan
 from sgdscope.execution.worker import execute_cohort
 from sgdscope.results import known
 from sgdscope.results.folder import StudyFolder
@@ -515,6 +516,20 @@ def test_cuda_without_one_is_refused(monkeypatch):
     with pytest.raises(RequestError, match="--device cuda: no CUDA device"):
         choose_device("cuda", LocalEngine())
     assert choose_device("auto", LocalEngine()) == "cpu"
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_less_than_one_worker_is_refused(study_file, tmp_path, workers):
+    study = Study.load(study_file)
+    for do in (
+        lambda: sgdscope.run(study, out=tmp_path / "out", workers=workers),
+        lambda: plan(study, workers=workers),
+    ):
+        with pytest.raises(
+            RequestError, match=f"workers = {workers}: expected at least 1, or None"
+        ):
+            do()
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_more_workers_than_tasks_are_started(monkeypatch, make_run):

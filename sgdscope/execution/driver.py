@@ -63,9 +63,9 @@ def run(
         allow_failures: return even if every run failed.
 
     Raises:
-        RequestError: the folder, the data or the device cannot be used, a plugin was changed since
-            the study was loaded, or a plugin calls this while it is imported for its parts: such a
-            call belongs under ``if __name__ == "__main__"``.
+        RequestError: the folder, the data, the device or so many workers cannot be had, a plugin
+            was changed since the study was loaded, or a plugin calls this while it is imported for
+            its parts: such a call belongs under ``if __name__ == "__main__"``.
         RunsFailedError: every run failed; their results are kept nevertheless.
     """
     _refuse_while_reading_plugins()
@@ -188,8 +188,11 @@ def choose_engine(name: str, *, workers: int | None) -> Engine:
     """An engine by name.
 
     Raises:
-        RequestError: there is no such engine, or what it needs is not installed.
+        RequestError: there is no such engine, what it needs is not installed, or there would be no
+            workers.
     """
+    if workers is not None and workers < 1:
+        raise RequestError(f"workers = {workers}: expected at least 1, or None for the default")
     if name == "local":
         return LocalEngine(workers=workers)
     if name == "inline":

@@ -104,7 +104,7 @@ def plan(
         finished: ids of runs that are already done.
 
     Raises:
-        RequestError: the device or the data cannot be used.
+        RequestError: the device, the data or so many workers cannot be had.
     """
     device = choose_device(device, choose_engine("local", workers=workers))
     loaded = check_parts(study)
