@@ -3,10 +3,11 @@
 import doctest
 import tomllib
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sgdscope import Study, references
+from sgdscope import Study, data, references
 from sgdscope.cli import app
 from sgdscope.study import draft, studyfile
 from sgdscope.study.schema import schema
@@ -25,12 +26,15 @@ def test_what_docstrings_show_is_so(module):
     assert not found.failed
 
 
+FLAT = """
+from torch import nn
+def flat(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))
+"""
+
+
 def test_a_new_study_has_the_network_the_data_and_says_how_long_it_takes(invoke, tmp_path):
-    (tmp_path / "nets.py").write_text(
-        "from torch import nn\n"
-        "def flat(shape, classes):\n"
-        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))\n"
-    )
+    (tmp_path / "nets.py").write_text(FLAT)
     words = ["--model", "nets.py:flat", "--data", "digits", "--out", "sub/first.toml"]
     done = invoke("new", *words, "--question", "batch size and robustness")
     assert done.exit_code == 0, done.output
@@ -46,6 +50,24 @@ def test_a_new_study_has_the_network_the_data_and_says_how_long_it_takes(invoke,
     again = invoke("new", *words, "--question", "momentum")
     assert again.exit_code == 2
     assert "the file exists already" in again.output
+
+
+@pytest.mark.parametrize("place", ["", "sub"])
+def test_a_new_studys_network_and_data_are_next_to_it_or_here(invoke, tmp_path, place):
+    home = tmp_path / place
+    (tmp_path / "sub").mkdir()
+    (home / "nets.py").write_text(FLAT)
+    digits = data.load("digits").train
+    arrays = {"x_train": digits.pixels[:80], "y_train": digits.labels[:80]}
+    arrays |= {"x_test": digits.pixels[:80], "y_test": digits.labels[:80]}
+    np.savez(home / "woods🌲.npz", **{name: values.numpy() for name, values in arrays.items()})
+    words = ["--model", "nets.py:flat", "--data", "npz:woods🌲.npz", "--out", "sub/first.toml"]
+    done = invoke("new", *words, "--question", "momentum")
+    assert done.exit_code == 0, done.output
+    study = Study.load(tmp_path / "sub" / "first.toml")
+    assert (study.model, study.data) == (["nets.py:flat"], ["npz:woods🌲.npz"])
+    (plugin,) = study.plugins
+    assert plugin == str(home / "nets.py")
 
 
 KNOBS = {

@@ -28,7 +28,7 @@ def new(
     """Write a commented study file and say how long it will take; asks for what is not given."""
     with complaints():
         from sgdscope.execution.plan import plan, summary
-        from sgdscope.study import draft
+        from sgdscope.study import draft, names
         from sgdscope.study.study import Study
 
         model = model or _answer("Network (--model)", "stdcnn")
@@ -38,7 +38,9 @@ def new(
         if out.exists():
             raise RequestError(f"--out {out}: the file exists already; expected a new name")
         content = draft.text(model=model, data=data, asked=question, home=out.parent)
-        made = plan(Study.parse(tomllib.loads(content) | {"name": out.stem}, where="new"))
+        settings = tomllib.loads(content) | {"name": out.stem}
+        settings = names.located(settings, homes=[out.parent, Path()])
+        made = plan(Study.parse(settings, where="new"))
         write_text(out, content)
         console.print(f"{out}: {len(made.study.runs)} runs", highlight=False, markup=False)
         *_, duration = summary(made)

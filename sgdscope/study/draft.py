@@ -88,8 +88,8 @@ def text(*, model: str, data: str, asked: str, home: Path) -> str:
     }
     lines = [
         f"# {asked[:1].upper()}{asked[1:]}? Every list is an axis; every combination is a run.",
-        f"model = {json.dumps(model)}",
-        f"data = {json.dumps(data)}",
+        f"model = {json.dumps(model, ensure_ascii=False)}",  # TOML has no surrogate pairs
+        f"data = {json.dumps(data, ensure_ascii=False)}",
         f"batch_size = {values['batch_size']}",
         "seed = [0, 1, 2]              # intervals are over seeds",
         f"epochs = {max(2, -(-_ALL_UPDATES // per_epoch))}",
