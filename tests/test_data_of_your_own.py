@@ -526,6 +526,11 @@ def test_a_class_that_is_not_among_those_of_training_is_refused(home):
         read(home, "hub:set")
 
 
+def test_what_is_called_by_a_number_is_found(home):
+    save_classes(home / "set", **{"2020": ["cat", "dog"], "1": ["cat", "dog"]})
+    assert len(read(home, "hub:set?config=2019&train=2020&test=1&channels=3").test) == 20
+
+
 def test_images_larger_than_memory_are_refused_with_the_arithmetic(home, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 2_000.0)
     with pytest.raises(RequestError) as caught:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Hub(Shaping):
     """Any set of images with labels that ``datasets`` can load, by its NAME or from a folder."""
 
+    words = frozenset({"config", "image", "label", "train", "test", "validation"})
+
     config: str | None = None  # if the set has several
     image: str | None = None  # columns; None: the only one of its kind
     label: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sgdscope import references, streams
@@ -78,7 +78,8 @@ def _reader(name: str) -> Callable[[], Dataset]:
     if kind in KINDS and not target:
         raise RequestError(f"{name!r} names nothing; expected {kind}:{PATHS[kind]}")
     if kind in KINDS:
-        loader = checked(KINDS[kind], _options(query), where=f"data set {name!r}")
+        options = _options(query, words=KINDS[kind].words)
+        loader = checked(KINDS[kind], options, where=f"data set {name!r}")
         path = references.source(name).path
         return lambda: loader.load(path or target)
     make = references.resolve("data set", name.partition("?")[0], forms=FORMS)
@@ -89,12 +90,12 @@ def _reader(name: str) -> Callable[[], Dataset]:
     return lambda: returned(make())
 
 
-def _options(query: str) -> dict[str, Any]:
-    """The values in ``resize=32&channels=3`` by key, numbers converted."""
+def _options(query: str, *, words: Collection[str]) -> dict[str, Any]:
+    """The values in ``resize=32&channels=3`` by key, numbers converted but where words stand."""
     found: dict[str, Any] = {}
     for pair in filter(None, query.split("&")):
         key, equals, value = pair.partition("=")
         if not (key and equals and value) or key in found:
             raise RequestError(f"?{query}: expected ?KEY=VALUE&KEY=VALUE, each key once")
-        found[key] = int(value) if value.isdecimal() else value
+        found[key] = int(value) if value.isdecimal() and key not in words else value
     return found
