@@ -236,6 +236,7 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(home, harm):
 
 NAMES = {
     "folder:wods": "no folder wods; expected one with train/CLASS",
+    "folder:~nobody_here/woods": "'folder:~nobody_here/woods': no home folder ~nobody_here; exp",
     "folder:woods?resise=5": r"unknown key 'resise'; did you mean 'resize'\?",
     "folder:woods?resize=big": "expected a size in pixels",
     "npz:none.npz": r"no file none\.npz",

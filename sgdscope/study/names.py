@@ -37,7 +37,7 @@ def located(settings: Mapping[str, Any], *, homes: Sequence[Path]) -> dict[str, 
         homes: folders where files are looked for, in this order.
 
     Raises:
-        RequestError: there is no such file, or two of one name.
+        RequestError: there is no such file or home folder, or two files of one name.
     """
     plugins = [str(file) for file in settings.get("plugins", [])]
     renamed: dict[str, dict[str, str]] = {}
@@ -90,7 +90,13 @@ def described(settings: Mapping[str, Any]) -> dict[str, Source]:
 
 def _path(name: str, homes: Sequence[Path]) -> Path | None:
     """The file or folder that a name leads to, if there is one."""
-    target = Path(name.partition(":")[2].partition("?")[0]).expanduser()
+    given = Path(name.partition(":")[2].partition("?")[0])
+    try:
+        target = given.expanduser()
+    except RuntimeError as error:  # no such user
+        raise RequestError(
+            f"{name!r}: no home folder {given.parts[0]}; expected a path that leads somewhere"
+        ) from error
     return next((p.resolve() for home in homes if (p := home / target).exists()), None)
 
 
