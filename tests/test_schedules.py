@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from torch.optim import lr_scheduler as torchs
 
 from sgdscope.errors import RequestError
+from sgdscope.results.record import Epoch, Result
 from sgdscope.study.imported_schedules import find
 from sgdscope.study.schedules import (
     BatchGrowth,
@@ -119,6 +120,34 @@ def test_an_imported_scheduler_is_stepped_once_an_epoch(name, options):
     ours = find(f"torch.optim.lr_scheduler.{name}")(learning_rate=0.3, **options)
     theirs = torch_rates(lambda o: getattr(torchs, name)(o, **options), rate=0.3, updates=EPOCHS)
     assert [ours.rate(batch_size=64, epoch=epoch + 1) for epoch in range(EPOCHS)] == theirs
+
+
+RISING = {"start_factor": 0.1, "total_iters": 4}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "duration", "peak"),
+    [
+        ("torch.optim.lr_scheduler.LinearLR", RISING, {"epochs": 8}, 0.3),
+        ("torch.optim.lr_scheduler.LinearLR", RISING, {"epochs": 3}, 0.3 * (0.1 + 2 * 0.9 / 4)),
+        ("torch.optim.lr_scheduler.LinearLR", RISING, {"steps": 13}, 0.3 * (0.1 + 2 * 0.9 / 4)),
+        ("torch.optim.lr_scheduler.ExponentialLR", {"gamma": 0.5}, {"epochs": 3}, 0.3),
+        ("step-decay", {"every": 1}, {"epochs": 3}, 0.3),
+        ("one-cycle", {}, {"steps": 13}, 0.3),
+    ],
+)
+def test_the_learning_rate_of_a_run_is_its_highest(make_run, schedule, options, duration, peak):
+    options = {"learning_rate": 0.3, **options}
+    run = make_run(schedule=schedule, schedule_options=options, train_size=192, **duration)
+    assert run.peak == pytest.approx(peak, abs=1e-12)
+    result = Result(run=run, status="done", history=[EPOCH])
+    assert result.noise_scale == pytest.approx(peak * EPOCH.steps)
+
+
+EPOCH = Epoch(
+    epoch=1, steps=6, learning_rate=0.3, train_loss=1.0, train_accuracy=0.5,
+    validation_accuracy=0.5, seconds=1.0,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("scaling", "factor"), [("linear", 4.0), ("square-root", 2.0)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Self, cast
 
 import torch
@@ -48,12 +49,26 @@ class _Stepped(Schedule):
 
     def rate(self, *, batch_size: int, epoch: int) -> float:
         """The scheduler's rate after ``epoch − 1`` steps."""
+        return next(islice(self._rates(), epoch - 1, None))
+
+    def highest_rate(self, *, batch_size: int, epochs: int) -> float:
+        """The highest of the scheduler's rates."""
+        return _highest(type(self), self.model_dump_json(exclude_unset=True), epochs)
+
+    def _rates(self) -> Iterator[float]:
+        """The scheduler's rate in each epoch, from the first."""
         optimizer = torch.optim.SGD([torch.zeros(1)], lr=self.learning_rate, momentum=0.9)
         scheduler = self._scheduler(optimizer)
-        for _ in range(epoch - 1):
+        while True:
+            yield float(optimizer.param_groups[0]["lr"])
             optimizer.step()
             scheduler.step()
-        return float(optimizer.param_groups[0]["lr"])
+
+
+@cache  # runs that differ in batch size or seed share it
+def _highest(kind: type[_Stepped], options: str, epochs: int) -> float:
+    highest = max(islice(kind.model_validate_json(options)._rates(), epochs))
+    return float(f"{highest:.12g}")  # of a rise to 0.1 in steps, not 0.10000000000000003
 
 
 @cache

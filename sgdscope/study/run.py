@@ -135,10 +135,10 @@ class Run(BaseModel):
         """Updates of the warm-up."""
         return self._plan.warmup(stretch)
 
-    @property
+    @cached_property
     def peak(self) -> float:
-        """The learning rate of the first epoch, after any warm-up."""
-        return self._plan.rate(batch_size=self.batch_size, epoch=1)
+        """The highest learning rate of its epochs, warm-up aside."""
+        return self._plan.highest_rate(batch_size=self.batch_size, epochs=self._most_epochs())
 
     def size(self, epoch: int) -> int:
         """The batch size of an epoch, counted from 1."""
@@ -169,6 +169,16 @@ class Run(BaseModel):
         else:
             made = sum(images // self.size(epoch) for epoch in range(1, epochs + 1))
         return made if most is None else min(made, most)
+
+    def _most_epochs(self) -> int:
+        """How many epochs it can take; 1 for a watched training that does not say."""
+        if self.steps is None:
+            return self.epochs or 1
+        images = self.train_size or DATA[self.data].train_size
+        epochs, made = 0, 0
+        while made < self.steps and (updates := images // self.size(epochs + 1)):
+            epochs, made = epochs + 1, made + updates
+        return max(epochs, 1)
 
     @property
     def grows(self) -> bool:

@@ -51,6 +51,10 @@ class Schedule(Settings, ABC):
     def rate(self, *, batch_size: int, epoch: int) -> float:
         """The learning rate of one epoch; the first epoch is 1."""
 
+    def highest_rate(self, *, batch_size: int, epochs: int) -> float:
+        """The highest learning rate of that many epochs, warm-up aside."""
+        return max(self.rate(batch_size=batch_size, epoch=epoch + 1) for epoch in range(epochs))
+
     def size(self, *, batch_size: int, epoch: int) -> int:
         """The batch size of one epoch, if training begins with ``batch_size``."""
         return batch_size
