@@ -21,8 +21,8 @@ SETTINGS = {"model": "mine", "batch_size": 64, "learning_rate": 0.05, "momentum"
 pytestmark = pytest.mark.filterwarnings("default")  # theirs are not ours
 
 
-def watching(small, out):
-    return sgdscope.Watch(out=out, data=small, measures=MEASURED, settings=SETTINGS, budget=None)
+def watching(small, out, measures=MEASURED):
+    return sgdscope.Watch(out=out, data=small, measures=measures, settings=SETTINGS, budget=None)
 
 
 def seen(out, rates) -> None:
@@ -79,6 +79,42 @@ def test_a_lightning_training_is_watched(small, tmp_path):
     watched = trained(WatchCallback(watching(small, tmp_path / "out")))
     assert all(torch.equal(alone[name], value) for name, value in watched.items())
     seen(tmp_path / "out", [0.05, 0.025, 0.0125])
+
+
+@pytest.mark.parametrize(("accumulated", "steps"), [(1, 3), (2, 2)])
+def test_lightnings_training_loss_is_that_of_training_step(small, tmp_path, accumulated, steps):
+    lightning = pytest.importorskip("lightning.pytorch")
+    from sgdscope.watching.lightning import WatchCallback
+
+    returned = []
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.network = network()
+
+        def forward(self, x):
+            return self.network(x)
+
+        def training_step(self, batch, _):
+            loss = F.cross_entropy(self(batch[0]), batch[1])
+            returned.append(loss.item())
+            return loss
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.05)
+
+    watch = watching(small, tmp_path, measures={"test_accuracy": {}})
+    trainer = lightning.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[WatchCallback(watch)],
+        accumulate_grad_batches=accumulated,
+    )  # fmt: skip
+    images = TensorDataset(small.train.inputs(), small.train.labels)
+    trainer.fit(Module(), DataLoader(images, batch_size=64))
+    (epoch,) = watch.folder.results()[0].history
+    assert epoch.train_loss == pytest.approx(sum(returned) / len(returned), rel=1e-6)
+    assert epoch.steps == steps
 
 
 def test_a_transformers_training_is_watched(small, tmp_path):

@@ -39,7 +39,8 @@ class WatchCallback(Callback):  # type: ignore[misc]
         """Remember the batch's loss."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if isinstance(loss, Tensor):
-            self._losses.append(loss.detach())
+            # Lightning has divided it by the number of batches whose gradients make one update.
+            self._losses.append(loss.detach() * trainer.accumulate_grad_batches)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure."""
