@@ -151,3 +151,54 @@ def test_a_transformers_training_is_watched(small, tmp_path):
     seen(tmp_path / "out", [0.05, 0.05 * 2 / 3, 0.05 / 3])
     with pytest.raises(RequestError, match="expected 'epoch'"):
         trained(WatchCallback(watching(small, tmp_path / "out")), logging_strategy="steps")
+
+
+class Classifier(nn.Module):
+    """A network as the Trainer calls it, which remembers its losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = network()
+        self.losses = []
+
+    def forward(self, pixel_values, labels=None):
+        logits = self.network(pixel_values)
+        if labels is None:
+            return {"logits": logits}
+        loss = F.cross_entropy(logits, labels)
+        self.losses.append(loss.item())
+        return {"loss": loss, "logits": logits}
+
+
+@pytest.mark.parametrize(
+    ("duration", "steps"),
+    [
+        ({"max_steps": 1}, [1]),  # ends within the first epoch
+        ({"max_steps": 4}, [3, 4]),
+        ({"num_train_epochs": 2, "gradient_accumulation_steps": 3}, [1, 2]),
+    ],
+)
+def test_every_epoch_of_the_trainer_is_recorded_with_its_loss(small, tmp_path, duration, steps):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from sgdscope.watching.transformers import WatchCallback
+
+    watch = watching(small, tmp_path / "out", measures={"test_accuracy": {}})
+    images = zip(small.train.inputs().contiguous(), small.train.labels, strict=True)
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path / "trainer"), per_device_train_batch_size=64, report_to=[],
+        logging_strategy="epoch", save_strategy="no", use_cpu=True, disable_tqdm=True, **duration,
+    )  # fmt: skip
+    model = Classifier()
+    transformers.Trainer(
+        model=model, args=arguments, callbacks=[WatchCallback(watch)],
+        train_dataset=[{"pixel_values": x, "labels": y} for x, y in images],
+    ).train()  # fmt: skip
+    history = watch.folder.results()[0].history
+    assert [epoch.epoch for epoch in history] == list(range(1, len(steps) + 1))
+    assert [epoch.steps for epoch in history] == steps
+    batches = duration.get("gradient_accumulation_steps", 1)
+    ends = [0, *(batches * count for count in steps)]
+    for one, start, end in zip(history, ends, ends[1:], strict=False):
+        own = model.losses[start:end]
+        assert one.train_loss == pytest.approx(sum(own) / len(own), rel=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -63,9 +64,10 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         """Measure when the loss of an epoch is reported."""
         if model is None or not state.is_world_process_zero or "loss" not in (logs or {}):
             return
+        # The Trainer counts in parts of an epoch; a training in steps may end within one.
         self.watch(
             model,
-            epoch=round(state.epoch or 0),
+            epoch=math.ceil(round(state.epoch or 0, 6)),
             train_loss=(logs or {})["loss"],
             steps=state.global_step,
             learning_rate=self._rate,
