@@ -164,6 +164,25 @@ def test_what_was_measured_before_a_stop_is_kept(home, tmp_path):
     assert list(audited.measured) == ["test_accuracy"]
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_an_audit_stopped_before_its_first_number_says_so(home, tmp_path, monkeypatch, stop):
+    def stopped(subject):
+        raise stop
+
+    monkeypatch.setattr("sgdscope.auditing.driver.check_network", stopped)
+    words = ["audit", source(home, "long"), "--data", "digits", "--out", str(tmp_path / "out")]
+    answer = CliRunner().invoke(app, [*words, "--measure", "test_accuracy"])
+    if stop is KeyboardInterrupt:
+        assert answer.exit_code == 130
+        assert "stopped; what was measured is kept in" in answer.output
+    else:
+        assert isinstance(answer.exception, stop)
+    assert json.loads((tmp_path / "out" / "audit.json").read_text())["networks"] == []
+    again = CliRunner().invoke(app, ["report", str(tmp_path / "out")])
+    assert again.exit_code == 2
+    assert "nothing was measured yet; expected an audit that has been run" in again.output
+
+
 def test_a_measure_that_fails_spares_the_others_and_is_tried_again(home, tmp_path):
     class Failing(Measure):
         """Fails."""

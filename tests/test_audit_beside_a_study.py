@@ -90,7 +90,7 @@ def test_a_measure_that_was_taken_otherwise_is_marked(study, tmp_path, invoke):
     ("settings", "said"),
     [
         ({"data": "cifar10"}, "expected test images of mnist, as the study has"),
-        ({"results": False}, "an audit without results; expected one that has been run"),
+        ({"results": False}, "nothing was measured yet; expected an audit"),
     ],
 )
 def test_an_audit_that_cannot_be_compared_is_refused(settings, said, study, tmp_path, invoke):

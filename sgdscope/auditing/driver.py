@@ -68,6 +68,17 @@ class Audit:
         """Networks named by their seeds, ``NAME:SEED``, against the first of them."""
         return compare_seeds(self.networks)
 
+    def require_results(self) -> None:
+        """Check that there is something to show.
+
+        Raises:
+            RequestError: it was stopped before the first number.
+        """
+        if not self.networks:
+            raise RequestError(
+                f"{self.folder.path}: nothing was measured yet; expected an audit that has been run"
+            )
+
     def record(self) -> dict[str, Any]:
         """Everything but arrays, for other programs."""
         return {

@@ -87,6 +87,8 @@ def pairs(networks: Sequence[Audited]) -> list[tuple[Audited, Audited]]:
 
     Where the first has several seeds, others that have them too are compared seed by seed.
     """
+    if not networks:  # stopped before the first number
+        return []
     several = seeds_of(networks)
     first, _ = _name_and_seed(networks[0])
     of_seed = {_name_and_seed(one)[1]: one for one in several.get(first, [])}

@@ -110,6 +110,7 @@ def redraw(folder: Path, log: str | None) -> None:
     from sgdscope.auditing.driver import save_tables
 
     found = Audit.load(folder)
+    found.require_results()
     save_tables(found)
     show(found, log)
 

@@ -35,8 +35,7 @@ def check(audit: Audit, judged: Judged) -> None:
     """Raise RequestError if an audit's networks cannot be compared with a study's."""
     place, settings = audit.folder.path, audit.folder.settings()
     trained_on = sorted(judged.results.runs["data"].unique())
-    if not audit.networks:
-        raise RequestError(f"{place}: an audit without results; expected one that has been run")
+    audit.require_results()
     if settings["data"] not in trained_on or settings["split"] != "test":
         raise RequestError(
             f"{place}: an audit on {settings['split']} images of {settings['data']}; expected test "
