@@ -1,8 +1,10 @@
 """A training that is watched ends with the same bits, and leaves a folder as a study does."""
 
 import copy
+import math
 import random
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -310,6 +312,37 @@ def test_the_learning_rate_is_that_of_the_schedule_named(small, tmp_path):
     watch = watching(small, tmp_path, learning_rate=0.2, schedule="cosine", epochs=4)
     watch(Noisy(), epoch=1, train_loss=1.0)
     assert set(Results.load(tmp_path).runs["learning_rate"]) == {0.2}
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "rates"),
+    [
+        (  # 120 images: 3 batches of 32, then 1 of 64 and 0 of 128
+            {"schedule": "batch-growth", "schedule_options": {"every": 1}}, [3, 4], [0.1, 0.1],
+        ),
+        ({"steps": 5}, [3, 5], [0.1, 0.1]),
+        (
+            {"steps": 5, "schedule": "cosine"}, [3, 5],
+            [sum(0.05 * (1 + math.cos(math.pi * n / 5)) / len(part) for n in part)
+             for part in (range(3), range(3, 5))],
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("data", [{}, {"data": "digits"}])  # of another size than the data passed
+def test_updates_and_rates_that_are_not_told_are_the_schedules(
+    small, tmp_path, data, settings, steps, rates
+):
+    settings = settings | data | {"learning_rate": 0.1}
+    part = replace(small, train=small.train[:120])
+    watch = watching(part, tmp_path, batch_size=32, **settings)
+    for epoch in (1, 2):
+        watch(Noisy(), epoch=epoch, train_loss=1.0)
+    with pytest.raises(RequestError, match=r"epoch = 3: (settings steps = 5|its batch size, 128)"):
+        watch(Noisy(), epoch=3, train_loss=1.0)
+    watch(Noisy(), epoch=3, train_loss=1.0, steps=7, learning_rate=0.2)
+    history = watch.folder.results()[0].history
+    assert [epoch.steps for epoch in history] == [*steps, 7]
+    assert [epoch.learning_rate for epoch in history] == pytest.approx([*rates, 0.2])
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,9 @@ class Run(BaseModel):
             return None
         return METHODS[self.method](**self.method_options)
 
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 1: the mean over its updates."""
-        rates = self.rates(self.stretch(epoch))
+    def rate(self, epoch: int, *, images: int | None = None) -> float:
+        """The learning rate of an epoch: the mean over its updates; arguments as of ``stretch``."""
+        rates = self.rates(self.stretch(epoch, images=images))
         return rates[0] if len(rates) == 1 else math.fsum(rates) / len(rates)
 
     def rates(self, stretch: Stretch) -> list[float]:

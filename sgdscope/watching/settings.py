@@ -41,8 +41,9 @@ def run_settings(given: Mapping[str, Any], data: str | Dataset, images: int) -> 
         expected = "it in optimizer_options" if key in options else f"some of {', '.join(SETTINGS)}"
         raise RequestError(f"settings {key}: expected {expected}")
     known.setdefault("data", data if isinstance(data, str) else "data")
-    if known["data"] not in DATA:
-        known.setdefault("train_size", images)  # a run knows this only for registered data
+    registered = DATA[known["data"]].train_size if known["data"] in DATA else None
+    if images != registered:  # all that a run knows of its data by itself
+        known.setdefault("train_size", images)
     for key in ("batch_size", "learning_rate"):
         if key not in known and not (key == "learning_rate" and "schedule" in known):
             raise RequestError(f"settings {key}: required but missing")
@@ -99,6 +100,28 @@ def run_of(settings: Mapping[str, Any]) -> Run:
             "expected epochs or steps"
         )
     return run
+
+
+def pace(
+    run: Run, epoch: int, *, images: int, steps: int | None, learning_rate: float | None
+) -> tuple[int, float]:
+    """Updates since the start and an epoch's learning rate; where not told, the settings'.
+
+    Raises:
+        RequestError: by the settings the epoch has no updates.
+    """
+    stretch = run.stretch(epoch, images=images)
+    if not stretch.count and (steps is None or (learning_rate is None and run.stepped)):
+        why = f"its batch size, {run.size(epoch)}, exceeds the {images} training images"
+        if run.epochs is None and stretch.first == run.steps:
+            why = f"settings steps = {run.steps} have all been made before it"
+        raise RequestError(
+            f"epoch = {epoch}: {why}; expected an epoch with updates, or steps and learning_rate "
+            "in the call"
+        )
+    if steps is None:
+        steps = stretch.first + stretch.count
+    return steps, run.rate(epoch, images=images) if learning_rate is None else learning_rate
 
 
 def whole_number(name: str, value: Any, *, lowest: int) -> int:

@@ -23,7 +23,7 @@ from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Status
 from sgdscope.settings import checked
 from sgdscope.watching.budget import Budget
-from sgdscope.watching.settings import number, run_of, run_settings, whole_number
+from sgdscope.watching.settings import number, pace, run_of, run_settings, whole_number
 from sgdscope.watching.training import WatchedTraining
 
 _log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Watch:
             model: the network, in any mode.
             epoch: the one that has ended, from 1.
             train_loss: mean over the epoch.
-            steps: updates since the start; None: as many full batches as the epochs have.
+            steps: updates since the start; None: those of full batches, as the settings say.
             learning_rate: in the epoch; None: the settings'.
             train_accuracy: over the epoch, if known.
             validation_accuracy: at its end, if known.
@@ -125,10 +125,9 @@ class Watch:
                 learning_rate = number("learning_rate", learning_rate)
             training, data = self._prepare(model, epoch)
             run = training.run
-            if steps is None:
-                steps = epoch * (len(data.train) // run.batch_size)
-            if learning_rate is None:
-                learning_rate = run.rate(epoch)
+            steps, learning_rate = pace(
+                run, epoch, images=len(data.train), steps=steps, learning_rate=learning_rate
+            )
             training.history.append(
                 Epoch(
                     epoch=epoch, steps=steps, learning_rate=learning_rate, seconds=seconds, **told
