@@ -1,6 +1,7 @@
 """A training that is watched ends with the same bits, and leaves a folder as a study does."""
 
 import copy
+import itertools
 import math
 import random
 import time
@@ -19,6 +20,7 @@ from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES, Subject
 from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 from sgdscope.study.study import Study
 from sgdscope.watching import budget as budgets
 from sgdscope.watching.budget import Budget
@@ -160,6 +162,24 @@ def test_several_watched_trainings_are_drawn_as_a_study(small, tmp_path):
     assert (tmp_path / "out" / "figures" / "top_eigenvalue-by-epoch-Noisy-data.svg").is_file()
     with pytest.raises(RequestError, match="belongs to study"):
         sgdscope.run(Study.load("quick"), out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "labels"),
+    [
+        ([32], ["fixed, m = 0.9"]),
+        ([32, 64], ["fixed, m = 0.9, epochs = 1", "fixed, m = 0.9, epochs = 2"]),
+    ],
+)
+def test_trainings_of_two_lengths_are_not_seeds_of_one_point(small, tmp_path, sizes, labels):
+    for batch_size, epochs, seed in itertools.product(sizes, (1, 2), (0, 1)):
+        watch = watching(small, tmp_path, batch_size=batch_size, epochs=epochs, seed=seed)
+        for epoch in range(1, epochs + 1):
+            watch(Noisy(), epoch=epoch, train_loss=1.0)
+    view = View(Results.load(tmp_path))
+    assert [line.label for line in view.lines] == labels
+    places = view.runs.groupby(["line", "x"])["seed"]
+    assert set(places.size()) == set(places.nunique()) == {2}
 
 
 def test_a_training_that_goes_on_from_an_earlier_epoch_replaces_what_came_later(small, tmp_path):
