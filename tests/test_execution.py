@@ -158,6 +158,21 @@ def test_a_measure_that_fails_on_the_way_leaves_a_gap(make_run):
     assert end.value == 1
 
 
+def test_a_measure_that_failed_before_an_interruption_leaves_no_gap(make_run, monkeypatch):
+    task, heard = Task(make_run(train_size=64)), []
+    wanted = {"fragile": Fragile(at=[1]), "constant": Constant()}
+    with monkeypatch.context() as patch:
+        patch.setattr(Fragile, "read", Broken.read)
+        execute(task, wanted, data.load, tell=heard.append, checkpoint_every=0)
+    states = [message.state for message in heard if isinstance(message, Checkpoint)]
+    outcome, _ = carry_out(Task(task.run, checkpoint=states[-1]), wanted)
+    assert [(m.measure, m.epoch, m.value) for m in outcome.result.measurements] == [
+        ("fragile", 1, pytest.approx(math.nan, nan_ok=True)),  # on the way, and not taken again
+        ("constant", 2, 42), ("fragile", 2, 1),
+    ]  # fmt: skip
+    assert outcome.result.error is None
+
+
 def test_arrays_are_filed_by_measure_eps_and_epoch(make_run):
     outcome, _ = carry_out(Task(make_run(train_size=64)), {"constant": Constant()})
     assert load(outcome.arrays)["constant/0.1/2/ones"].tolist() == [1, 1, 1]

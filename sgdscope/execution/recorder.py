@@ -59,7 +59,11 @@ class Recorder:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def finish(self, name: str, measure: Measure, subject: Subject, *, epoch: int) -> None:
-        """Take a measure for the last time; if it fails, it leaves a gap and its traceback."""
+        """Take a measure for the last time; if it fails, it leaves a gap and its traceback.
+
+        A gap that it left there before an interruption is dropped.
+        """
+        self.measurements = [m for m in self.measurements if (m.measure, m.epoch) != (name, epoch)]
         try:
             self.take(name, measure, subject, epoch=epoch)
         except Exception as error:
