@@ -247,6 +247,38 @@ def test_what_wrappers_put_before_names_is_taken_off_in_any_order(home, tmp_path
     assert all(torch.equal(found[name], value) for name, value in weights.items())
 
 
+NORMALISING = """
+from collections import OrderedDict
+import torch
+from torch import nn
+
+class Normalise(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("std", torch.tensor(1.0))
+
+    def forward(self, pixels):
+        return ((pixels - self.mean) / self.std).flatten(1)
+
+def build(*, shape, classes, rest="{rest}"):
+    return nn.Sequential(OrderedDict([("normalise", Normalise()), (rest, nn.Linear(784, classes))]))
+"""
+
+
+@pytest.mark.parametrize("rest", ["last", "network"])  # the second as networks of studies have it
+def test_a_network_that_normalises_by_a_layer_of_its_own_is_opened_as_it_is(tmp_path, rest):
+    (tmp_path / "net.py").write_text(NORMALISING.format(rest=rest))
+    weights = {"normalise.mean": torch.tensor(0.25), "normalise.std": torch.tensor(0.5)}
+    weights |= {f"{rest}.weight": torch.randn(10, 784), f"{rest}.bias": torch.randn(10)}
+    assert opened_from(tmp_path, tmp_path / "w.pt", weights).keys() == weights.keys()
+    opened = open_network(f"{tmp_path}/net.py:build@{tmp_path}/w.pt", data="digits")
+    images = opened.data.test[:5].inputs()
+    expected = (images - 0.25).flatten(1) / 0.5 @ weights[f"{rest}.weight"].T
+    expected += weights[f"{rest}.bias"]
+    assert torch.allclose(opened.model(images), expected, rtol=1e-5, atol=1e-4)
+
+
 def test_an_average_of_weights_is_read_and_never_passed_over_in_silence(home, tmp_path):
     average = torch.optim.swa_utils.AveragedModel(network(1))
     found = opened_from(home, tmp_path / "w.pt", average.state_dict())

@@ -164,16 +164,14 @@ def _built(source: str, data: str) -> Opened:
         raise RequestError(f"{source}: a network without weights; expected {source}@WEIGHTS")
     located = _located(model=builder, data=data)
     loaded = datasets.load(located["data"])
-    # The network normalises if its weights have the moments.
     there = read_weights(Path(weights)) if weights else {}
-    moments = {"mean": loaded.mean, "std": loaded.std} if "normalise.mean" in there else {}
     model: nn.Module | None = None
     try:
         if not weights:
             model = pretrained(located["model"], classes=loaded.classes)
         if model is None:
             model = models.build(
-                located["model"], shape=loaded.shape, classes=loaded.classes, seed=0, **moments
+                located["model"], shape=loaded.shape, classes=loaded.classes, seed=0
             )
     except RequestError:
         raise
@@ -181,6 +179,8 @@ def _built(source: str, data: str) -> Opened:
         raise RequestError(f"{source}: {reason(error)}") from error
     if not isinstance(model, nn.Module):
         raise RequestError(f"{source}: returns {type(model).__name__}; expected an nn.Module")
+    if "normalise.mean" in there.keys() - model.state_dict().keys():  # of a study
+        model = models.normalised(model, loaded.mean, loaded.std)
     if weights:
         load_weights(model, Path(weights))
     name = Path(weights or builder.rpartition(":")[2]).stem

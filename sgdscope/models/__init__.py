@@ -1,7 +1,7 @@
 """Networks by name; importing this registers the built-in ones."""
 
 from sgdscope.models.base import MODELS, Dropout, ModelBuilder, Normalise, bind_dropout
-from sgdscope.models.building import build, check, find
+from sgdscope.models.building import build, check, find, normalised
 from sgdscope.models.paper import Residual
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "build",
     "check",
     "find",
+    "normalised",
 ]

@@ -105,6 +105,11 @@ def build(
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if mean is None or std is None:
         return network
+    return normalised(network, mean, std)
+
+
+def normalised(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """A network after the standardisation of its inputs by these moments of each channel."""
     return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))
 
 
