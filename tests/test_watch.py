@@ -6,6 +6,7 @@ import math
 import random
 import time
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from sgdscope.cli import app
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES, Subject
+from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 from sgdscope.study.study import Study
@@ -196,6 +198,33 @@ def test_a_training_that_goes_on_from_an_earlier_epoch_replaces_what_came_later(
     assert results.history["train_loss"].iloc[-1] == 0.5
 
 
+ATTACKED = {"pgd_accuracy": {"eps": [0.1], "examples": 20, "steps": 3}}
+
+
+def test_arrays_survive_a_stop_while_an_epoch_is_saved(small, tmp_path, monkeypatch):
+    def stopped(*_):  # once the earlier arrays have moved
+        raise KeyboardInterrupt
+
+    watching(small, tmp_path, measures=ATTACKED)(Noisy(), epoch=1, train_loss=1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(StudyFolder, "_write", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            watching(small, tmp_path, measures=ATTACKED)(Noisy(), epoch=2, train_loss=1.0)
+    watching(small, tmp_path, measures=ATTACKED)(Noisy(), epoch=2, train_loss=1.0)
+    (run,) = Results.load(tmp_path).runs["run"]
+    kept = StudyFolder(tmp_path).arrays(run, "pgd_accuracy/0.1/")
+    assert {name.partition("/")[0] for name in kept} == {"1", "2"}
+
+
+def test_damaged_arrays_cost_no_numbers(small, tmp_path, caplog):
+    watching(small, tmp_path, measures=ATTACKED)(Noisy(), epoch=1, train_loss=1.0)
+    (file,) = tmp_path.glob("runs/*/arrays.safetensors")
+    file.write_bytes(file.read_bytes()[:-1])
+    watching(small, tmp_path, measures=ATTACKED)(Noisy(), epoch=2, train_loss=1.0)
+    assert "arrays.safetensors is lost or damaged; the numbers beside it are kept" in caplog.text
+    assert list(Results.load(tmp_path).table["epoch"]) == [1, 2]
+
+
 def test_measures_are_taken_when_they_are_due(small, tmp_path):
     watch = sgdscope.Watch(
         out=tmp_path, data=small, settings=SETTINGS, budget=None,
@@ -297,10 +326,11 @@ def test_a_wrong_request_is_one_clear_message(small, tmp_path, changed, said):
         sgdscope.Watch(out=tmp_path, **given)
 
 
-def watching(small, tmp_path, **settings):
-    measures = {"test_accuracy": {}}
+def watching(small, tmp_path, *, measures=MappingProxyType({"test_accuracy": {}}), **settings):
     settings = SETTINGS | settings
-    return sgdscope.Watch(out=tmp_path, data=small, measures=measures, settings=settings)
+    return sgdscope.Watch(
+        out=tmp_path, data=small, measures=measures, settings=settings, budget=None
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from safetensors.torch import load
-from torch import Tensor
 
 from sgdscope.errors import RequestError
 from sgdscope.files import write_text
-from sgdscope.results.files import ARRAYS, KeptFiles, digest
+from sgdscope.results.files import ARRAYS, KeptFiles
 from sgdscope.results.record import Audited
 from sgdscope.study import studyfile
 
@@ -76,14 +74,6 @@ class AuditFolder(KeptFiles):
         """Every network checked, in the order of their names."""
         found = [one for network in self._ids() if (one := self.audited(network)) is not None]
         return sorted(found, key=lambda one: one.network.name)
-
-    def tensors(self, audited: Audited) -> dict[str, Tensor] | None:
-        """The arrays that measures kept; None if they are lost or damaged."""
-        if ARRAYS not in audited.digests:
-            return {}
-        file = self.run_file(audited.id, ARRAYS)
-        content = file.read_bytes() if file.is_file() else b""
-        return load(content) if digest(content) == audited.digests[ARRAYS] else None
 
     def save(self, audited: Audited, arrays: bytes | None) -> None:
         """Save the results so far.

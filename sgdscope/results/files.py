@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
+from torch import Tensor
 
 from sgdscope.errors import RequestError
 from sgdscope.files import remove_leftovers, write_bytes
@@ -129,6 +131,15 @@ class KeptFiles:
         except SafetensorError as error:
             _log.warning("%s is damaged (%s) and ignored", file, error)
             return {}
+
+    def tensors(self, record: Result | Audited) -> dict[str, Tensor] | None:
+        """All arrays of a network, to be continued with; None if they are lost or damaged."""
+        self._settle_arrays(record.id, record)
+        if ARRAYS not in record.digests:
+            return {}
+        file = self.run_file(record.id, ARRAYS)
+        content = file.read_bytes() if file.is_file() else b""
+        return load(content) if digest(content) == record.digests[ARRAYS] else None
 
     def _ids(self) -> list[str]:
         return sorted(file.parent.name for file in self.path.glob("runs/*/result.json"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
-
-from safetensors.torch import load
 
 from sgdscope.data import Dataset
 from sgdscope.execution.recorder import Recorder
@@ -15,6 +14,8 @@ from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Result, Status
 from sgdscope.results.tables import Results
 from sgdscope.study.run import Run
+
+_log = logging.getLogger(__name__)
 
 AXES = ("model", "data", "batch_size", "seed")  # of the runs, as a study file has them
 
@@ -33,8 +34,10 @@ class WatchedTraining:
         self.history: list[Epoch] = []
         self.memory: dict[str, Any] = {}  # left by measures at the epoch before
         if (kept := folder.result(run.id)) is not None:
-            file = folder.run_file(run.id, ARRAYS)
-            arrays = load(file.read_bytes()) if file.is_file() else {}
+            arrays = folder.tensors(kept)
+            if arrays is None:
+                where = folder.run_file(run.id, ARRAYS)
+                _log.warning("%s is lost or damaged; the numbers beside it are kept", where)
             self.recorder = Recorder(run.seed, kept, arrays)
             self.history = list(kept.history)
 
