@@ -225,6 +225,28 @@ def test_damaged_arrays_cost_no_numbers(small, tmp_path, caplog):
     assert list(Results.load(tmp_path).table["epoch"]) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("changed", "epochs"),
+    [
+        ({"examples": 30}, [2]),
+        ({"every": 2}, [1, 2]),
+        ({"eps": [0.1, 0.2]}, [1, 2, 2]),
+        ({}, [1, 2]),
+    ],
+)
+def test_a_measure_resumed_with_other_options_drops_what_they_would_change(
+    small, tmp_path, changed, epochs
+):
+    also = {"test_accuracy": {}}
+    watching(small, tmp_path, measures=ATTACKED | also)(Noisy(), epoch=1, train_loss=1.0)
+    measures = {"pgd_accuracy": ATTACKED["pgd_accuracy"] | changed} | also
+    watching(small, tmp_path, measures=measures)(Noisy(), epoch=2, train_loss=1.0)
+    (result,) = StudyFolder(tmp_path).results()
+    read = {name: [m.epoch for m in result.measurements if m.measure == name] for name in measures}
+    assert read == {"pgd_accuracy": epochs, "test_accuracy": [1, 2]}
+    assert result.measured["pgd_accuracy"].items() >= measures["pgd_accuracy"].items()
+
+
 def test_measures_are_taken_when_they_are_due(small, tmp_path):
     watch = sgdscope.Watch(
         out=tmp_path, data=small, settings=SETTINGS, budget=None,

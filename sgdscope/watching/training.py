@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sgdscope.data import Dataset
 from sgdscope.execution.recorder import Recorder
+from sgdscope.measuring import Measure
+from sgdscope.results.differing import counting_options
 from sgdscope.results.files import ARRAYS
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Result, Status
@@ -26,14 +29,18 @@ class WatchedTraining:
     Args:
         run: what is known of the training.
         folder: where its record is kept.
+        measures: to be taken, by name; what was read with other options is dropped.
     """
 
-    def __init__(self, run: Run, folder: StudyFolder) -> None:
+    def __init__(self, run: Run, folder: StudyFolder, measures: Mapping[str, Measure]) -> None:
         self.run, self.folder = run, folder
         self.recorder = Recorder(run.seed)
         self.history: list[Epoch] = []
         self.memory: dict[str, Any] = {}  # left by measures at the epoch before
         if (kept := folder.result(run.id)) is not None:
+            if changed := _changed(kept, measures):
+                _log.warning("%s: read with other options before; dropped", ", ".join(changed))
+                kept = kept.without(changed)
             arrays = folder.tensors(kept)
             if arrays is None:
                 where = folder.run_file(run.id, ARRAYS)
@@ -67,6 +74,17 @@ class WatchedTraining:
         every = self.folder.results()
         self.folder.write_settings(_as_study(self.folder.path.name, every))
         Results.collect(every, folder=self.folder).save(self.folder)
+
+
+def _changed(kept: Result, measures: Mapping[str, Measure]) -> list[str]:
+    """The measures that were taken before with other options than these."""
+    return [
+        name
+        for name, measure in measures.items()
+        if name in kept.measured
+        and counting_options(name, json.dumps(kept.measured[name]))
+        != counting_options(name, json.dumps(measure.record(name)))
+    ]
 
 
 def _as_study(name: str, results: Sequence[Result]) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class Watch:
             self._answered = True
         if self._training is None:
             run = run_of({"model": type(model).__name__} | self.settings)
-            self._training = WatchedTraining(run, self.folder)
+            self._training = WatchedTraining(run, self.folder, self.measures)
         self._training.rewind(epoch)
         return self._training, self._data
 
