@@ -313,6 +313,27 @@ def test_the_edge_of_stability_caps_curvature():
         assert "too far from it" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("stopped", "verdict", "reason"),
+    [
+        (64, "supported", "20 of 20 runs are within"),
+        (None, "inconclusive", "there is no such limit at a learning rate of 0"),
+    ],
+)
+def test_where_the_learning_rate_is_zero_there_is_no_edge(stopped, verdict, reason):
+    def at_edge(run, loss):
+        return 0.9 * 2 / run.rate(1)
+
+    found = made(lines=[RATIO], curvature=at_edge, seeds=4)
+    for number, one in enumerate(found):
+        if stopped in (None, one.run.batch_size):
+            last = one.history[-1].model_copy(update={"learning_rate": 0.0})
+            found[number] = one.model_copy(update={"history": [*one.history[:-1], last]})
+    (capped,) = judged(Results.collect(found), "edge-of-stability", says="capped")
+    assert capped.verdict == verdict
+    assert reason in capped.reason
+
+
 def test_one_run_near_its_limit_does_not_show_a_cap():
     def mostly_far(run, loss):
         limit = 2 * (1 + run.momentum) / run.rate(1)

@@ -1,8 +1,10 @@
 import gzip
 import json
+import math
 import re
 from base64 import b64decode
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import plotly.graph_objects as go
 import pytest
 import synthetic
 import tomli_w
+from torch import nn
 from typer.testing import CliRunner
 
+import sgdscope
 from sgdscope import claims, report
 from sgdscope.cli import app
+from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.findings import Judged
 from sgdscope.findings import judged as judged_of
@@ -69,8 +74,13 @@ def given(page: str | Path) -> dict[str, Any]:
     html = page if isinstance(page, str) else page.read_text(encoding="utf-8")
     found = re.search(r'<script type="application/gzip" id="payload">(.*?)</script>', html)
     assert found
-    made: dict[str, Any] = json.loads(gzip.decompress(b64decode(found[1])))
+    text = gzip.decompress(b64decode(found[1]))
+    made: dict[str, Any] = json.loads(text, parse_constant=no_json)
     return made
+
+
+def no_json(constant: str) -> None:
+    raise ValueError(f"{constant}: not JSON, and no browser reads it")
 
 
 @pytest.fixture(scope="module")
@@ -357,3 +367,67 @@ def test_a_report_reads_the_folder_and_judges_it_once(
     assert counts.pop("result") == len(list(tmp_path.glob("runs/*"))) == 3
     wanted = ["parse", "collect", "__init__", "moments", "verdicts", "find"]
     assert counts == dict.fromkeys(wanted, 1)
+
+
+SMALL = {"train_loss": {}, "top_eigenvalue": {"examples": 20, "every": 1}}
+
+
+def watched_until_a_rate_of_zero(data: Dataset, out: Path) -> None:
+    for size in (32, 64):
+        settings = {"batch_size": size, "learning_rate": 0.1}
+        watch = sgdscope.Watch(out=out, data=data, measures=SMALL, settings=settings, budget=None)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+        for epoch, rate in ((1, 0.1), (2, 0.0)):
+            watch(network, epoch=epoch, train_loss=1 / epoch, learning_rate=rate)
+
+
+FLAT = """
+from torch import nn
+
+def flat(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))
+"""
+
+
+def trained_until_a_rate_of_zero(scheduler: str, out: Path, **options: int) -> None:
+    (out.parent / "nets.py").write_text(FLAT)
+    table = {f"torch.optim.lr_scheduler.{scheduler}": {"learning_rate": 0.1, **options}}
+    study = Study.parse(
+        {
+            "name": "zero", "model": f"{out.parent}/nets.py:flat", "data": "digits", "epochs": 3,
+            "batch_size": [32, 64], "schedule": table, "measure": SMALL,
+        }
+    )  # fmt: skip
+    sgdscope.run(study, out=out, engine="inline")
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [
+        watched_until_a_rate_of_zero,
+        lambda _, out: trained_until_a_rate_of_zero("CosineAnnealingLR", out, T_max=2),
+        lambda _, out: trained_until_a_rate_of_zero("PolynomialLR", out, total_iters=2),
+    ],
+    ids=["watch", "cosine", "polynomial"],
+)
+def test_a_learning_rate_of_zero_has_tables_claims_and_a_page(
+    small: Dataset, tmp_path: Path, trained: Callable[[Dataset, Path], None]
+) -> None:
+    out = tmp_path / "out"
+    trained(small, out)
+    history = Results.load(out).history
+    at_zero = history[history["learning_rate"] == 0]
+    assert len(at_zero) == 2
+    assert set(at_zero["stability_limit"]) == {math.inf}
+    for command in ("report", "claims"):
+        answer = CliRunner().invoke(app, [command, str(out)])
+        assert answer.exit_code == 0, answer.output
+    (card,) = [
+        one for one in given(out / "report.html")["cards"] if one["id"] == "along-top_eigenvalue"
+    ]
+    traces = [trace for plot in card["plots"] for trace in plot["data"]]
+    limits = [one for one in traces if "stability limit" in one["hovertemplate"]]
+    before = history["epoch"].nunique() - 1
+    assert limits
+    assert {len(one["y"]) for one in limits} == {before}
+    json.loads((out / "claims.json").read_text(), parse_constant=no_json)

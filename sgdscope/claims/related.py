@@ -86,6 +86,9 @@ def _capped(sample: Sample) -> Finding:
     rows = sample.rows
     if rows["limit"].isna().all():
         return lacking("that limit is not known for this optimizer")
+    rows = rows[np.isfinite(rows["limit"])]
+    if rows.empty:
+        return lacking("there is no such limit at a learning rate of 0")
     ratios = 2.0 ** rows["value"] / rows["limit"]
     near, beyond = ratios.between(FAR, NEAR).sum(), (ratios > NEAR).sum()
     reason = (
