@@ -123,11 +123,17 @@ def test_networks_of_different_shapes_are_refused():
         stack([Dropout(0.1), Dropout(0.2)], variant="im2col")
 
 
-def test_networks_whose_layers_are_bound_together_are_refused():
+def test_networks_that_a_stack_would_train_differently_are_refused():
     tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     tied[1].weight = tied[0].weight
     hooked = nn.Sequential(nn.Linear(3, 3))
     hooked[0].register_forward_hook(lambda *_: None)
-    for network, words in ((tied, "a tensor for each of its weights"), (hooked, "without hooks")):
+    frozen = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    frozen[1].bias.requires_grad_(False)
+    for network, words in (
+        (tied, "a tensor for each of its weights"),
+        (hooked, "without hooks"),
+        (frozen, r"network\.1\.bias: requires no gradient"),
+    ):
         with pytest.raises(RequestError, match=words):
             stack([network, network], variant="grouped")

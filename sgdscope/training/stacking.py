@@ -49,13 +49,19 @@ def stack(models: Sequence[nn.Module], *, variant: Variant) -> Stack:
         RequestError: a layer cannot be stacked, or the networks differ in shape.
     """
     for model in models:
-        _refuse_ties(model)
+        _refuse_what_would_be_lost(model)
     layout = LAYOUTS[variant](len(models))
     return Stack(_stack(models, layout, where="network"), layout).train(models[0].training)
 
 
-def _refuse_ties(model: nn.Module) -> None:
-    """Refuse tied weights: layers are stacked one by one, so ties would be lost."""
+def _refuse_what_would_be_lost(model: nn.Module) -> None:
+    """Refuse ties, frozen weights and hooks: layers are stacked one by one, and all trained."""
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            raise RequestError(
+                f"network.{name}: requires no gradient and cannot be stacked; expected weights "
+                "that are all trained"
+            )
     if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
         raise RequestError("network: cannot be stacked; expected a tensor for each of its weights")
     for name, module in model.named_modules():
