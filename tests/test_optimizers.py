@@ -291,6 +291,15 @@ def test_stacked_updates_are_those_of_each_alone():
         assert (weights(model) - weights(alone)).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize(("name", "options"), RULES, ids=NAMES)
+def test_frozen_parameters_stay_as_they_are(name, options):
+    model = network()
+    model[0].requires_grad_(False)
+    before = model[0].weight.clone()
+    train(model, find(name)(**options).bind(list(model.parameters())), range(5))
+    assert torch.equal(model[0].weight, before)
+
+
 def test_clipped_gradients_have_no_stacked_rule():
     model = network()
     updates = find("sgd")(clip_norm=1.0).bind(list(model.parameters()))

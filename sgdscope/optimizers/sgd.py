@@ -76,7 +76,8 @@ class SgdUpdates(Updates):
             kept = 1 - self.rule.param_groups[0]["lr"] * self.options.weight_decay
             with torch.no_grad():
                 for parameter in self.parameters:
-                    parameter.mul_(kept)
+                    if parameter.grad is not None:  # frozen or unused ones stay, as in torch
+                        parameter.mul_(kept)
         super().step()
 
     @property
