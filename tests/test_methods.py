@@ -236,6 +236,34 @@ def test_swa_is_the_mean_of_epochs_with_moments_of_all_images():
     assert not average[1].training
 
 
+def with_tied_weights():
+    """Its weight under two names, and a buffer of two views of one memory."""
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    network[1].weight = network[0].weight
+    memory = torch.zeros(4)
+    network.register_buffer("first", memory[:3])
+    network.register_buffer("last", memory[1:])
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [("ema", {"decay": 0.9}, 0.1 * (0.9 * 0.9 * 1 + 0.9 * 2 + 3)), ("swa", {}, 1.5)],
+)
+def test_weights_under_several_names_are_averaged_once(name, options, expected):
+    network, method = with_tied_weights(), METHODS[name](**options)
+    for epoch in range(4):
+        with torch.no_grad():
+            for value in network.state_dict().values():
+                value.fill_(epoch)
+        method.after_step(network, epoch=1 + epoch)
+        method.after_epoch(network, epoch=1 + epoch, images=())
+    average = method.outcome(network)
+    assert average[1].weight is average[0].weight
+    for value in average.state_dict().values():
+        assert torch.allclose(value, torch.full_like(value, expected))
+
+
 def test_the_adversary_of_a_linear_network_is_the_corner_of_the_ball():
     """Of two classes, the loss rises along w₁ − w₀ for label 0: the sign of it is the answer."""
     torch.manual_seed(0)

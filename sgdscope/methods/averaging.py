@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
@@ -27,13 +28,20 @@ class _Averaging(Method):
         if self._average is None:
             self._average = _copy(network)
             return
-        own = self._average.state_dict()
+        own, theirs = self._average.state_dict(), network.state_dict()
+        storages = {name: mean.untyped_storage().data_ptr() for name, mean in own.items()}
+        counts = Counter(storages.values())
+        tied: list[tuple[Tensor, Tensor]] = []  # and views, averaged before any of them changes
         with torch.no_grad():
-            for name, value in network.state_dict().items():
-                if own[name].is_floating_point():
-                    own[name].lerp_(value, share)
+            for name, mean in own.items():
+                if not mean.is_floating_point():
+                    mean.copy_(theirs[name])
+                elif counts[storages[name]] == 1:
+                    mean.lerp_(theirs[name], share)
                 else:
-                    own[name].copy_(value)
+                    tied.append((mean, mean.lerp(theirs[name], share)))
+            for mean, value in tied:
+                mean.copy_(value)
 
     def outcome(self, network: nn.Module) -> nn.Module:
         """The average, once there is one."""
