@@ -163,6 +163,22 @@ def test_sam_takes_the_gradient_at_the_worst_nearby_weights():
     assert torch.equal(w.detach(), before)
 
 
+@pytest.mark.parametrize("share", [1.0, 1e-10, 1e-18, 1e-25, 1e-35, 0.0])
+def test_sam_moves_the_weights_by_rho_however_small_the_gradient(share):
+    class Shrunk(METHODS["sam"]):
+        def loss(self, batch):
+            found = super().loss(batch)
+            moved.append(nn.utils.parameters_to_vector(batch.network.parameters()).detach())
+            return found._replace(loss=share * found.loss)
+
+    moved = []
+    network = net().float()
+    made = batch(network)
+    made = Batch(network, network, made.images.float(), made.labels, 0, 1, 0)
+    Shrunk(rho=0.3).gradients(made)
+    assert (moved[1] - moved[0]).norm().item() == pytest.approx(0.3 if share else 0, rel=1e-4)
+
+
 def test_sam_leaves_running_moments_to_the_first_pass():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(6), nn.Linear(6, 3)).double()
