@@ -163,6 +163,51 @@ def test_an_examples_own_loss_is_that_of_it_alone(name):
     assert value == pytest.approx(torch.stack(lengths).mean().item())
 
 
+class Masked(nn.Module):
+    """Logits, and which examples are to count: outputs that cannot be differentiated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = network()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.network(x), "counts": x[:, 0] > 0.5, "seen": torch.tensor(len(x))}
+
+
+def of_those_that_count(outputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+    weights = 0.2 + outputs["counts"].double()
+    return (F.cross_entropy(outputs["logits"], labels, reduction="none") * weights).mean()
+
+
+def of_their_share(outputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+    return of_those_that_count(outputs, labels) / (0.2 + outputs["counts"].double().mean())
+
+
+@pytest.mark.parametrize("loss", [of_those_that_count, of_their_share])
+def test_outputs_that_are_no_floating_point_are_split_by_example_too(loss, monkeypatch):
+    model, (inputs, labels) = Masked().eval(), examples()
+    counts = model(inputs)["counts"]
+
+    def plain(scores: Tensor, labels: Tensor) -> Tensor:
+        return loss({"logits": scores, "counts": counts}, labels)
+
+    expected = dense(model.network, inputs, labels, plain)
+    rise = sam_sharpness(model.network, inputs, labels, loss=plain).value
+    monkeypatch.setattr(landscape, "CHUNK", 5)
+    for options in ({}, {"chunk": 5}, {"chunk": 1}):
+        found = every(Hessian(model, inputs, labels, loss=loss, **options))
+        assert torch.allclose(found, expected, atol=1e-12)
+    assert sam_sharpness(model, inputs, labels, loss=loss).value == pytest.approx(rise)
+    own = 0.2 + counts.double()
+    if loss is of_their_share:
+        own = own / own
+    each = InputHessian(model.network, inputs, labels) @ torch.eye(6).double().expand(COUNT, 6, 6)
+    for chunk in (5, 200):
+        found = InputHessian(model, inputs, labels, loss=loss, chunk=chunk)
+        found = found @ torch.eye(6, dtype=torch.float64).expand(COUNT, 6, 6)
+        assert torch.allclose(found, own[:, None, None] * each, atol=1e-12)
+
+
 def test_labels_that_are_left_out_count_for_nothing():
     model, (inputs, labels) = network(), examples()
     labels[:6] = -100

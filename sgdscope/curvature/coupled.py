@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdscope.curvature.losses import ExampleLoss, slopes_of
 from sgdscope.errors import RequestError
-from sgdscope.network import leaves, rebuilt
+from sgdscope.network import joined, leaves, rebuilt
 
 Parts = Sequence[Tensor]
 
@@ -42,20 +42,18 @@ class Coupled:
         parameters: Parts,
     ) -> None:
         self._chunks, self._parameters = chunks, parameters
-        each = [outputs(chunk) for chunk in chunks]
-        columns = list(zip(*(leaves(part) for part in each), strict=True))
-        for column in columns:
-            if sum(len(leaf) if leaf.dim() else 0 for leaf in column) != len(labels):
+        sizes = [chunk.stop - chunk.start for chunk in chunks]
+        whole = joined([outputs(chunk) for chunk in chunks], sizes=sizes)
+        for leaf in leaves(whole):
+            if not leaf.dim() or len(leaf) != len(labels):
                 raise RequestError(
                     "the loss is not a mean over examples, and the network's outputs have shape "
-                    f"{tuple(column[0].shape)}; expected one row per example"
+                    f"{tuple(leaf.shape)}; expected one row per example"
                 )
-        loss.refuse_direct(
-            rebuilt(each[0], iter([torch.cat(c) for c in columns])), labels, parameters
-        )
+        loss.refuse_direct(whole, labels, parameters)
         with torch.enable_grad():
-            self._ends = [torch.cat(column).detach().requires_grad_() for column in columns]
-            value = loss(rebuilt(each[0], iter(self._ends)), labels)
+            self._ends = [leaf.detach().requires_grad_() for leaf in leaves(whole)]
+            value = loss(rebuilt(whole, iter(self._ends)), labels)
             self._slopes = slopes_of(value, self._ends, again=True)
 
     def linearise(self, outputs: Any, chosen: slice) -> tuple[Any, ...]:

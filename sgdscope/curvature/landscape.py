@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sgdscope.curvature.chunked import differentiated
 from sgdscope.curvature.losses import ExampleLoss, slopes_of
 from sgdscope.curvature.operators import CHUNK, Examples, Loss, differentiating
-from sgdscope.network import leaves, rebuilt
+from sgdscope.network import joined, leaves, rebuilt
 
 Weights = dict[str, Tensor]
 
@@ -101,8 +101,7 @@ class Landscape:
     def _joined(self, weights: Weights) -> Any:
         """The outputs for all examples."""
         each = [self._outputs(weights, chunk) for chunk in self._chunks()]
-        columns = zip(*(leaves(part) for part in each), strict=True)
-        return rebuilt(each[0], iter([torch.cat(column) for column in columns]))
+        return joined(each, sizes=[chunk.stop - chunk.start for chunk in self._chunks()])
 
     def _outputs(self, weights: Weights, chunk: slice) -> Any:
         given = {name: weight.to(self._dtypes[name]) for name, weight in weights.items()}

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from sgdscope.curvature.operators import Loss, mean_loss
 from sgdscope.errors import RequestError, out_of_memory, reason
-from sgdscope.network import leaves, logits_of, rebuilt
+from sgdscope.network import leaves, logits_of, picked, rebuilt
 
 MOST = 2**24  # numbers in the outputs that a loss is tried on
 ALIKE = 1e-4  # share by which a mean over parts may differ from the mean over all, in float32
@@ -99,7 +99,7 @@ class ExampleLoss:
     def _is_mean(self, outputs: Any, rows: int, labels: Tensor) -> bool:
         if len(labels) < 2:
             return True
-        whole = _repeated(outputs, rows, torch.arange(len(labels), device=labels.device))
+        whole = _some(outputs, rows, torch.arange(len(labels), device=labels.device))
         value, slopes = self._with_slopes(whole, labels)
         if not _alike(value, self._with_slopes(whole, labels)[0]):
             self.flags = [
@@ -128,14 +128,14 @@ class ExampleLoss:
             return self(outputs, labels) * len(labels)
         one = torch.arange(1, device=labels.device)
         losses = [
-            self(_repeated(outputs, len(labels), one + place), labels[place : place + 1])
+            self(_some(outputs, len(labels), one + place), labels[place : place + 1])
             for place in range(len(labels))
         ]
         return torch.stack(losses).sum()
 
     def _share(self, outputs: Any, labels: Tensor, part: slice) -> tuple[Tensor, list[Tensor]]:
         index = torch.arange(len(labels), device=labels.device)[part]
-        value, slopes = self._with_slopes(_repeated(outputs, len(labels), index), labels[part])
+        value, slopes = self._with_slopes(_some(outputs, len(labels), index), labels[part])
         share = len(index) / len(labels)
         return value * share, [slope * share for slope in slopes]
 
@@ -165,17 +165,15 @@ def _of_torch(loss: Any) -> bool:
     return str(home).startswith("torch.")
 
 
-def _repeated(outputs: Any, rows: int, index: Tensor) -> Any:
-    """The outputs of rows ``index``, modulo the number of rows."""
-    picked = []
+def _some(outputs: Any, examples: int, index: Tensor) -> Any:
+    """The outputs of examples ``index``, modulo how many there are."""
     for leaf in leaves(outputs):
-        if not leaf.dim() or len(leaf) != rows:
+        if not leaf.dim() or len(leaf) != examples:
             raise RequestError(
-                f"the network's outputs for {rows} examples have shape {tuple(leaf.shape)}; "
-                "expected one row per example, since the loss is not a mean over examples"
+                f"the network's outputs for {examples} examples have shape {tuple(leaf.shape)}; "
+                "expected one row per example, to compute the loss of some of them"
             )
-        picked.append(leaf[index % rows])
-    return rebuilt(outputs, iter(picked))
+    return picked(outputs, index % examples, examples=examples)
 
 
 def _alike(left: Tensor, right: Any) -> bool:

@@ -1,7 +1,7 @@
 """How measurements call a network: inputs, outputs, and the checks that come first."""
 
 from sgdscope.network.calling import Network, outside_inference
-from sgdscope.network.outputs import answers, leaves, logits_of, rebuilt
+from sgdscope.network.outputs import answers, joined, leaves, logits_of, picked, rebuilt
 from sgdscope.network.preflight import Finding, Preflight, preflight
 
 __all__ = [
@@ -9,9 +9,11 @@ __all__ = [
     "Network",
     "Preflight",
     "answers",
+    "joined",
     "leaves",
     "logits_of",
     "outside_inference",
+    "picked",
     "preflight",
     "rebuilt",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -47,20 +47,55 @@ def answers(logits: Tensor) -> Tensor:
 
 
 def leaves(outputs: Any) -> list[Tensor]:
-    """The floating-point tensors in a network's outputs, in order."""
-    if isinstance(outputs, Tensor):
-        return [outputs] if outputs.is_floating_point() else []
-    return [leaf for part in (_parts(outputs) or {}).values() for leaf in leaves(part)]
+    """The floating-point tensors in a network's outputs, in order: what can be differentiated."""
+    return [tensor for tensor in _tensors(outputs) if tensor.is_floating_point()]
 
 
 def rebuilt(outputs: Any, tensors: Iterator[Tensor]) -> Any:
     """The same outputs with other tensors for their :func:`leaves`."""
+    return _mapped(outputs, lambda old: next(tensors) if old.is_floating_point() else old)
+
+
+def picked(outputs: Any, index: Tensor, *, examples: int) -> Any:
+    """The outputs for some of the examples: every tensor with a row for each, indexed."""
+    return _mapped(outputs, lambda old: old[index] if _rows(old) == examples else old)
+
+
+def joined(parts: Sequence[Any], *, sizes: Sequence[int]) -> Any:
+    """The outputs for all examples from those for parts of them.
+
+    Args:
+        parts: of one structure.
+        sizes: the examples in each part; tensors with a row for each are joined, others are the
+            first part's.
+    """
+    columns = zip(*map(_tensors, parts), strict=True)
+    whole = (
+        torch.cat(column) if [_rows(tensor) for tensor in column] == list(sizes) else column[0]
+        for column in columns
+    )
+    return _mapped(parts[0], lambda _: next(whole))
+
+
+def _rows(tensor: Tensor) -> int | None:
+    return len(tensor) if tensor.dim() else None
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    """The tensors in a network's outputs, in order."""
     if isinstance(outputs, Tensor):
-        return next(tensors) if outputs.is_floating_point() else outputs
+        return [outputs]
+    return [tensor for part in (_parts(outputs) or {}).values() for tensor in _tensors(part)]
+
+
+def _mapped(outputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same outputs with every tensor changed, in order."""
+    if isinstance(outputs, Tensor):
+        return change(outputs)
     parts = _parts(outputs)
     if parts is None:
         return outputs
-    changed = {name: rebuilt(part, tensors) for name, part in parts.items()}
+    changed = {name: _mapped(part, change) for name, part in parts.items()}
     if isinstance(outputs, (tuple, list)):
         values = list(changed.values())
         return type(outputs)(*values) if hasattr(outputs, "_fields") else type(outputs)(values)
