@@ -208,6 +208,43 @@ def test_outputs_that_are_no_floating_point_are_split_by_example_too(loss, monke
         assert torch.allclose(found, own[:, None, None] * each, atol=1e-12)
 
 
+class Recurrent(nn.Module):
+    """Logits, a hidden state with layers first, and a number: only the logits have rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers, self.head = nn.GRU(2, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        outputs, hidden = self.layers(x.view(-1, 3, 2))
+        scores = self.head(outputs[:, -1])
+        return scores, hidden, scores.square().mean()
+
+
+@pytest.mark.parametrize("name", ["mean", "class weights"])
+def test_what_a_loss_of_torch_does_not_take_of_the_outputs_counts_for_nothing(name, monkeypatch):
+    model, (inputs, labels), loss = Recurrent().double().eval(), examples(), LOSSES[name]
+    logits = nn.Sequential(model, First()).eval()
+    for matrix in (Hessian, GaussNewton):
+        theirs = every(matrix(logits, inputs, labels, loss=loss))
+        ours = matrix(model, inputs, labels, loss=loss, chunk=5)
+        assert torch.allclose(every(ours), theirs, atol=1e-12)
+        assert ours.flags == ()
+        assert (ours.part() is not None) == (name == "mean")
+    monkeypatch.setattr(landscape, "CHUNK", 5)
+    for reading in (sam_sharpness, asam_sharpness, keskar_sharpness, input_gradient_norm):
+        values = [reading(m, inputs, labels, loss=loss).value for m in (model, logits)]
+        assert values[0] == pytest.approx(values[1])
+
+
+class First(nn.Module):
+    """The first of several outputs."""
+
+    def forward(self, outputs: tuple[Tensor, ...]) -> Tensor:
+        return outputs[0]
+
+
 def test_labels_that_are_left_out_count_for_nothing():
     model, (inputs, labels) = network(), examples()
     labels[:6] = -100

@@ -166,7 +166,7 @@ class Chunked(ABC):
         chunks = (torch.split(tensor, self.chunk) for tensor in (self.inputs, self.labels))
         for inputs, labels in zip(*chunks, strict=True):
             with torch.no_grad():
-                outputs = self.network(inputs)
+                outputs = self.loss.taken(self.network(inputs))
             with torch.enable_grad():
                 ends = [leaf.detach().requires_grad_() for leaf in leaves(outputs)]
                 loss = self.loss(rebuilt(outputs, iter(ends)), labels) * len(inputs)
@@ -194,7 +194,7 @@ class Chunked(ABC):
     def _build(self, chosen: slice) -> Any:
         inputs, labels = self.inputs[chosen], self.labels[chosen]
         with differentiating(), twice_differentiable():
-            outputs = self.network(inputs)
+            outputs = self.loss.taken(self.network(inputs))
             if self._is_mean:
                 return self._linearise(outputs, labels, len(inputs) / self.examples)
             if self._coupled is not None:
@@ -204,7 +204,7 @@ class Chunked(ABC):
 
     def _outputs(self, chosen: slice) -> Any:
         with torch.no_grad():
-            return self.network(self.inputs[chosen])
+            return self.loss.taken(self.network(self.inputs[chosen]))
 
     def _chunks(self) -> list[slice]:
         starts = range(0, self.examples, self.chunk)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -114,7 +116,7 @@ class InputSlopes:
         self._loss, self._chunk = ExampleLoss(loss), chunk
         self._examples = Examples(model, inputs, labels, classes=self._loss.of_classes)
         with torch.no_grad():
-            sample = self._examples.network(self._examples.inputs[:chunk])
+            sample = self._outputs(self._examples.inputs[:chunk])
         self._is_mean = self._loss.is_mean(sample, self._examples.labels)
         self.noise = torch.inf if self._loss.flags else self._examples.noise
         self.flags = [*self._examples.flags, *self._loss.flags]
@@ -126,10 +128,13 @@ class InputSlopes:
         labels = torch.split(self._examples.labels, self._chunk)
         for few, theirs in zip(inputs, labels, strict=True):
             points.append(few.clone().requires_grad_())
-            outputs = self._examples.network(points[-1])
+            outputs = self._outputs(points[-1])
             total = self._loss.sum_of_each(outputs, theirs, is_mean=self._is_mean)
             slopes.append(self._slope(total, points[-1], again=again))
         return points, slopes
+
+    def _outputs(self, inputs: Tensor) -> Any:
+        return self._loss.taken(self._examples.network(inputs))
 
     def _slope(self, total: Tensor, points: Tensor, *, again: bool) -> Tensor:
         if not total.requires_grad:  # the flags say that no gradient reaches the inputs

@@ -105,7 +105,7 @@ class Landscape:
 
     def _outputs(self, weights: Weights, chunk: slice) -> Any:
         given = {name: weight.to(self._dtypes[name]) for name, weight in weights.items()}
-        return self._network(self._inputs[chunk], given)
+        return self._loss.taken(self._network(self._inputs[chunk], given))
 
     def _chunks(self) -> Iterator[slice]:
         for first in range(0, len(self._inputs), CHUNK):

@@ -20,7 +20,7 @@ ALIKE = 1e-4  # share by which a mean over parts may differ from the mean over a
 
 
 class ExampleLoss:
-    """A loss as it is called: one of torch's with the logits, any other with all the outputs.
+    """A loss of what it takes: one of torch's takes the logits, any other all the outputs.
 
     Args:
         loss: of outputs and labels.
@@ -28,23 +28,25 @@ class ExampleLoss:
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
-        self.of_torch = _of_torch(loss)
         self.flags: list[str] = []  # reasons not to trust what is computed from it
 
+    def taken(self, outputs: Any) -> Any:
+        """What the loss takes of a network's outputs."""
+        return logits_of(outputs) if _of_torch(self.loss) else outputs
+
     def __call__(self, outputs: Any, labels: Tensor) -> Tensor:
-        """The loss, ().
+        """The loss, (), of outputs as it takes them.
 
         Raises:
             RequestError: it fails on these outputs, or is not one finite number.
         """
-        taken = logits_of(outputs) if self.of_torch else outputs
         try:
-            return mean_loss(self.loss, taken, labels)
+            return mean_loss(self.loss, outputs, labels)
         except (TypeError, AttributeError, ValueError, LookupError, RuntimeError) as error:
             if out_of_memory(error):
                 raise
             raise RequestError(
-                f"the loss fails on the network's outputs ({type(taken).__name__}) and labels of "
+                f"the loss fails on the network's outputs ({type(outputs).__name__}) and labels of "
                 f"shape {tuple(labels.shape)}, {labels.dtype}: {reason(error)}; "
                 "expected a loss of (outputs, labels)"
             ) from error
