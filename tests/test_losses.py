@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -245,11 +246,23 @@ class First(nn.Module):
         return outputs[0]
 
 
-def test_labels_that_are_left_out_count_for_nothing():
+@pytest.mark.parametrize(
+    ("loss", "ignored"),
+    [
+        (F.cross_entropy, -100),
+        (nn.CrossEntropyLoss(ignore_index=-1), -1),
+        (functools.partial(F.cross_entropy, ignore_index=255), 255),
+        (functools.partial(nn.CrossEntropyLoss(ignore_index=9)), 9),
+    ],
+)
+def test_labels_that_are_left_out_count_for_nothing(loss, ignored):
     model, (inputs, labels) = network(), examples()
-    labels[:6] = -100
+    labels[:6] = ignored
     expected = dense(model, inputs[6:], labels[6:], F.cross_entropy)
-    assert torch.allclose(every(Hessian(model, inputs, labels, chunk=4)), expected)
+    assert torch.allclose(every(Hessian(model, inputs, labels, loss=loss, chunk=4)), expected)
+    labels[7] = -2
+    with pytest.raises(RequestError, match="labels lie in -2 … 2; expected 0 … 2"):
+        Hessian(model, inputs, labels, loss=loss)
 
 
 def test_a_term_in_the_weights_themselves_counts_where_it_can_and_is_refused_elsewhere():

@@ -77,7 +77,7 @@ class Chunked(ABC):
         looked: Preflight | None = None,
     ) -> None:
         self.loss = ExampleLoss(loss)
-        examples = Examples(model, inputs, labels, classes=self.loss.of_classes, looked=looked)
+        examples = Examples(model, inputs, labels, ignored=self.loss.ignored, looked=looked)
         self.parameters = differentiated(model, examples.looked)
         self.model, self.network, self.looked = model, examples.network, examples.looked
         self.inputs, self.labels = examples.inputs, examples.labels

@@ -114,7 +114,7 @@ class InputSlopes:
                 f"inputs are {inputs.dtype}; expected floating point, which can be differentiated"
             )
         self._loss, self._chunk = ExampleLoss(loss), chunk
-        self._examples = Examples(model, inputs, labels, classes=self._loss.of_classes)
+        self._examples = Examples(model, inputs, labels, ignored=self._loss.ignored)
         with torch.no_grad():
             sample = self._outputs(self._examples.inputs[:chunk])
         self._is_mean = self._loss.is_mean(sample, self._examples.labels)

@@ -34,7 +34,7 @@ class Landscape:
 
     def __init__(self, model: nn.Module, inputs: Tensor, labels: Tensor, loss: Loss) -> None:
         self._loss = ExampleLoss(loss)
-        examples = Examples(model, inputs, labels, classes=self._loss.of_classes)
+        examples = Examples(model, inputs, labels, ignored=self._loss.ignored)
         differentiated(model, examples.looked)
         self._network, self._inputs = examples.network, examples.inputs
         self._labels = examples.labels

@@ -15,6 +15,7 @@ from sgdscope.curvature.operators import Loss, mean_loss
 from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network import leaves, logits_of, picked, rebuilt
 
+IGNORED = -100  # the label that cross-entropy leaves out by default
 MOST = 2**24  # numbers in the outputs that a loss is tried on
 ALIKE = 1e-4  # share by which a mean over parts may differ from the mean over all, in float32
 
@@ -52,9 +53,13 @@ class ExampleLoss:
             ) from error
 
     @property
-    def of_classes(self) -> bool:
-        """Whether labels are classes and outputs logits."""
-        return _inner(self.loss) is F.cross_entropy or isinstance(self.loss, nn.CrossEntropyLoss)
+    def ignored(self) -> int | None:
+        """The label that cross-entropy leaves out; None for any other loss."""
+        loss = _inner(self.loss)
+        if loss is F.cross_entropy:
+            given = self.loss.keywords if isinstance(self.loss, functools.partial) else {}
+            return int(given.get("ignore_index", IGNORED))
+        return loss.ignore_index if isinstance(loss, nn.CrossEntropyLoss) else None
 
     def is_mean(self, outputs: Any, labels: Tensor) -> bool:
         """Whether the loss of many is the mean of the losses of their parts, weighted by size.

@@ -17,7 +17,6 @@ from sgdscope.network.requirements import of_labels
 
 Loss = Callable[[Any, Tensor], Tensor]  # (outputs, labels) → the loss of these examples, ()
 
-IGNORED = -100  # the label that cross-entropy leaves out
 CHUNK = 200  # examples per pass, where no graph is kept
 NO_FUNCTION = {"random", "batch", "memory"}  # findings that leave no well-defined matrix
 
@@ -55,7 +54,8 @@ class Examples:
         model: a network in evaluation mode.
         inputs: (N, …).
         labels: (N, …).
-        classes: the loss is cross-entropy, of logits and, where labels are whole, of classes.
+        ignored: the label that the loss leaves out, if it is cross-entropy: of logits and, where
+            labels are whole, of classes.
         looked: what an earlier look at the same network and examples found.
 
     Raises:
@@ -68,11 +68,11 @@ class Examples:
         inputs: Tensor,
         labels: Tensor,
         *,
-        classes: bool,
+        ignored: int | None,
         looked: Preflight | None = None,
     ) -> None:
         require_examples(inputs, labels)
-        named = classes and not labels.is_floating_point() and labels.dim() == 1
+        named = ignored is not None and not labels.is_floating_point() and labels.dim() == 1
         self.looked = looked or preflight(model, inputs, pixels=False, logits=named)
         for found in self.looked.findings:
             if found.level == "refuse" and found.name != "finite":  # the loss will say so
@@ -80,7 +80,7 @@ class Examples:
         self.network, self.inputs, self.labels = Network(model), usable(inputs), usable(labels)
         if named:
             self.labels = self.labels.to(torch.int64)
-            told = self.labels[self.labels != IGNORED]
+            told = self.labels[self.labels != ignored]
             if len(told) and self.looked.classes is not None:
                 for found in of_labels("labels", told, len(told), classes=self.looked.classes):
                     raise RequestError(str(found))
