@@ -85,8 +85,8 @@ def appended() -> list[str]:
                 case ast.Call(func=ast.Attribute(value=owner, attr="append"), args=[sentence]):
                     name = getattr(owner, "attr", getattr(owner, "id", ""))
                     found += [text(sentence)] if name == "flags" else []
-                case ast.Assign(targets=[ast.Attribute(attr="flags")], value=ast.List(elts=parts)):
-                    found += map(text, parts)
+                case ast.Call(func=ast.Attribute(attr="_flag"), args=[sentence]):
+                    found.append(text(sentence))
     return found
 
 

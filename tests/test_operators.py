@@ -14,8 +14,11 @@ from sgdscope.curvature import (
     Hessian,
     InputHessian,
     bottom_eigenvalues,
+    input_gradient_norm,
+    sam_sharpness,
     top_eigenvalues,
 )
+from sgdscope.curvature.operators import Loss
 from sgdscope.errors import RequestError
 
 
@@ -273,9 +276,64 @@ def test_a_part_of_examples_sorted_by_class_has_all_classes() -> None:
     assert len(part.labels.unique()) == 5
 
 
-def test_a_loss_whose_weights_are_float32_is_taken_as_it_is() -> None:
-    model, (inputs, labels) = network().float(), examples()
-    loss = nn.CrossEntropyLoss(weight=torch.ones(5))
-    weighted = top_eigenvalues(Hessian(model, inputs.float(), labels, loss=loss))
-    plain = top_eigenvalues(Hessian(model, inputs.float(), labels))
-    torch.testing.assert_close(weighted.values, plain.values, rtol=1e-4, atol=0)
+class Weighted(nn.Module):
+    """A loss of one's own, with class weights among its buffers."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, labels, weight=self.weight)
+
+
+WEIGHT = torch.tensor([0.5, 1, 3, 2])
+LOSSES = {
+    "of torch": nn.CrossEntropyLoss(weight=WEIGHT),
+    "partial": partial(F.cross_entropy, weight=WEIGHT),
+    "of one's own": Weighted(WEIGHT),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("kind", [Hessian, InputHessian])
+def test_class_weights_in_float32_take_no_digits(kind: type, loss: Loss) -> None:
+    exact, (inputs, labels) = confident(20)
+    weighted = nn.CrossEntropyLoss(weight=WEIGHT.double())
+    right = top_eigenvalues(kind(exact, inputs, labels, loss=weighted))
+    coarse = deepcopy(exact).float(), inputs.float(), labels
+    found = top_eigenvalues(kind(*coarse, loss=loss))
+    assert found.converged
+    assert found.flags == ()
+    torch.testing.assert_close(found.values, right.values, rtol=3e-3, atol=0)
+    for reading in (input_gradient_norm, sam_sharpness):
+        expected = reading(exact, inputs, labels, loss=weighted)
+        assert reading(*coarse, loss=loss).value == pytest.approx(expected.value, rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 11])
+def test_a_loss_that_can_only_be_had_in_float32_is_flagged(count: int) -> None:
+    model, (inputs, labels) = network().float(), examples(count)
+
+    def loss(outputs: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, labels, weight=torch.ones(5))
+
+    for kind in (Hessian, GaussNewton, InputHessian):
+        found = top_eigenvalues(kind(model, inputs.float(), labels, loss=loss))
+        assert not found.converged
+        assert "computed in torch.float32" in found.flags[0]
+        plain = top_eigenvalues(kind(model, inputs.float(), labels))
+        torch.testing.assert_close(found.values, plain.values, rtol=1e-2, atol=1e-5)
+    for reading in (input_gradient_norm, sam_sharpness):
+        assert "float64" in reading(model, inputs.float(), labels, loss=loss).flags[0]
+
+
+@pytest.mark.parametrize("loss", [F.huber_loss, F.mse_loss, F.binary_cross_entropy_with_logits])
+def test_targets_in_float32_are_those_in_float64(loss: Loss) -> None:
+    torch.manual_seed(1)
+    inputs, targets = torch.randn(30, 6), torch.rand(30, 1)
+    model = nn.Linear(6, 1).eval()
+    found = top_eigenvalues(Hessian(model, inputs, targets, loss=loss))
+    exact = Hessian(deepcopy(model).double(), inputs.double(), targets.double(), loss=loss)
+    torch.testing.assert_close(found.values, top_eigenvalues(exact).values, rtol=1e-5, atol=0)
+    assert found.converged

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.errors import RequestError, out_of_memory, reason
-from sgdscope.network import Network, Preflight, leaves, preflight, rebuilt
+from sgdscope.network import Network, Preflight, preflight
 from sgdscope.network.calling import usable
 from sgdscope.network.requirements import of_labels
 
@@ -186,34 +186,3 @@ def require_one_matrix(operator: Operator, what: str) -> None:
             f"{what} of a {type(operator).__name__}, which is {operator.batch[0]} matrices; "
             "expected one matrix"
         )
-
-
-def mean_loss(loss: Loss, outputs: Any, labels: Tensor) -> Tensor:
-    """The mean loss, (), of outputs in float64 where the loss takes them.
-
-    A confident network's slopes are differences of nearly equal numbers: in float32 a probability
-    of 1 − 1e-7 keeps one digit of the 1e-7, and λ₁ with it.
-    """
-    parts = leaves(outputs)
-    if parts and parts[0].device.type != "mps":
-        try:
-            return finite(loss(rebuilt(outputs, iter([p.double() for p in parts])), labels))
-        except RuntimeError:  # it holds weights or targets that must be of the outputs' own dtype
-            pass
-    return finite(loss(outputs, labels))
-
-
-def finite(loss: Tensor) -> Tensor:
-    """The loss, or RequestError if it is not a finite number."""
-    if not isinstance(loss, Tensor):
-        raise RequestError(f"the loss is {type(loss).__name__}; expected a tensor of one number")
-    if loss.numel() != 1:
-        raise RequestError(
-            f"the loss has shape {tuple(loss.shape)}; expected one number, the mean over examples"
-        )
-    if not loss.isfinite():
-        raise RequestError(
-            f"the loss is {loss.item()}; expected a finite number: "
-            "a network that has diverged has no curvature"
-        )
-    return loss.reshape(())

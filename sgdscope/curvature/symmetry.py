@@ -45,5 +45,5 @@ def asymmetry_flag(uneven: float, noise: float) -> list[str]:
         return []
     return [
         f"products with the matrix are not symmetric: uᵀHv and vᵀHu differ by {uneven:.2g} of a "
-        "product; a layer of the network has a wrong second derivative"
+        "product; a layer of the network, or the loss, has a wrong second derivative"
     ]

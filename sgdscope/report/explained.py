@@ -165,12 +165,19 @@ FLAGS = (
     ),
     Explained(
         "Not symmetric", ("products with the matrix are not symmetric",),
-        "A layer with a backward pass of its own has a second derivative that is wrong or missing.",
+        "A layer or loss with a backward pass of its own has a second derivative that is wrong or "
+        "missing.",
         "Replace it with torch's own operations while measuring.",
     ),
     Explained(
         "A random loss", ("the loss is randomised",),
         "A loss of your own gives a different number each time.", "Fix its random draws.",
+    ),
+    Explained(
+        "A loss in float32", ("the loss fails in float64",),
+        "A loss of your own has float32 tensors, and the curvature of a confident network is lost "
+        "in float32.",
+        "Convert them to the outputs' type in the loss.",
     ),
     Explained(
         "λ₁ is doubtful", ("λ₁ is doubtful",),
