@@ -170,6 +170,26 @@ def test_a_krylov_space_that_closes_stays_orthonormal(rank: int, dtype: torch.dt
     assert bottom.converged == (dtype == torch.float64)  # float32 cannot tell its sign
 
 
+@pytest.mark.parametrize("exponent", [-100, -60, 60, 110])
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_scale_of_a_matrix_in_float32_changes_nothing(exponent: int, k: int) -> None:
+    scale = 2.0**exponent
+    spectra = [9.0, 5.0, 4.0, *torch.linspace(-1, 1, 27).tolist()], [3.0, *[1.0] * 29]
+    batch = torch.stack([with_spectrum(*spectrum).matrix.float() for spectrum in spectra])
+    batch = torch.cat([batch, torch.zeros(1, 30, 30)])
+    expected, found = (top_eigenvalues(Dense(one), k=k) for one in (batch, batch * scale))
+    assert found.converged == expected.converged
+    for ours, theirs in (
+        (found.values, expected.values), (found.errors, expected.errors),
+        (found.residuals, expected.residuals),
+    ):  # fmt: skip
+        torch.testing.assert_close(ours[:2] / scale, theirs[:2], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.vectors, expected.vectors)
+    alone = top_eigenvalues(Dense(batch[0] * scale), k=k)
+    assert alone.converged
+    assert (alone.values[0] / scale).item() == pytest.approx(9, rel=1e-3)
+
+
 def test_products_that_are_not_symmetric_are_not_believed() -> None:
     matrix = with_spectrum(9.0, 5.0, 4.0, *torch.linspace(-1, 1, 27).tolist()).matrix
     draws = torch.randn(30, 30, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

@@ -77,6 +77,18 @@ def test_input_gradient_norm_has_its_closed_form() -> None:
     assert found.standard_error == pytest.approx(each.std().item() / math.sqrt(450))
 
 
+def test_gradients_whose_squares_float32_cannot_hold_have_lengths() -> None:
+    model, inputs, labels = regression()
+    tiny = {"loss": lambda outputs, labels: 1e-25 * F.mse_loss(outputs, labels)}
+    whole, given = {"batch_size": 30}, (model.float(), inputs.float(), labels.float())
+    for reading, options in ((curvature.batch_sharpness, whole),
+                             (curvature.input_gradient_norm, {}),
+                             (curvature.sam_sharpness, {})):  # fmt: skip
+        expected = reading(*given, loss=F.mse_loss, **options).value
+        found = reading(*given, **tiny, **options).value
+        assert found == pytest.approx(1e-25 * expected, rel=1e-4, abs=0)
+
+
 def test_what_a_rescaling_that_changes_nothing_changes() -> None:
     torch.manual_seed(5)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).double().eval()

@@ -21,6 +21,16 @@ def inner(left: Tensor, right: Tensor) -> Tensor:
     return total
 
 
+def power_of_two(block: Tensor) -> Tensor:
+    """(…, 1, 1) float64 on the CPU, the order of magnitude of a block's largest entry; 1 for zeros.
+
+    Divided by it, which rounds nothing, a block has squares that its precision can hold.
+    """
+    largest = torch.linalg.vector_norm(block, torch.inf, dim=(-2, -1), keepdim=True).double().cpu()
+    power = largest / (2 * torch.frexp(largest).mantissa)
+    return torch.where(largest > 0, power, 1.0).clamp(min=torch.finfo(block.dtype).tiny)
+
+
 def orthonormal(block: Tensor) -> tuple[Tensor, Tensor]:
     """An orthonormal basis of a block's columns, (…, n, k), and what QR divided by, (…, k, k)."""
     if block.shape[-1] == 1:

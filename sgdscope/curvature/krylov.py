@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from sgdscope import streams
-from sgdscope.curvature.bases import inner, orthonormal
+from sgdscope.curvature.bases import inner, orthonormal, power_of_two
 from sgdscope.curvature.operators import Operator
 from sgdscope.errors import RequestError
 
@@ -48,6 +48,7 @@ class Krylov:
         self.projected = torch.zeros(*operator.batch, 0, 0, dtype=torch.float64)
         self.coupling = self.projected  # (*batch, next, m): the next block × operator × the basis
         self._remainder = self.projected  # (*batch, newest, newest), inner products
+        self._scale: Tensor | None = None  # (*batch, 1, 1), the first product's; divides them all
         self._longest = torch.zeros(*operator.batch, 1, dtype=operator.dtype).to(operator.device)
         self._asymmetries = torch.zeros(*operator.batch, 0, dtype=torch.float64)
 
@@ -67,6 +68,9 @@ class Krylov:
     def extend(self) -> None:
         """Multiply once by every vector of the newest block and orthonormalise what comes out."""
         image = self.operator @ self._next
+        if self._scale is None:
+            self._scale = power_of_two(image)
+        scale, image = self._scale, image / self._scale.to(image)
         lengths = image.norm(dim=-2)
         if not lengths.isfinite().all():
             raise RequestError("a product with the matrix is not finite; expected finite numbers")
@@ -74,13 +78,14 @@ class Krylov:
         before = self.projected.shape[-1]
         self._append(self._next)
         remainder, shares = self._without_basis(image, before + image.shape[-1])
+        shares *= scale
         if before:
             differences = shares[..., :before, :] - self.coupling.mT
             self._asymmetries = torch.cat([self._asymmetries, differences.flatten(-2)], -1)
         self.projected = _bordered(self.projected, shares)
         self._next = self._orthonormal(remainder)
-        self._remainder = inner(remainder, remainder).cpu()
-        self.coupling = pad(inner(self._next, remainder).cpu(), (before, 0))
+        self._remainder = scale.square() * inner(remainder, remainder).cpu()
+        self.coupling = pad(scale * inner(self._next, remainder).cpu(), (before, 0))
 
     @property
     def asymmetry(self) -> Tensor:
@@ -117,11 +122,11 @@ class Krylov:
     def _without_basis(self, block: Tensor, columns: int) -> tuple[Tensor, Tensor]:
         """What of a block is orthogonal to the basis's first columns, and its shares of them.
 
+        The block is changed in place.
         Cancellation spoils what is taken away at once. Of a product nearly all lies in the two
         newest blocks; without these first, what is left to take from it is small. Where it is not
         (the Krylov space closes), it is done again (Daniel, Gragg, Kaufman, Stewart 1976).
         """
-        block = block.clone()
         total = torch.zeros(*block.shape[:-2], columns, block.shape[-1], dtype=torch.float64)
         self._take_away(block, max(0, columns - 2 * self._width), total)
         for _ in range(PASSES):

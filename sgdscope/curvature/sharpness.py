@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdscope import streams
-from sgdscope.curvature.bases import inner
+from sgdscope.curvature.bases import inner, power_of_two
 from sgdscope.curvature.hessian import Hessian
 from sgdscope.curvature.inputs import InputSlopes
 from sgdscope.curvature.landscape import Landscape, Weights
@@ -144,9 +144,10 @@ def batch_sharpness(
         if looked is None:
             flags, looked = hessian.flags, hessian.looked
         slope = hessian.gradient()[:, None]
+        slope = slope / power_of_two(slope).to(slope)  # its squares may be too small for float32
         square = inner(slope, slope).item()
         values.append(inner(slope, hessian @ slope).item() / square if square else 0.0)
-    return _mean(torch.tensor(values), len(inputs), flags)
+    return _mean(torch.tensor(values, dtype=torch.float64), len(inputs), flags)
 
 
 @outside_inference()
@@ -160,7 +161,7 @@ def input_gradient_norm(
     slopes = InputSlopes(model, inputs, labels, loss=loss, chunk=CHUNK)
     with differentiating():
         _, parts = slopes.all()
-    norms = torch.cat([part.flatten(1).to(inputs.dtype).norm(dim=1) for part in parts])
+    norms = torch.cat([part.flatten(1).double().norm(dim=1) for part in parts])
     return _mean(norms, len(inputs), slopes.flags)
 
 
