@@ -15,6 +15,7 @@ from victims import ATTACKS, QUICK, answers, curved, images, linear
 from sgdscope.attacks import (
     apgd,
     apgd_targeted,
+    area,
     bim,
     fgsm,
     gather,
@@ -79,6 +80,58 @@ def test_bad_eps_is_refused(eps):
 def test_nothing_to_do_is_refused(attack, count):
     with pytest.raises(RequestError, match=f"{count} = 0; expected a whole number from 1"):
         attack(curved(), images(2), torch.tensor([0, 0]), eps=[0.1], **{count: 0})
+
+
+@pytest.mark.parametrize("count", [2.5, 2.0, "3", math.nan, None])
+def test_a_count_is_a_whole_number(count):
+    for attack, name in ((pgd, "steps"), (pgd, "restarts"), (apgd, "steps"), (square, "queries")):
+        with pytest.raises(RequestError, match=f"{name} = {count!r}; expected a whole number"):
+            attack(curved(), images(2), torch.tensor([0, 0]), eps=[0.1], **{name: count})
+    (found,) = pgd(curved(), images(2), torch.tensor([0, 0]), eps=0.1, steps=np.int64(2))
+    assert len(found.fooled) == 2
+
+
+@pytest.mark.parametrize("size", [0, -1, math.nan, math.inf, "-1", "much", True, None])
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [(pgd, "step_size"), (bim, "step_size"), (smallest_eps, "step_size"),
+     (smallest_eps, "largest")],
+)  # fmt: skip
+def test_sizes_are_finite_numbers_above_0(attack, name, size):
+    if (name, size) == ("largest", None):  # no image is further away
+        return
+    eps = {} if attack is smallest_eps else {"eps": 0.1}
+    with pytest.raises(RequestError, match=f"^{name} = .*; expected a (finite )?number"):
+        attack(curved(), images(2), torch.tensor([0, 0]), **eps, **{name: size})
+
+
+def test_sizes_are_written_as_eps_is():
+    network, inputs = curved(), images(20)
+    labels = answers(network, inputs)
+    (text,) = pgd(network, inputs, labels, eps=0.05, steps=3, step_size="1/4")
+    (number,) = pgd(network, inputs, labels, eps=0.05, steps=3, step_size=0.25)
+    assert torch.equal(text.inputs, number.inputs)
+    nearby = [smallest_eps(network, inputs, labels, rounds=2, largest=largest).fools
+              for largest in ("8/255", 8 / 255)]  # fmt: skip
+    assert torch.equal(*nearby)
+
+
+def test_evidence_is_about_an_attack_that_exists():
+    network, inputs = curved(), images(5)
+    labels = answers(network, inputs)
+    results = pgd(network, inputs, labels, eps=0.1, steps=2)
+    with pytest.raises(RequestError, match="unknown loss 'ce'"):
+        gather(network, inputs, labels, results, loss="ce")
+    with pytest.raises(RequestError, match="results is empty"):
+        gather(network, inputs, labels, [], loss="margin")
+
+
+@pytest.mark.parametrize(("eps", "seen"), [([0.0], "0"), ([], "none")])
+def test_an_area_needs_an_eps_above_0(eps, seen):
+    network, inputs = curved(), images(5)
+    results = pgd(network, inputs, answers(network, inputs), eps=eps, steps=2) if eps else []
+    with pytest.raises(RequestError, match=f"results are at eps {seen}; expected at least one"):
+        area(results)
 
 
 @pytest.mark.parametrize("attack", [fgsm, pgd, apgd])
@@ -167,7 +220,10 @@ def test_pixels_may_be_off_by_a_rounding():
     assert 0 <= found.inputs.min() <= found.inputs.max() <= 1
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int16, torch.int32, torch.int64],
+)
 def test_labels_are_whole_numbers_of_any_type(dtype):
     network, inputs = curved(), images(20)
     labels = answers(network, inputs)

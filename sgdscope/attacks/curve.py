@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from sgdscope.attacks.apgd import Apgd
-from sgdscope.attacks.checks import check_tactic, checked
+from sgdscope.attacks.checks import check_tactic, checked, positive
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.minimum_norm import MinimumNorm
-from sgdscope.attacks.points import Attacked, Norm, Points
+from sgdscope.attacks.points import Attacked, Norm, Points, Radius
 from sgdscope.attacks.victim import frozen
+from sgdscope.errors import RequestError
 from sgdscope.network import Finding, outside_inference
 
 WIDTH = 0.01  # of a bracket, relative
@@ -57,7 +58,13 @@ def area(results: Sequence[Attacked]) -> float:
 
     Args:
         results: of one attack on one network at one or more eps above 0.
+
+    Raises:
+        RequestError: none is above 0.
     """
+    if not any(result.eps > 0 for result in results):
+        seen = ", ".join(f"{result.eps:g}" for result in results) or "none"
+        raise RequestError(f"results are at eps {seen}; expected at least one above 0")
     results = sorted(results, key=lambda result: result.eps)
     eps = [0.0, *(result.eps for result in results)]
     accuracy = [results[0].clean.double().mean().item(), *(r.accuracy for r in results)]
@@ -75,8 +82,8 @@ def smallest_eps(
     *,
     rounds: int = 10,
     steps: int = 20,
-    step_size: float = 1.0,
-    largest: float | None = None,
+    step_size: Radius = 1.0,
+    largest: Radius | None = None,
     loss: Loss = "margin",
     norm: Norm = "linf",
     median_only: bool = False,
@@ -107,14 +114,16 @@ def smallest_eps(
         median_only: nothing but the median is wanted.
     """
     check_tactic(norm=norm, loss=loss, rounds=rounds, steps=steps)
+    size = positive("step_size", step_size, unit="multiples of eps, such as 0.5")
+    if largest is not None:
+        largest = positive("largest", largest, unit="pixel units, such as 0.1 or 8/255")
     request = checked(model, inputs, labels, loss=loss)
-    largest = largest or (1.0 if norm == "linf" else math.sqrt(inputs[0].numel()))
+    if largest is None:
+        largest = 1.0 if norm == "linf" else math.sqrt(inputs[0].numel())
     victim, inputs, labels = request.victim, request.inputs, request.labels
     points = Points(inputs, labels, torch.arange(len(labels), device=labels.device), inputs)
     with frozen(model):
-        nearest = MinimumNorm(
-            victim, points, norm=norm, loss=loss, largest=largest, step_size=step_size
-        )
+        nearest = MinimumNorm(victim, points, norm=norm, loss=loss, largest=largest, step_size=size)
         nearest.distance[points.fooled(victim.logits(inputs))] = 0
         bracketing = _Bracketing(nearest, Apgd(steps, loss, norm), median_only)
         bracketing.narrow(rounds)

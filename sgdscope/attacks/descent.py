@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from sgdscope.attacks import ball
 from sgdscope.attacks.active import ActivePoints
-from sgdscope.attacks.checks import check_tactic
+from sgdscope.attacks.checks import check_tactic, positive
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
-from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Tries
+from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Radius, Tries
 from sgdscope.attacks.reach import Reach, promised
 from sgdscope.attacks.victim import Victim
 
@@ -97,7 +97,7 @@ def bim(
     *,
     eps: Radii,
     steps: int = 10,
-    step_size: float = 1 / 10,
+    step_size: Radius = 1 / 10,
     loss: Loss = "cross_entropy",
     norm: Norm = "linf",
     targets: Tensor | None = None,
@@ -117,7 +117,7 @@ def pgd(
     *,
     eps: Radii,
     steps: int = 40,
-    step_size: float = 1 / 15,
+    step_size: Radius = 1 / 15,
     random_start: bool = True,
     restarts: int = 1,
     loss: Loss = "cross_entropy",
@@ -137,10 +137,11 @@ def pgd(
     left.
     """
     check_tactic(restarts=restarts)
+    size = positive("step_size", step_size, unit="multiples of eps, such as 0.1 or 1/15")
     starts = range(restarts) if random_start else (None,)
     tactics: dict[str, Tactic] = {"fgsm": SingleStep(norm)}
     for start in starts:
-        walk = FixedSteps(steps, step_size, loss, norm, seed, start, give_up)
+        walk = FixedSteps(steps, size, loss, norm, seed, start, give_up)
         tactics[f"pgd {start or 0}"] = walk
     return evaluate(
         model, inputs, labels, eps=eps, tactics=tactics, loss=loss, norm=norm, targets=targets

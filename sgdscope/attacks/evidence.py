@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from sgdscope.attacks import ball
-from sgdscope.attacks.checks import checked
+from sgdscope.attacks.checks import check_tactic, checked
 from sgdscope.attacks.descent import SingleStep
 from sgdscope.attacks.evaluation import with_gradients
 from sgdscope.attacks.losses import Loss
@@ -15,6 +15,7 @@ from sgdscope.attacks.masking import Masking
 from sgdscope.attacks.points import Attacked, Norm, Points
 from sgdscope.attacks.probes import Probes
 from sgdscope.attacks.victim import Victim, frozen
+from sgdscope.errors import RequestError
 from sgdscope.network import outside_inference
 
 NOTABLE = 0.01  # share of the points from which a sign of masking is flagged
@@ -135,7 +136,14 @@ def gather(
     Noise, and one step with the margin loss, are tried on the first correctly classified points,
     ``COMPARED`` of them, with one gradient for all eps; gradients are tried on the first of those
     (see ``masking``).
+
+    Raises:
+        RequestError: there are no results, or the model, the inputs, the labels, the loss or the
+            norm cannot be used.
     """
+    check_tactic(loss=loss, norm=norm)
+    if not results:
+        raise RequestError("results is empty; expected those of one attack")
     request = checked(model, inputs, labels)
     victim, inputs, labels = request.victim, request.inputs, request.labels
     names = {found.name for found in request.findings}

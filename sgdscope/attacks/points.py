@@ -11,7 +11,7 @@ from torch import Tensor
 from sgdscope.attacks.losses import margin
 from sgdscope.network import Finding, answers
 
-Radius: TypeAlias = float | str  # in pixel units; "8/255" is a number
+Radius: TypeAlias = float | str  # "8/255" is a number
 Radii: TypeAlias = Radius | Sequence[Radius] | Tensor
 Norm = Literal["linf", "l2"]
 NORMS: tuple[str, ...] = get_args(Norm)

@@ -131,6 +131,7 @@ def of_labels(
     if labels.is_meta:
         yield _refused("labels", f"{name} are on meta", "expected numbers")
         return
+    labels = labels.to(torch.int64)  # torch finds no least one of most unsigned types
     low, high = int(labels.min()), int(labels.max())
     if classes is not None and not 0 <= low <= high < classes:
         yield _refused(
