@@ -440,10 +440,25 @@ def test_the_callers_context_changes_no_number(context):
         assert numbers() == pytest.approx(expected, rel=1e-6)
 
 
+def exported() -> nn.Module:
+    shapes = ({0: torch.export.Dim("n", min=1)},)
+    return torch.export.export(plain(), (images(2),), dynamic_shapes=shapes).module()
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("made", [scripted, lambda: torch.compile(plain(), backend="aot_eager")])
-def test_scripted_and_compiled_networks_give_the_same_numbers(made):
-    network, inputs = made().eval(), images()
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: scripted().eval(),
+        lambda: torch.compile(plain(), backend="aot_eager").eval(),
+        exported,
+        lambda: nn.Sequential(nn.Identity().eval(), exported()),  # of which eval() cannot be asked
+    ],
+)
+def test_scripted_compiled_and_exported_networks_give_the_same_numbers(made):
+    network, inputs = made(), images()
+    if isinstance(network, nn.Sequential):
+        network.training = False
     labels = plain()(inputs).argmax(1)
     ours, theirs = (attacks.pgd(n, inputs, labels, eps=0.05)[0] for n in (network, plain()))
     assert torch.equal(ours.fooled, theirs.fooled)

@@ -18,6 +18,7 @@ from sgdscope.data import DATA, Dataset
 from sgdscope.errors import RequestError, reason
 from sgdscope.models import MODELS
 from sgdscope.models.pretrained import pretrained
+from sgdscope.network.requirements import in_training
 from sgdscope.results.files import RESULT, WEIGHTS, digest
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import GivenNetwork, Result
@@ -74,7 +75,7 @@ def open_network(given: str, *, data: str | None, split: str = "test") -> Opened
     network = opened.network.model_copy(
         update={"source": source, "split": split, "name": name or opened.network.name}
     )
-    if any(module.training for module in opened.model.modules()):
+    if any(in_training(opened.model)):
         opened.model.eval()
     return replace(opened, network=network, data=_with_split(opened.data, split))
 
@@ -142,8 +143,6 @@ def _exported(file: Path, data: str) -> Opened:
         model = torch.export.load(file).module()
     except Exception as error:  # anything that torch raises on another kind of file
         raise RequestError(f"{file}: not an exported program: {reason(error)}") from error
-    for module in model.modules():
-        module.training = False  # the mode was fixed when it was exported
     data = _located(data=data)["data"]
     program = digest(file.read_bytes())  # the graph is not part of the weights
     return Opened(model, datasets.load(data), _described(model, file.stem, data, program=program))

@@ -36,15 +36,14 @@ def of_model(model: nn.Module) -> Iterator[Finding]:
     if not isinstance(model, nn.Module):
         yield _refused("module", f"the network is {type(model).__name__}", "expected an nn.Module")
         return
-    for name, module in model.named_modules():
-        if module.training:
-            yield _refused(
-                "training",
-                f"the network is in training mode ({name or 'the whole'}: "
-                f"{type(module).__name__}), where its answer is not a function of one input",
-                "expected evaluation mode: call model.eval() first",
-            )
-            break
+    for name, module in in_training(model):
+        yield _refused(
+            "training",
+            f"the network is in training mode ({name or 'the whole'}: "
+            f"{type(module).__name__}), where its answer is not a function of one input",
+            "expected evaluation mode: call model.eval() first",
+        )
+        break
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer)):
             yield _refused(
@@ -58,6 +57,24 @@ def of_model(model: nn.Module) -> Iterator[Finding]:
                 "expected one made outside of it, such as a copy.deepcopy made there",
             )
             return
+
+
+def in_training(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules in training mode, by name.
+
+    A program of torch.export is in none of them: its mode was fixed when it was exported, and its
+    ``training`` is always true.
+    """
+    programs = [module for module in model.modules() if _is_program(module)]
+    fixed = {inner for program in programs for inner in program.modules()}
+    for name, module in model.named_modules():
+        if module.training and module not in fixed:
+            yield name, module
+
+
+def _is_program(module: nn.Module) -> bool:
+    """Whether torch.export made it, which replaces the method of each program."""
+    return isinstance(module, torch.fx.GraphModule) and "eval" in vars(module)
 
 
 def of_inputs(model: nn.Module, inputs: Tensor, *, pixels: bool) -> Iterator[Finding]:
