@@ -1,12 +1,15 @@
+import json
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import synthetic
 
 from sgdscope.report import gallery as module
+from sgdscope.report.audit_examples import _example
 from sgdscope.report.gallery import gallery
 from sgdscope.results.files import ARRAYS
 from sgdscope.results.folder import StudyFolder
@@ -49,6 +52,41 @@ def test_image_and_perturbation_give_the_adversarial_example(view: View) -> None
                 assert (change == 255).all()
                 assert (example["confidence"], example["answer"]) == (0.9, 9)
                 assert example["answer_confidence"] == 0.75
+
+
+@pytest.mark.parametrize(("answer", "confidence"), [(-1, 0.0), (0, np.nan)])
+def test_an_example_without_an_answer_says_so_and_is_a_number(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch, answer: int, confidence: float
+) -> None:
+    """Earlier folders hold class 0 and NaN where the network gave no answer."""
+    own = View(Results.load(folder.path))
+    silent = {"answer": np.full(8, answer), "answer_confidence": np.full(8, confidence),
+              "confidence": np.full(8, confidence)}  # fmt: skip
+    kept = own.arrays
+
+    def arrays(*args: Any, **options: Any) -> dict[str, Any]:
+        there = kept(*args, **options)
+        return there | silent if "shown" in there else there
+
+    monkeypatch.setattr(own, "arrays", arrays)
+    found = gallery(own)
+    assert json.dumps(found, allow_nan=False)
+    shown = [one for choice in found["panels"]["stdcnn on mnist"] for run in choice["runs"]
+             for one in run["examples"]]  # fmt: skip
+    assert {(one["answer"], one["answer_confidence"]) for one in shown} == {(-1, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "confidence", "said"),
+    [(9, 0.75, "3 → 9 (75%)"), (-1, 0.0, "3 → no answer"), (0, np.nan, "3 → no answer")],
+)
+def test_an_audits_example_says_what_was_answered(
+    answer: int, confidence: float, said: str
+) -> None:
+    kept = {"original": np.zeros((1, 1, 4, 4), np.uint8), "adversarial": np.zeros((1, 1, 4, 4)),
+            "label": np.array([3]), "shown": np.array([7]), "answer": np.array([answer]),
+            "answer_confidence": np.array([confidence])}  # fmt: skip
+    assert f"point 7: {said}</b>" in _example(kept, 0, [])
 
 
 def test_originals_are_there_once(view: View) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from sgdscope import attacks, models
 from sgdscope.data import Dataset
@@ -63,6 +66,28 @@ def test_the_gallery_holds_what_fooled_the_network(subject):
     assert (reading.arrays["answer"] != reading.arrays["label"]).all()
     assert torch.allclose(chances.amax(1), reading.arrays["answer_confidence"], atol=1e-5)
     assert save(reading.arrays)
+
+
+class Silent(nn.Module):
+    """Answers images with a dark corner, others with logits that are not finite."""
+
+    def __init__(self, network: nn.Module, nothing: float) -> None:
+        super().__init__()
+        self.network, self.nothing = network, nothing
+
+    def forward(self, x: Tensor) -> Tensor:
+        bright = x[:, 0, :3, :3].amax((1, 2)) > 0.1
+        return torch.where(bright[:, None], self.nothing, self.network(x))
+
+
+@pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf])
+def test_what_the_network_does_not_answer_is_in_the_gallery_without_an_answer(subject, nothing):
+    silent = Subject(Silent(subject.model, nothing).eval(), subject.data, 0)
+    (reading,) = MEASURES["fgsm_accuracy"](eps=[0.2], examples=60).read(silent)
+    given, sure = reading.arrays["answer"], reading.arrays["answer_confidence"]
+    assert len(given)
+    assert given.eq(-1).all()
+    assert sure.eq(0).all()
 
 
 def test_a_collapsed_network_is_robust_at_chance_and_says_that_gradients_are_zero(digits):

@@ -17,7 +17,7 @@ from sgdscope.attacks.points import Norm
 from sgdscope.data import Dataset, Images
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.measuring.card import Card
-from sgdscope.network import Network
+from sgdscope.network import Network, answers
 from sgdscope.settings import AT_MOST_1, AsList, Positive, Radius, Whole
 
 SHOWN = 8  # adversarial examples kept to look at, for each eps
@@ -263,13 +263,14 @@ def _gallery(model: nn.Module, images: Images, result: Attacked) -> dict[str, Te
     if not len(shown):
         return {}
     with torch.no_grad():
-        after = Network(model).logits(result.inputs[shown]).softmax(1).max(1)
+        logits = Network(model).logits(result.inputs[shown])
+    given = answers(logits)
     return {
         "shown": shown,  # (K,) their places among the test points
         "original": images.pixels[shown],  # (K, C, H, W) uint8
         "adversarial": result.inputs[shown].contiguous(),  # (K, C, H, W) in [0, 1]
         "label": images.labels[shown],  # (K,)
         "confidence": result.confidence[shown],  # (K,) in the label, unperturbed
-        "answer": after.indices,  # (K,) when perturbed
-        "answer_confidence": after.values,  # (K,)
+        "answer": given,  # (K,) when perturbed; −1 for none
+        "answer_confidence": torch.where(given < 0, 0, logits.softmax(1).amax(1)),  # (K,)
     }

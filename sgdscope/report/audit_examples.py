@@ -12,6 +12,7 @@ from PIL import Image
 from sgdscope.auditing import Audit
 from sgdscope.auditing.comparison import points
 from sgdscope.report.audit_terminal import label
+from sgdscope.report.gallery import answered
 from sgdscope.results.files import Array
 from sgdscope.results.record import Audited, Measurement, array_prefix
 
@@ -84,10 +85,9 @@ def _survivors(
 def _example(kept: dict[str, Array], i: int, survivors: list[str]) -> str:
     before = kept["original"][i].astype(np.float64) / 255
     after = kept["adversarial"][i].astype(np.float64)
-    label_, answer = int(kept["label"][i]), int(kept["answer"][i])
-    said = (
-        f"point {int(kept['shown'][i])}: {label_} → {answer} ({kept['answer_confidence'][i]:.0%})"
-    )
+    answer, confidence = answered(kept, i)
+    now = "no answer" if answer < 0 else f"{answer} ({confidence:.0%})"
+    said = f"point {int(kept['shown'][i])}: {int(kept['label'][i])} → {now}"
     beside = f"{' and '.join(survivors)} still right" if survivors else ""
     return (
         f'<figure class="picture">{_image(before)} {_image(after)}<figcaption><b>{escape(said)}</b>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -98,13 +99,25 @@ def _example(
 ) -> dict[str, Any]:
     """One example: bytes 1 to 255 stand for perturbations from −peak to peak, 128 for none."""
     original = b64encode(arrays["original"][i].tobytes()).decode()
+    answer, confidence = answered(arrays, i)
     steps = np.rint(change[i] / peak * 127) + 128
     return {
         "place": int(arrays["shown"][i].item()),
         "image": images.setdefault(original, len(images)),
         "change": b64encode(steps.astype(np.uint8).tobytes()).decode(),
         "label": int(arrays["label"][i].item()),
-        "confidence": round(float(arrays["confidence"][i].item()), 4),
-        "answer": int(arrays["answer"][i].item()),
-        "answer_confidence": round(float(arrays["answer_confidence"][i].item()), 4),
+        "confidence": round(float(np.nan_to_num(arrays["confidence"][i].item())), 4),
+        "answer": answer,
+        "answer_confidence": round(confidence, 4),
     }
+
+
+def answered(arrays: dict[str, Array], i: int) -> tuple[int, float]:
+    """The network's answer to an example, −1 where it gave none, and its confidence.
+
+    Earlier folders hold a class even then, beside a confidence that is not a number.
+    """
+    confidence = float(arrays["answer_confidence"][i].item())
+    if math.isnan(confidence):
+        return -1, 0.0
+    return int(arrays["answer"][i].item()), confidence

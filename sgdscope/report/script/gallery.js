@@ -25,14 +25,16 @@ const example = ({ shape, peak }, one) => {
   const signed = (i) => [...(change[i] > 128 ? brighter : darker), 255 * Math.abs(change[i] - 128) / 127];
   const shifted = channels((i) => 255 * (change[i] - 1) / 254);
   const result = channels((i) => Math.round(original[i] + 255 * peak * (change[i] - 128) / 127));
+  const silent = one.answer < 0;
   return make("figure", { class: "example", title: `test image ${one.place}` },
     painted(shape, `test image ${one.place}, a ${one.label}`, channels((i) => original[i])),
     painted(shape, "perturbation", shape[0] === 1 ? signed : shifted),
-    painted(shape, `taken for a ${one.answer}`, result),
+    painted(shape, silent ? "no answer" : `taken for a ${one.answer}`, result),
     make("figcaption", {},
       make("span", {}, make("b", {}, String(one.label)), ` ${share(one.confidence)}`),
       make("span", {}, "→"),
-      make("span", { class: "wrong" }, make("b", {}, String(one.answer)), ` ${share(one.answer_confidence)}`)));
+      make("span", { class: "wrong" }, ...silent
+        ? ["no answer"] : [make("b", {}, String(one.answer)), ` ${share(one.answer_confidence)}`])));
 };
 
 const buildGallery = (hole) => {
