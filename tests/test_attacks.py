@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 from victims import ATTACKS, QUICK, answers, curved, images, linear
 
 from benchmarks.counting import Counting
@@ -330,6 +331,19 @@ def test_losses_match_their_formulas():
     assert LOSSES["margin"](logits, labels, targets).tolist() == [-2.0, -2.0]
     assert LOSSES["dlr"](logits, labels).tolist() == [-1 / 2, 2.5 / 2.5]
     assert LOSSES["dlr"](logits, labels, targets).tolist() == [-2 / 2.5, 0.5 / 3.25]
+
+
+@pytest.mark.parametrize("masked", [-torch.inf, torch.finfo(torch.float64).min])
+@pytest.mark.parametrize(("classes", "targets"), [(2, None), (3, torch.tensor([1, 2]))])
+def test_dlr_is_the_difference_alone_where_a_mask_leaves_too_few_classes(classes, targets, masked):
+    reached = torch.tensor([[2.0, 1.0, 0.0], [0.5, 3.0, 1.0]], dtype=torch.float64)[:, :classes]
+    logits = F.pad(reached, (0, 3), value=masked).requires_grad_()
+    labels = torch.tensor([0, 0])
+    loss = LOSSES["dlr"](logits, labels, targets)
+    others = torch.tensor([1, 1]) if targets is None else targets
+    assert torch.equal(loss, logits[[0, 1], others] - logits[:, 0])
+    (slope,) = torch.autograd.grad(loss.sum(), logits)
+    assert torch.equal(slope, F.one_hot(others, len(logits[0])) - F.one_hot(labels, len(logits[0])))
 
 
 def test_cross_entropy_vanishes_on_a_sure_network_and_is_counted():

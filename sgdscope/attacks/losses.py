@@ -44,12 +44,14 @@ def lead(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tenso
 def dlr(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020, eq. 6; targeted: eq. 7).
 
-    Unchanged when logits are scaled or shifted. Needs three classes, targeted four.
+    Unchanged when logits are scaled or shifted. Needs three classes, targeted four: where a mask
+    puts so many of them out of reach that fewer are left, it is the difference alone.
     """
     top = logits.topk(3 if targets is None else 4, dim=1).values
     lowest = top[:, 2] if targets is None else (top[:, 2] + top[:, 3]) / 2
-    spread = top[:, 0] - lowest
-    return lead(logits, labels, targets) / spread.clamp_min(torch.finfo(logits.dtype).tiny ** 0.5)
+    spread, least = top[:, 0] - lowest, torch.finfo(logits.dtype).tiny ** 0.5
+    unit = torch.where(spread < 1 / least, spread.clamp_min(least), 1)
+    return lead(logits, labels, targets) / unit
 
 
 LOSSES: dict[Loss, LossFunction] = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}
