@@ -130,6 +130,18 @@ def test_a_network_that_hides_nothing_is_not_flagged(kind, digits, case):
         assert gather(network, *case, results, loss="cross_entropy", norm=norm)[0].flags() == []
 
 
+@pytest.mark.parametrize("name", ["upper half detached", "logits rounded, they leak", "honest"])
+@pytest.mark.parametrize("out_of_reach", [-1e9, -torch.inf])
+def test_classes_that_are_masked_out_change_no_count(name, out_of_reach, network, case):
+    masked = Masked(network, MASKS.get(name, lambda net, x: net(x))).eval()
+    more = Masked(masked, lambda net, x: F.pad(net(x), (0, 2), value=out_of_reach)).eval()
+    counts = [
+        gather(each, *case, pgd(each, *case, eps=[EPS], steps=10), loss="margin")[0].masking
+        for each in (masked, more)
+    ]
+    assert counts[0] == counts[1]
+
+
 def test_coarse_rounding_is_no_mask(network, case):
     half, inputs = copy.deepcopy(network).to(torch.bfloat16), case[0].bfloat16()
     results = pgd(half, inputs, case[1], eps=[EPS], steps=10)

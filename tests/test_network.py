@@ -143,6 +143,20 @@ def test_what_breaks_the_contract_is_found_and_nothing_stays_changed(what):
     assert np.array_equal(np.random.get_state()[1], streams[2])
 
 
+@pytest.mark.parametrize("what", ["", "dropout", "statistics", "number", "memory", "two functions"])
+@pytest.mark.parametrize("out_of_reach", [-1e4, -1e9, -torch.inf])
+def test_classes_that_are_masked_out_hide_nothing(what, out_of_reach):
+    function, name, _ = FOUND.get(what, (lambda o, x: o.network(x), "", ""))
+
+    def masked(odd: Odd, x: Tensor) -> Tensor:
+        scores: Tensor = function(odd, x)
+        return torch.cat([scores, scores.new_full((len(x), 3), out_of_reach)], 1)
+
+    looked = preflight(Odd(masked).eval(), images())
+    assert {name} - {""} <= looked.names()
+    assert what or not looked.findings
+
+
 def test_generators_of_its_own_are_put_back_too():
     network = Odd(
         lambda o, x: (

@@ -31,7 +31,7 @@ MISSED = 0.12  # error on a path that a smooth network's quadrature does not rea
 IDLE = 0.02  # share of the gradient's promise that idle pixels have together
 WORK = 0.1  # share of it by which they may change the loss
 ALIGNED = 0.15  # least share of the margin's promise that a step along another loss keeps
-ROUNDING = 16  # units in the last place of the largest logit that a margin may be off
+ROUNDING = 16  # units in the last place of the larger logit that a margin may be off
 
 
 class Probes:
@@ -86,9 +86,14 @@ class Probes:
         """Within [0, 1], as the network will see it."""
         return self.victim.network_inputs(at.clamp(0, 1), points.inputs).to(at.dtype)
 
-    def _rounding(self, logits: Tensor) -> Tensor:
-        """(N,): how far a change of the margin may be off."""
-        return ROUNDING * self.victim.precision(logits.dtype) * logits.abs().amax(1)
+    def _rounding(self, points: Points, logits: Tensor) -> Tensor:
+        """(N,): how far a change of the margin may be off.
+
+        Only the two logits that it compares count: a class that is masked out may have any.
+        """
+        label = logits.gather(1, points.labels[:, None]).squeeze(1)
+        compared = torch.maximum(label.abs(), (label + margin(logits, points.labels)).abs())
+        return ROUNDING * self.victim.precision(logits.dtype) * compared
 
     def _margins(self, at: Tensor, points: Points) -> Tensor:
         return margin(self.victim.logits(at, points.inputs), points.labels)
@@ -103,7 +108,7 @@ class Probes:
             )
             promised.append(_inner(points.slope, moved - at))
             seen.append(self._margins(moved, points) - before)
-        return error(torch.stack(promised), torch.stack(seen), self._rounding(logits))
+        return error(torch.stack(promised), torch.stack(seen), self._rounding(points, logits))
 
     def _random_direction(self, points: Points, number: int) -> Tensor:
         """A random direction of length 1 for each point, its own; ℓ∞: random signs."""
@@ -118,7 +123,7 @@ class Probes:
         moved = self._network_inputs(points.inputs + way, points)
         promised = _inner(points.slope, moved - points.inputs)
         seen = self._margins(moved, points) - margin(logits, points.labels)
-        return error(promised[None], seen[None], self._rounding(logits))
+        return error(promised[None], seen[None], self._rounding(points, logits))
 
     def _idle(self, points: Points, logits: Tensor, eps: float) -> Tensor:
         """(N,): the effect of idle pixels beyond their promise, as a share of all pixels' promise.
@@ -134,7 +139,7 @@ class Probes:
         moved = self._network_inputs(points.inputs + away.view_as(points.inputs), points)
         promised = _inner(points.slope, moved - points.inputs)
         seen = self._margins(moved, points) - margin(logits, points.labels)
-        off = (seen - promised).abs() - self._rounding(logits)
+        off = (seen - promised).abs() - self._rounding(points, logits)
         return _over(off, eps * ball.steepest(slope, self.norm))
 
     def _alignment(self, loss: Loss) -> Tensor:
@@ -173,7 +178,7 @@ class Probes:
             _, slope = self.victim.gradients(at, points, LOSSES["margin"])
             promised += _inner(slope, way) / STOPS
         seen = self._margins(others, points) - margin(logits, points.labels)
-        return error(promised[None], seen[None], self._rounding(logits))
+        return error(promised[None], seen[None], self._rounding(points, logits))
 
     def _fooled_by_nearest(self, left: Tensor, radius: float) -> int:
         """The number of points fooled by one step towards the nearest image of another class."""

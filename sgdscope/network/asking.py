@@ -14,7 +14,7 @@ from sgdscope.network.calling import Network
 from sgdscope.network.outputs import leaves, logits_of
 from sgdscope.network.requirements import Finding, of_outputs
 
-SAME = 1e-5  # two passes over the same points may differ by this share of the largest answer
+SAME = 1e-5  # share by which two passes over the same points may differ
 
 
 class CannotBeAskedError(Exception):
@@ -76,10 +76,32 @@ class Asked:
         outputs, rows = self._outputs(inputs)
         return rows if self.classes is None else [logits_of(outputs).detach().clone()]
 
+    def _differ(
+        self,
+        left: list[Tensor],
+        right: list[Tensor],
+        share: float,
+        like: list[Tensor] | None = None,
+    ) -> bool:
+        """Whether answers differ by more than this share of the largest one, or of their own size.
+
+        Of logits the two largest at each point count: a class that is masked out may have any.
+        """
+        if len(left) != len(right):
+            return True
+        for mine, theirs, whole in zip(left, right, like or left, strict=True):
+            if mine.shape != theirs.shape:
+                return True
+            largest = whole if self.classes is None else whole.topk(2, dim=1).values
+            within = share * largest.abs().nan_to_num(0, 0, 0).amax().item() if whole.numel() else 0
+            if not torch.allclose(mine, theirs, rtol=share, atol=within, equal_nan=True):
+                return True
+        return False
+
     def _repeated(self, first: list[Tensor]) -> Iterator[Finding]:
         second = self._rows(self.few)
         alike = SAME if first and first[0].device.type == "cpu" else self._rounding(first)
-        if _differ(first, second, alike):
+        if self._differ(first, second, alike):
             self.changing = True
             yield Finding(
                 "random",
@@ -110,7 +132,7 @@ class Asked:
                 continue
             theirs = [r[places] for r in compress(rows, by_row)]
             mine = [r[: len(places)] for r in compress(first, by_row)]
-            if _differ(mine, theirs, rounding, like=list(compress(first, by_row))):
+            if self._differ(mine, theirs, rounding, like=list(compress(first, by_row))):
                 yield Finding(
                     "batch",
                     f"the network's answer to a point depends on the rest of its batch ({way})",
@@ -118,7 +140,7 @@ class Asked:
                     "statistics of BatchNorm",
                 )
                 return
-        if _differ(first, self._rows(self.few), SAME):
+        if self._differ(first, self._rows(self.few), SAME):
             yield Finding(
                 "memory",
                 "the network's output depends on its earlier inputs",
@@ -153,7 +175,8 @@ class Asked:
                 "gradient attacks cannot take a step; square needs no gradient",
             )
             return
-        if not self.changing and _differ(first, [r.detach() for r in rows], self._rounding(first)):
+        plain = [row.detach() for row in rows]
+        if not self.changing and self._differ(first, plain, self._rounding(first)):
             yield Finding(
                 "gradient",
                 "the network's output changes when gradients are enabled",
@@ -194,7 +217,7 @@ class Asked:
         return Finding("fails", seen or reason(error), advice, "refuse")
 
     def _rounding(self, first: list[Tensor]) -> float:
-        """By what share of the largest answer the answers of batches of other sizes may differ."""
+        """By what share the answers of batches of other sizes may differ."""
         dtypes = [rows.dtype for rows in first] + [self.few.dtype]
         dtypes += [parameter.dtype for parameter in self.network.model.parameters()]
         device = self.few.device.type
@@ -215,18 +238,3 @@ def _slopes(outputs: list[Tensor], wanted: list[Tensor]) -> list[Tensor | None]:
 
 def _weights(like: Tensor) -> Tensor:
     return torch.arange(1, like.numel() + 1, device=like.device).cos().view_as(like).to(like)
-
-
-def _differ(
-    left: list[Tensor], right: list[Tensor], share: float, like: list[Tensor] | None = None
-) -> bool:
-    """Whether answers differ by more than this share of the largest one."""
-    if len(left) != len(right):
-        return True
-    for mine, theirs, whole in zip(left, right, like or left, strict=True):
-        if mine.shape != theirs.shape:
-            return True
-        scale = whole.abs().nan_to_num(0, 0, 0).amax().item() if whole.numel() else 0.0
-        if not torch.allclose(mine, theirs, rtol=0, atol=scale * share, equal_nan=True):
-            return True
-    return False
