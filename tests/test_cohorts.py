@@ -239,6 +239,20 @@ def test_members_that_are_behind_catch_up(tiny, mixed):
         assert distance(ours, expected) < 1e-10
 
 
+def test_no_answer_is_counted_as_right_on_the_validation_images(tiny, mixed):
+    training = stacked_loop._Lockstep(trainings(mixed(epochs=1), tiny), "grouped")
+    tiny.validation.labels.zero_()
+
+    class Silent(nn.Module):
+        def forward(self, x):
+            scores = torch.arange(10.0).flip(0).expand(*x.shape[:2], -1).clone()
+            scores[1], scores[2, ::2] = torch.nan, torch.inf
+            return scores
+
+    training.stack = Silent()
+    assert training._validate() == [1.0, 0.0, 0.5]
+
+
 def test_a_member_can_go_on_alone(tiny, mixed):
     runs = mixed(epochs=3)
     members = trainings(runs, tiny)

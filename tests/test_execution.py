@@ -115,6 +115,15 @@ def test_a_run_that_answers_one_class_is_collapsed(make_run):
     assert outcome.result.measurements[0].evidence["most_predicted"] == 1
 
 
+@pytest.mark.parametrize(("answered", "status"), [(0, "done"), (197, "done"), (198, "collapsed")])
+def test_no_answer_is_not_one_class(make_run, monkeypatch, answered, status):
+    given = torch.full((200, 10), torch.nan)
+    given[:answered] = torch.arange(10.0)
+    monkeypatch.setattr("sgdscope.execution.recorder.logits", lambda *_: given)
+    outcome, _ = carry_out(Task(make_run(steps=1)), {"constant": Constant()})
+    assert outcome.result.status == status
+
+
 @pytest.mark.parametrize(("others", "status"), [(1, "collapsed"), (3, "done")])
 def test_a_few_other_answers_in_200_save_no_run(make_run, monkeypatch, others, status):
     answers = torch.zeros(200, 10)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -269,6 +270,50 @@ def test_every_measure_flags_a_randomised_network(small: Dataset):
         for reading in MEASURES[name](**options.get(name, {})).read(subject):
             assert any("two passes" in flag for flag in reading.flags), name
             assert len(set(reading.flags)) == len(reading.flags)
+
+
+@pytest.mark.parametrize("nothing", [torch.nan, torch.inf, -torch.inf])
+def test_measures_of_fit_count_no_answer_that_is_not_there(small: Dataset, nothing: float):
+    """Every third image but the first ten, which are looked at, is bright in a corner."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).eval()
+    marked = {"train": copy.deepcopy(small.train), "test": copy.deepcopy(small.test)}
+    for images in marked.values():
+        images.pixels[:, 0, 0, 0] = 0
+        images.pixels[10::3, 0, 0, 0] = 255
+    whole = replace(small, **marked, validation=marked["test"])
+    answered = torch.ones(len(whole.test), dtype=torch.bool)
+    answered[10::3] = False
+
+    class Silent(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.where(x[:, 0, 0, :1] > 0.5, nothing, network(x))
+
+    def read(model: nn.Module, data: Dataset, name: str) -> Reading:
+        (reading,) = MEASURES[name]().read(Subject(model.eval(), data, seed=0))
+        return reading
+
+    part = replace(whole, test=whole.test[answered.nonzero().squeeze(1)])
+    missing = f"not finite at {int((~answered).sum())} of {len(answered)} points"
+    for name in ("test_accuracy", "calibration_error", "validation_accuracy", "median_eps"):
+        assert any(missing in flag for flag in read(Silent(), whole, name).flags), name
+    found, expected = (
+        read(*pair, "test_accuracy") for pair in ((Silent(), whole), (network, part))
+    )
+    share = answered.double().mean().item()
+    assert found.value == pytest.approx(expected.value * share)
+    for name in ("confidence", "margin"):
+        assert found.evidence[name] == pytest.approx(expected.evidence[name])
+    most = expected.evidence["most_predicted"] * share
+    assert found.evidence["most_predicted"] == pytest.approx(most)
+    found, expected = (
+        read(*pair, "calibration_error") for pair in ((Silent(), whole), (network, part))
+    )
+    assert found.value == pytest.approx(expected.value)
+    assert found.evidence == pytest.approx(expected.evidence)
+    loss = read(Silent(), whole, "train_loss")
+    assert not math.isfinite(loss.value)
+    assert any("nor is the loss" in flag for flag in loss.flags)
 
 
 def test_a_users_own_measure_carries_the_findings_too(small: Dataset):

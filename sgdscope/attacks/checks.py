@@ -14,7 +14,7 @@ from sgdscope.attacks.losses import LOSSES
 from sgdscope.attacks.points import NORMS, Norm, Radii, Radius
 from sgdscope.attacks.victim import Victim
 from sgdscope.errors import RequestError, unknown
-from sgdscope.network import Finding, preflight
+from sgdscope.network import Finding, of_answers, preflight
 from sgdscope.network.calling import usable
 from sgdscope.network.requirements import of_labels
 from sgdscope.settings import plain
@@ -30,6 +30,11 @@ class Request:
     targets: Tensor | None  # likewise
     dtype: torch.dtype  # of the inputs as they were given, and as the network takes them
     findings: tuple[Finding, ...]  # about the network
+
+    def having_answered(self, given: Tensor) -> tuple[Finding, ...]:
+        """The findings, those about a few answers replaced by those about all (N,)."""
+        before = (found for found in self.findings if found.name != "finite")
+        return (*before, *of_answers(given))
 
 
 def checked(

@@ -16,7 +16,7 @@ from sgdscope.attacks.minimum_norm import MinimumNorm
 from sgdscope.attacks.points import Attacked, Norm, Points, Radius
 from sgdscope.attacks.victim import frozen
 from sgdscope.errors import RequestError
-from sgdscope.network import Finding, outside_inference
+from sgdscope.network import Finding, answers, outside_inference
 
 WIDTH = 0.01  # of a bracket, relative
 # Where only the median is wanted: how far above its estimate a point may be and still become it.
@@ -124,10 +124,11 @@ def smallest_eps(
     points = Points(inputs, labels, torch.arange(len(labels), device=labels.device), inputs)
     with frozen(model):
         nearest = MinimumNorm(victim, points, norm=norm, loss=loss, largest=largest, step_size=size)
-        nearest.distance[points.fooled(victim.logits(inputs))] = 0
+        given = answers(victim.logits(inputs))
+        nearest.distance[given != labels] = 0
         bracketing = _Bracketing(nearest, Apgd(steps, loss, norm), median_only)
         bracketing.narrow(rounds)
-    return SmallestEps(nearest.distance, bracketing.holds, request.findings)
+    return SmallestEps(nearest.distance, bracketing.holds, request.having_answered(given))
 
 
 class _Bracketing:

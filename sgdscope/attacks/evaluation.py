@@ -12,7 +12,7 @@ from sgdscope.attacks.checks import Request, check_tactic, checked, radii
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Tries
 from sgdscope.attacks.victim import Victim, frozen
-from sgdscope.network import Finding, answers, outside_inference
+from sgdscope.network import answers, outside_inference
 
 
 class Tactic(Protocol):
@@ -99,8 +99,7 @@ class _State:
         self.given_up = torch.zeros_like(self.fooled)
         given = answers(logits)
         self.clean = given == points.labels
-        before = (found for found in request.findings if found.name != "finite")
-        self.findings = (*before, *_of_silence(given))
+        self.findings = request.having_answered(given)
         chances = logits.softmax(1).nan_to_num(0)
         self.confidence = chances.amax(1)
         certain = chances.gather(1, points.labels[:, None]).squeeze(1) == 1
@@ -136,12 +135,3 @@ class _State:
             zero_gradient=self.zero_gradient,
             findings=self.findings,
         )
-
-
-def _of_silence(given: Tensor) -> tuple[Finding, ...]:
-    """A finding if any of the (N,) answers is missing."""
-    count = int((given < 0).sum())
-    if not count:
-        return ()
-    seen = f"the model's logits are not finite at {count:,} of {len(given):,} points"
-    return (Finding("silent", seen, "they count as wrong"),)

@@ -16,6 +16,7 @@ from sgdscope.data import Dataset
 from sgdscope.data.inference import logits
 from sgdscope.errors import reason
 from sgdscope.measuring import Measure, Reading, Subject
+from sgdscope.network import answers
 from sgdscope.results.record import Measured, Measurement, array_prefix, environment
 
 COLLAPSED = 0.99  # share of the test images that get one and the same answer
@@ -129,10 +130,11 @@ class Recorder:
 
 
 def collapsed(subject: Subject) -> bool:
-    """Whether the network predicts one class for nearly all test images."""
+    """Whether the network predicts one class for nearly all test images; no answer is no class."""
     with streams.seeded(subject.seed, "status"):
-        answers = logits(subject.model, subject.data.test).argmax(1)
-    return bool(answers.bincount().max().item() / len(answers) >= COLLAPSED)
+        given = answers(logits(subject.model, subject.data.test))
+    most = given[given >= 0].bincount(minlength=1).max().item()
+    return bool(most / len(given) >= COLLAPSED)
 
 
 def _device_name(device: torch.device) -> str:

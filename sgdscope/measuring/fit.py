@@ -1,12 +1,16 @@
 """How well a network fits: loss and accuracy on each part of its data."""
 
+import math
+
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from sgdscope.data import Images
 from sgdscope.data.inference import accuracy, logits
 from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
 from sgdscope.measuring.card import Card
-from sgdscope.network import answers
+from sgdscope.network import answers, of_answers
 
 BINS = 15  # of confidence, equally wide
 
@@ -20,8 +24,9 @@ class TrainLoss(Measure):
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
         images = subject.data.train
-        loss = F.cross_entropy(logits(subject.model, images).double(), images.labels)
-        return [Reading("train_loss", loss.item())]
+        scores = logits(subject.model, images).double()
+        loss = F.cross_entropy(scores, images.labels).item()
+        return [Reading("train_loss", loss, flags=_silence(answers(scores), "nor is the loss"))]
 
 
 @MEASURES.add("train_accuracy")
@@ -32,8 +37,7 @@ class TrainAccuracy(Measure):
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
-        images = subject.data.train
-        return [Reading("train_accuracy", accuracy(logits(subject.model, images), images.labels))]
+        return [_accuracy("train_accuracy", subject, subject.data.train)]
 
 
 @MEASURES.add("validation_accuracy")
@@ -42,9 +46,7 @@ class ValidationAccuracy(Measure):
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading."""
-        images = subject.data.validation
-        share = accuracy(logits(subject.model, images), images.labels)
-        return [Reading("validation_accuracy", share)]
+        return [_accuracy("validation_accuracy", subject, subject.data.validation)]
 
 
 @MEASURES.add("test_accuracy")
@@ -54,23 +56,29 @@ class TestAccuracy(Measure):
     card = Card(short="test", order=10, margin=0.5, difference_margin=2.0)
 
     def read(self, subject: Subject) -> list[Reading]:
-        """One reading, with mean confidence, margin, share of the commonest prediction, chance."""
+        """One reading, with the share of the commonest prediction and chance.
+
+        Mean confidence and margin are those of the images that the network answers.
+        """
         images = subject.data.test
         scores = logits(subject.model, images).double()
-        best = scores.topk(2, dim=1).values
-        answers = torch.bincount(scores.argmax(1), minlength=subject.data.classes)
+        given = answers(scores)
+        answered = scores[given >= 0]
+        best = answered.topk(2, dim=1).values
+        predicted = given[given >= 0].bincount(minlength=subject.data.classes)
         evidence = {
-            "confidence": scores.softmax(1).amax(1).mean().item(),
+            "confidence": answered.softmax(1).amax(1).mean().item(),
             "margin": (best[:, 0] - best[:, 1]).mean().item(),
-            "most_predicted": answers.max().item() / len(images),
+            "most_predicted": predicted.max().item() / len(images),
             "chance": 1 / subject.data.classes,
         }
-        return [Reading("test_accuracy", accuracy(scores, images.labels), evidence=evidence)]
+        share = accuracy(scores, images.labels)
+        return [Reading("test_accuracy", share, None, evidence, _silence(given))]
 
 
 @MEASURES.add("calibration_error")
 class CalibrationError(Measure):
-    """Gap between confidence and accuracy on the test images, in 15 bins."""
+    """Gap between confidence and accuracy on the test images that it answers, in 15 bins."""
 
     card = Card(label="Expected calibration error", source="Guo et al. 2017")
 
@@ -78,14 +86,27 @@ class CalibrationError(Measure):
         """One reading: the gap between mean confidence and accuracy, averaged over bins by size."""
         images = subject.data.test
         scores = logits(subject.model, images).double()
-        confidence = scores.softmax(1).amax(1)
-        right = (answers(scores) == images.labels).double()
+        given = answers(scores)
+        confidence = scores[given >= 0].softmax(1).amax(1)
+        right = (given == images.labels)[given >= 0].double()
         bins = (confidence * BINS).ceil().clamp(1, BINS).long() - 1  # bins are (i/15, (i + 1)/15]
         gaps = torch.zeros(BINS, dtype=torch.float64, device=scores.device)
         gaps.index_add_(0, bins, confidence - right)
         evidence = {
             "confidence": confidence.mean().item(),
             "overconfidence": (confidence - right).mean().item(),
-            "examples": len(images),
+            "examples": len(confidence),
         }
-        return [Reading("calibration_error", gaps.abs().sum().item() / len(images), None, evidence)]
+        error = gaps.abs().sum().item() / len(confidence) if len(confidence) else math.nan
+        silence = _silence(given, "they are left out")
+        return [Reading("calibration_error", error, None, evidence, silence)]
+
+
+def _accuracy(name: str, subject: Subject, images: Images) -> Reading:
+    scores = logits(subject.model, images)
+    return Reading(name, accuracy(scores, images.labels), flags=_silence(answers(scores)))
+
+
+def _silence(given: Tensor, advice: str = "they count as wrong") -> list[str]:
+    """Flags about the answers (N,) that are missing."""
+    return [str(found) for found in of_answers(given, advice)]

@@ -251,7 +251,7 @@ class MedianEps(_OnTest):
             "never_fooled": never,
             "clean_errors": int((found.fools == 0).sum()),
         }
-        flags = []
+        flags = list(found.flags)
         if never > len(images) / 100:
             flags.append(f"no eps fools {never:,} of {len(images):,} points: gradients mislead")
         return [Reading("median_eps", found.median, evidence=evidence, flags=flags)]

@@ -3,6 +3,7 @@
 from sgdscope.network.calling import Network, outside_inference
 from sgdscope.network.outputs import answers, joined, leaves, logits_of, picked, rebuilt
 from sgdscope.network.preflight import Finding, Preflight, preflight
+from sgdscope.network.requirements import of_answers
 
 __all__ = [
     "Finding",
@@ -12,6 +13,7 @@ __all__ = [
     "joined",
     "leaves",
     "logits_of",
+    "of_answers",
     "outside_inference",
     "picked",
     "preflight",

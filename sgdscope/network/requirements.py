@@ -187,6 +187,13 @@ def of_outputs(inputs: Tensor, logits: Tensor) -> Iterator[Finding]:
     yield from _of_scale(inputs, logits[logits.amax(1).isfinite()].double())
 
 
+def of_answers(given: Tensor, advice: str = "they count as wrong") -> Iterator[Finding]:
+    """Whether a network answered (N,) points; an answer below 0 is none."""
+    if silent := int((given < 0).sum()):
+        seen = f"the model's logits are not finite at {silent:,} of {len(given):,} points"
+        yield Finding("silent", seen, advice)
+
+
 def _of_scale(inputs: Tensor, logits: Tensor) -> Iterator[Finding]:
     """Whether finite outputs look like something other than logits."""
     within = bool((logits >= 0).all()) and bool((logits <= 1 + 1e-3).all())

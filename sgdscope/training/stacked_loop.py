@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sgdscope.data import augmentation_key, crop_and_flip
 from sgdscope.data.inference import chunk_size
 from sgdscope.errors import RequestError
+from sgdscope.network import answers
 from sgdscope.optimizers import StackedUpdates
 from sgdscope.training.cuda_graph import WARM_UP, captured
 from sgdscope.training.layouts import Variant
@@ -167,8 +168,8 @@ class _Lockstep:
         for start in range(0, len(images), chunk):
             part = images[start : start + chunk]
             inputs = part.inputs()
-            answers = self.stack(inputs.expand(count, *inputs.shape)).argmax(2)
-            hits += (answers == part.labels).sum(1)
+            scores = self.stack(inputs.expand(count, *inputs.shape))
+            hits += (answers(scores.flatten(0, 1)).view(count, -1) == part.labels).sum(1)
         return (hits.double() / len(images)).tolist()
 
 
