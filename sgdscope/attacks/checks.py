@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from sgdscope.attacks.losses import LOSSES
 from sgdscope.attacks.points import NORMS, Norm, Radii, Radius
-from sgdscope.attacks.victim import Victim
+from sgdscope.attacks.victim import Victim, thin_agrees
 from sgdscope.errors import RequestError, unknown
 from sgdscope.network import Finding, of_answers, preflight
 from sgdscope.network.calling import usable
 from sgdscope.network.requirements import of_labels
 from sgdscope.settings import plain
+
+FEW = 4  # points at which gradients are computed in two ways
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ def checked(
             f"the model has {classes} classes; expected at least {needed}, which the dlr loss "
             "compares; the margin loss needs only two"
         )
-    victim = Victim(model, inputs.device, dtype=inputs.dtype, differentiable=looked.differentiable)
+    victim = Victim(
+        model, inputs.device, dtype=inputs.dtype, differentiable=looked.differentiable,
+        thin=looked.differentiable and thin_agrees(model, usable(inputs[:FEW])),
+    )  # fmt: skip
     precise = torch.promote_types(inputs.dtype, torch.float32)
     return Request(
         victim,

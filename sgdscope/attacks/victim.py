@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from sgdscope.data.inference import chunk_size
 from sgdscope.errors import out_of_memory
 from sgdscope.kernels.input_gradient import ThinConvolutions
 from sgdscope.network import Network
+from sgdscope.network.state import untouched
 
 Answer = TypeVar("Answer")
 
@@ -35,6 +36,7 @@ class Victim:
         device: of its inputs.
         dtype: of its inputs, if not that of the inputs given.
         differentiable: whether its logits have a graph; if not, every gradient is zero.
+        thin: whether its convolutions of few channels may compute input gradients faster.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class Victim:
         *,
         dtype: torch.dtype | None = None,
         differentiable: bool = True,
+        thin: bool = True,
     ) -> None:
         self._network = Network(model)
-        self._dtype, self._differentiable = dtype, differentiable
+        self._dtype, self._differentiable, self._thin = dtype, differentiable, thin
         self.chunk = chunk_size(device)
 
     def logits(self, inputs: Tensor, origin: Tensor | None = None) -> Tensor:
@@ -85,7 +88,7 @@ class Victim:
             targets = None if points.targets is None else points.targets[part]
             labels = points.labels[part]
             inputs = self._filled(taken[part]).detach().requires_grad_()
-            with ThinConvolutions():
+            with ThinConvolutions() if self._thin else nullcontext():
                 logits = _precise(self._network.logits(inputs)[: len(labels)])
             (slope,) = torch.autograd.grad(loss(logits, labels, targets).sum(), inputs)
             return logits.detach(), slope[: len(labels)].to(at.dtype).nan_to_num(0, 0, 0)
@@ -117,6 +120,42 @@ class Victim:
 def _precise(logits: Tensor) -> Tensor:
     """In float32 at least, so that losses and margins do not round."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def thin_agrees(model: nn.Module, few: Tensor) -> bool:
+    """Whether input gradients stay what they are where convolutions of few channels are replaced.
+
+    A network that differentiates within its own forward pass may need more of a convolution than
+    the replacement has.
+
+    Args:
+        model: the network, which is left as it was.
+        few: points (N, …) to compare the gradients at.
+    """
+    if few.device.type != "cpu":  # where nothing is replaced
+        return True
+    replaced = ThinConvolutions()
+    try:
+        fast = _slope(model, few, replaced)
+        if not replaced.used:
+            return True
+        expected = _slope(model, few, nullcontext())
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return False
+    within = torch.finfo(few.dtype).eps ** 0.5 * expected.abs().amax()
+    return bool(((fast - expected).abs() <= within).all())
+
+
+def _slope(model: nn.Module, few: Tensor, context: AbstractContextManager[Any]) -> Tensor:
+    """The gradient (N, …) of a sum of logits in which nothing cancels; not finite counts as 0."""
+    inputs = few.clone().requires_grad_()
+    with untouched(model), frozen(model), context:  # which then draws the same random numbers
+        logits = Network(model).logits(inputs).nan_to_num(0, 0, 0)
+        weights = torch.arange(1, logits.numel() + 1).cos().view_as(logits).to(logits)
+        (slope,) = torch.autograd.grad((logits * weights).sum(), inputs, materialize_grads=True)
+    return slope.nan_to_num(0, 0, 0)
 
 
 @contextmanager

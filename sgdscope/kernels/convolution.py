@@ -17,7 +17,11 @@ def arguments(
     groups: int = 1,
 ) -> tuple[Any, ...]:
     """The arguments of ``conv2d`` in order, single numbers as pairs; padding may be a word."""
-    pairs = [
-        (part, part) if isinstance(part, int) else part for part in (stride, padding, dilation)
-    ]
-    return input, weight, bias, *pairs, groups
+    return input, weight, bias, _pair(stride), _pair(padding), _pair(dilation), groups
+
+
+def _pair(part: Any) -> Any:
+    """One number for both directions, alone or in a tuple or list, as a pair."""
+    if isinstance(part, int):
+        return part, part
+    return (part[0], part[0]) if isinstance(part, (tuple, list)) and len(part) == 1 else part

@@ -12,15 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
 from sgdscope.kernels.convolution import arguments
+from sgdscope.kernels.transforms import hooked, transforming
 
 THIN = 4  # channels, at most
 
 
 class ThinConvolutions(TorchFunctionMode):
     """A context in which frozen convolutions of few channels compute input gradients faster."""
+
+    used = False  # a convolution was replaced
 
     def __torch_function__(
         self,
@@ -31,10 +35,11 @@ class ThinConvolutions(TorchFunctionMode):
     ) -> Any:
         """Replace a convolution that is thin; leave others alone."""
         kwargs = kwargs or {}
-        if func is F.conv2d:
+        if func is F.conv2d and not transforming() and not hooked():
             inputs, weight, bias, stride, padding, dilation, groups = arguments(*args, **kwargs)
             dense = tuple(stride) == tuple(dilation) == (1, 1) and groups == 1
             if dense and not isinstance(padding, str) and _is_thin(inputs, weight, bias):
+                self.used = True
                 return _convolve(inputs, weight, bias, padding)
         return func(*args, **kwargs)
 
@@ -55,10 +60,14 @@ class _ThinConvolution(torch.autograd.Function):
         return F.conv2d(inputs, weight, bias, padding=padding)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Any:
-        """The gradient (N, C, H, W): the share of each kernel position, shifted and added."""
+        """The gradient (N, C, H, W): the share of each kernel position, shifted and added.
+
+        Where it will be differentiated itself, it is torch's own.
+        """
         (weight,) = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable(ctx.shape, weight, slope, padding=ctx.padding), None, None, None
         count, channels, height, width = ctx.shape
         kernels, _, down, across = weight.shape
         above, aside = ctx.padding
@@ -75,3 +84,4 @@ class _ThinConvolution(torch.autograd.Function):
 
 
 _convolve: Any = _ThinConvolution.apply
+_differentiable: Any = conv2d_input
