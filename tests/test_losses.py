@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 from sgdscope.curvature import (
@@ -368,7 +368,35 @@ def attending() -> tuple[nn.Module, nn.Module]:
     return Attention(fused=True).double().eval(), Attention(fused=False).double().eval()
 
 
-@pytest.mark.parametrize("pair", [weight_normed, attending])
+class Ensemble(nn.Module):
+    """The mean of three small networks whose parameters are stacked, by vmap or one by one."""
+
+    def __init__(self, *, mapped: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.mapped = mapped
+        members = [nn.Sequential(nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 3, 2), nn.ReLU(),
+                                 nn.Flatten(), nn.Linear(6, 3)) for _ in range(3)]  # fmt: skip
+        stacked, _ = stack_module_state(members)
+        self.names = list(stacked)
+        self.parts = nn.ParameterList(part.detach() for part in stacked.values())
+        self.member = [members[0]]  # whose own parameters are not used, and none of the ensemble's
+
+    def forward(self, x: Tensor) -> Tensor:
+        def answer(*parts: Tensor) -> Tensor:
+            weights = dict(zip(self.names, parts, strict=True))
+            return functional_call(self.member[0], weights, (x,))
+
+        if self.mapped:
+            return vmap(answer)(*self.parts).mean(0)
+        return torch.stack([answer(*parts) for parts in zip(*self.parts, strict=True)]).mean(0)
+
+
+def ensembles() -> tuple[nn.Module, nn.Module]:
+    return Ensemble(mapped=True).double().eval(), Ensemble(mapped=False).double().eval()
+
+
+@pytest.mark.parametrize("pair", [weight_normed, attending, ensembles])
 def test_layers_whose_second_derivative_torch_lacks_or_mistakes(pair):
     (ours, theirs), (inputs, labels) = pair(), examples()
     assert torch.allclose(ours(inputs), theirs(inputs))

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from sgdscope.kernels.convolution import arguments
+from sgdscope.kernels.transforms import transforming
 
 _backward = torch.ops.aten.convolution_backward
 _recurrent = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
@@ -45,11 +46,13 @@ class TwiceDifferentiable(TorchFunctionMode):
     ) -> Any:
         """Replace a layer if the replacement covers the case; leave others alone."""
         kwargs = kwargs or {}
-        if func is F.conv2d:
+        replaceable = not transforming()
+        if func is F.conv2d and replaceable:
             inputs, weight, bias, *geometry = arguments(*args, **kwargs)
             if inputs.dim() == 4 and all(isinstance(part, (tuple, list)) for part in geometry[:3]):
                 return _convolve(*_cast(inputs, weight, bias), *geometry)
-        if func in (F.relu, torch.relu) and len(args) == 1 and not kwargs.get("inplace"):
+        plain = len(args) == 1 and not kwargs.get("inplace")
+        if func in (F.relu, torch.relu) and plain and replaceable:
             return _rectify(args[0])
         if func is F.batch_norm:
             return _normalise(func, *args, **kwargs)
