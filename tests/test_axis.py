@@ -12,6 +12,7 @@ from sgdscope.report.cards import cards
 from sgdscope.results.axis import Axis, choices, default
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
+from sgdscope.study.hypotheses import check_knob, knobs_of
 from sgdscope.study.study import Study
 
 DECAYS = (0.0, 0.001, 0.004, 0.01)
@@ -41,6 +42,21 @@ def test_the_axis_is_batch_size_where_it_varies_and_else_the_knob_with_most_valu
     momenta = Results.collect(made(lines=[("fixed", m) for m in (0.0, 0.5)], sizes=(64,)))
     assert momenta.axis == "momentum"
     assert default(momenta.lines, [64, 128]) == "batch_size"
+
+
+def test_a_line_whose_value_is_no_number_has_no_place_on_the_axis():
+    rules = [("AdamW", {"eps": 1e-8}), ("AdamW", {"eps": 1e-6}), ("Adafactor", {})]
+    found = [
+        one.model_copy(update={"run": one.run.model_copy(update=settings)})
+        for rule, options in rules
+        for settings in [{"optimizer": f"torch.optim.{rule}", "optimizer_options": options}]
+        for one in made(lines=[("fixed", 0.0)], sizes=(64,))
+    ]
+    view = View(Results.collect(found), axis="eps")
+    assert view.axis.values == [1e-8, 1e-6]
+    assert view.runs["x"].isna().sum() == 2
+    knobs = {**knobs_of([one.run for one in found]), **knobs_of([found[-1].run, found[0].run])}
+    check_knob("eps", knobs, where="axis")
 
 
 def test_lines_leave_the_axis_out_and_have_the_batch_size_in_its_place():

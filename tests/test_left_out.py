@@ -9,6 +9,7 @@ from test_claims import judged
 
 from sgdscope import claims
 from sgdscope.findings import Judged
+from sgdscope.methods import METHODS, Method
 from sgdscope.optimizers.sgd import Sgd
 from sgdscope.report import attention
 from sgdscope.results.record import Measurement
@@ -102,6 +103,37 @@ def test_lines_in_which_a_knob_is_off_are_no_part_of_its_family():
     found = replace(Results.collect(clipped), hypotheses=(claim,))
     (verdict, _) = [one for one in claims.judge(found) if one.claim == "clip"]
     assert verdict.runs == 18
+
+
+def test_a_knob_may_be_called_like_a_column():
+    @METHODS.add("clip-value")
+    class ClipValue(Method):
+        """Clip gradients at a value."""
+
+        value: float = 1.0
+
+    found = Results.collect(
+        result.model_copy(update={"run": result.run.model_copy(update=settings)})
+        for value in (0.5, 1.0, 2.0)
+        for settings in [{"method": "clip-value", "method_options": {"value": value}}]
+        for result in made(
+            lines=[FIXED], seeds=3, noise=0, accuracy=lambda run, loss, v=value: 0.9 - v / 100
+        )
+    )
+    claim = Hypothesis(name="own", says="It costs", measure="test_accuracy", falls_with="value")
+    verdicts = claims.judge(replace(found, hypotheses=(claim,)))
+    (verdict,) = [one for one in verdicts if one.claim == "own" and "end" in one.when]
+    assert (verdict.verdict, verdict.value) == ("supported", pytest.approx(-1.5))
+
+
+def test_what_is_lost_is_said_and_not_what_was_not_measured():
+    lost = results(lines=[FIXED], every=1, status=lambda run: "collapsed")
+    (verdict,) = judged(lost, "a-ratio", says="Test accuracy", when="equal training loss")
+    assert verdict.reason.startswith("0 comparable runs at 0 batch sizes")
+    each = iter(["diverged", "failed", "collapsed", "done"] * 100)
+    mixed = results(lines=[FIXED], status=lambda run: next(each))
+    (finding,) = [one for one in Judged(mixed).findings if one.kind == "lost"]
+    assert finding.numbers.startswith("9 of 12 lost (3 diverged, 3 failed, 3 collapsed)")
 
 
 def test_a_verdict_on_two_quantities_counts_the_flags_of_both():

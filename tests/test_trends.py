@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sgdscope.claims import statistics
+from sgdscope.claims import answers, statistics
 
 SIZES = np.log2([64, 128, 256, 512, 1024, 2048])
 
@@ -173,6 +173,47 @@ def test_how_much_narrower_seeds_make_an_interval_is_students(seeds):
     found = statistics.mean(values, np.arange(seeds))
     known = values.std(ddof=1) / statistics.narrower(seeds)
     assert found.high - found.value == pytest.approx(known)
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_the_range_of_a_curve_is_held_where_seeds_of_other_levels_lost_runs(level):
+    """The largest size is a step lower; two of five seeds lose theirs there."""
+    generator = np.random.default_rng(11)
+    x, names = grid(5)
+    kept = ~((names < 2) & (x == x.max()))
+    step = np.where(SIZES.max() == SIZES, -5.0, 0.0)
+    found = []
+    for _ in range(200):
+        own = level * generator.normal(size=(5, 1)) + 0.3 * generator.normal(size=(5, 6))
+        found.append(statistics.span(x[kept], (step + own).ravel()[kept], names[kept]))
+    assert np.mean([covered(one, 5.0) for one in found]) >= 0.94
+    assert np.mean([one.low > 5.0 for one in found]) <= 0.04
+
+
+def test_what_a_seed_adds_to_all_its_runs_is_in_no_range():
+    x, names = grid(5)
+    levels = np.repeat([50.0, 50.0, 50.0, 33.0, 33.0], len(SIZES))
+    kept = ~((names > 2) & (x == x.max()))
+    found = statistics.span(x[kept], levels[kept], names[kept])
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.5])
+def test_so_many_seeds_as_are_said_to_settle_a_range_often_do(scale):
+    generator = np.random.default_rng(5)
+
+    def drawn(seeds):
+        return statistics.span(*grid(seeds)[:1], scale * generator.normal(size=6 * seeds),
+                               grid(seeds)[1])  # fmt: skip
+
+    settled = []
+    for _ in range(60):
+        two = drawn(2)
+        assert two.of_runs
+        said = answers.seeds_wanted(two, answers.gap(two, 5.0), 2)
+        if "about" in said:
+            settled.append(drawn(int(said.split()[2])).high < 5.0)
+    assert np.mean(settled) >= 0.5
 
 
 def test_rank_correlation_sees_order_alone():

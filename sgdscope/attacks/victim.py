@@ -140,9 +140,7 @@ def thin_agrees(model: nn.Module, few: Tensor) -> bool:
         if not replaced.used:
             return True
         expected = _slope(model, few, nullcontext())
-    except Exception as error:
-        if out_of_memory(error):
-            raise
+    except Exception:  # whatever a network says; also that memory is short for so many points
         return False
     within = torch.finfo(few.dtype).eps ** 0.5 * expected.abs().amax()
     return bool(((fast - expected).abs() <= within).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from sgdscope.claims import statistics
@@ -58,7 +59,8 @@ def course(found: Estimate, margin: float) -> str:
 def seeds_wanted(found: Estimate, distance: float, seeds: int) -> str:
     """About how many seeds would make an interval narrower than a distance."""
     half = found.high - found.value
-    spread = half * statistics.narrower(seeds) if seeds > 1 else half / 2  # of one seed
+    # Of one seed; an interval that follows from runs is about two standard errors wide.
+    spread = half / 2 * math.sqrt(seeds) if found.of_runs else half * statistics.narrower(seeds)
     for count in range(seeds + 1, MANY + 1):
         if spread < distance * statistics.narrower(count):
             return f"; about {count} seeds would settle it"

@@ -15,7 +15,7 @@ from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
 from sgdscope.registry import Registry
-from sgdscope.results.axis import BATCH, Axis, is_number
+from sgdscope.results.axis import BATCH, Axis
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, doubtful
@@ -89,7 +89,7 @@ class Evidence:
         wanted = list(wanted)
         for panel in self.view.panels:
             own = self._lines(panel, settings, under)
-            lines = [one for one in own if is_number(one.line.knobs.get(knob))]
+            lines = [one for one in own if isinstance(one.line.knobs.get(knob), int | float)]
             for rest in dict.fromkeys(one.line.without(knob) for one in lines):
                 family = [one for one in lines if one.line.without(knob) == rest]
                 if len(family) > 1:
@@ -140,7 +140,7 @@ class Evidence:
             never_reached = good["run"].nunique() - chosen["run"].nunique()
         scaled = chosen.assign(value=quantity.scaled(chosen["value"]))
         if knob is not None:
-            scaled = scaled.assign(**{knob: _values(scaled, lines, knob)})
+            scaled = scaled.assign(knob=_values(scaled, lines, knob))
         sound = scaled[np.isfinite(scaled["value"])]
         return Sample(
             quantity=quantity,
@@ -184,7 +184,7 @@ class Evidence:
         """The rows of this moment, one per run; or none, and why."""
         if self.when == END:
             return taken[taken["ends"]], ""
-        if taken["ends"].all():
+        if len(taken) and taken["ends"].all():
             return taken.iloc[:0], (
                 "was measured only at the end of training; to measure it during training, "
                 f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
@@ -192,7 +192,7 @@ class Evidence:
         groups = taken.groupby("batch_size") if by_batch else [(None, taken)]
         parts = [equal_loss.at_equal_loss(group) for _, group in groups]
         chosen = pd.concat(parts) if parts else taken.iloc[:0]
-        if chosen.empty:
+        if len(taken) and chosen.empty:
             return chosen, "no two runs share a training loss at which both were measured"
         return chosen, ""
 

@@ -183,8 +183,7 @@ def contrast(sample: Sample, other: Sample, expected: Direction) -> Finding:
     for one in (sample, other):
         if (short := one.enough(sizes=2, runs=4)) is not None:
             return short
-    ends = [f"{one.rows['momentum'].min():g} to {one.rows['momentum'].max():g}"
-            for one in (sample, other)]  # fmt: skip
+    ends = [f"{one.rows['knob'].min():g} to {one.rows['knob'].max():g}" for one in (sample, other)]
     if ends[0] != ends[1]:
         return lacking(
             f"momentum is {ends[0]} under {sample.line} and {ends[1]} under {other.line}"

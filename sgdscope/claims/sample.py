@@ -27,7 +27,7 @@ class Sample:
     panel: tuple[str, str]  # model, data
     line: str
     when: str
-    rows: pd.DataFrame  # one per run: run, batch_size, momentum, seed, value (scaled), limit
+    rows: pd.DataFrame  # one per run: run, batch_size, x, seed, value (scaled), limit, maybe knob
     excluded: int  # runs that diverged, collapsed or failed
     never_reached: int  # runs that never reach the common training loss
     valueless: int  # runs whose value is not finite on its scale
@@ -67,7 +67,7 @@ class Sample:
         logarithms where the values are geometric. One row for each batch size and seed that has
         both ends: ``batch_size``, ``seed``, ``effect``.
         """
-        rows, knob = self.rows, self.rows[self.knob].to_numpy(float)
+        rows, knob = self.rows, self.rows["knob"].to_numpy(float)
         if self.knob != "momentum" and geometric(knob):
             knob = np.log2(knob)
         values = rows["value"].to_numpy(float)

@@ -34,6 +34,7 @@ class Estimate:
     value: float
     low: float
     high: float
+    of_runs: bool = False  # the interval follows from the scatter of runs, not from that of seeds
 
 
 def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
@@ -49,13 +50,14 @@ def slope(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     # A seed that has fewer than half of the values of x says little about a slope.
     whole = sum(2 * len(set(x[seeds == seed])) >= max(len(set(x)), 4) for seed in set(seeds))
     by_runs = _quantile(len(x) - 2) * _scatter(x, y) / np.sqrt(((x - x.mean()) ** 2).sum())
-    if whole < 2 or not np.isfinite(without).all():
+    of_runs = whole < 2 or not np.isfinite(without).all()
+    if of_runs:
         half = by_runs * np.sqrt(1 + OWN**2)
     else:
         half = _quantile(whole - 1) * _jackknife(without, value)
-    if whole == 2:  # two seeds agree by chance too often to be trusted alone
-        half = max(half, by_runs)
-    return Estimate(value, value - half, value + half)
+    if whole == 2 and by_runs > half:  # two seeds agree by chance too often to be trusted alone
+        half, of_runs = by_runs, True
+    return Estimate(value, value - half, value + half, of_runs)
 
 
 def span(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
@@ -72,12 +74,14 @@ def span(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
     table = _by_seed(x, y, seeds)
     first, second = np.triu_indices(table.shape[1], 1)
     means, counts = np.nanmean(table, axis=0), np.isfinite(table).sum(0)
-    apart = np.abs(means[first] - means[second])
+    apart = means[first] - means[second]
     by_runs = _scatter(x, y) * np.sqrt((1 + OWN**2) * (1 / counts[first] + 1 / counts[second]))
     differences = table[:, first] - table[:, second]
     shared = np.isfinite(differences).sum(0)
     several = shared > 2  # two differences alone are hardly ever near enough to show sameness
     error = np.zeros(len(first))
+    apart[several] = np.nanmean(differences[:, several], axis=0)  # of the seeds that err by error
+    apart = np.abs(apart)
     error[several] = np.nanstd(differences[:, several], axis=0, ddof=1) / np.sqrt(shared[several])
 
     def halves(tail: float) -> FloatArray:
@@ -85,7 +89,9 @@ def span(x: FloatArray, y: FloatArray, seeds: IntArray) -> Estimate:
         return np.asarray(np.where(several, own, _quantile(len(x) - 2, tail) * by_runs))
 
     low = max(float((apart - halves(TAIL / len(first))).max()), 0.0)
-    return Estimate(float(apart.max()), low, float((apart + halves(TAIL)).max()))
+    upper = apart + halves(TAIL)
+    of_runs = not several[upper.argmax()]
+    return Estimate(float(apart.max()), low, float(upper.max()), of_runs)
 
 
 def mean(values: FloatArray, seeds: IntArray) -> Estimate:

@@ -85,7 +85,7 @@ def spectral_density(
     width = quadrature.default_width if width is None else width
     grid = quadrature.grid(points, margin=5 * width)
     each = quadrature.smoothed(grid, width)
-    density, resolution = each.mean(1), 0.0
+    density, resolution = each.mean(1), float(steps == 1 < operator.size)
     if 1 < steps < operator.size:
         fewer = _Quadrature.of([space[:-1, :-1] for space in spaces])
         change = fewer.smoothed(grid, width).mean(1) - density

@@ -33,12 +33,12 @@ def pooled(trends: Sequence[Trend]) -> Trend | None:
         return None
     end = _mean([(trend.panel, trend.end) for trend in trends])
     matched = [(trend.panel, trend.equal) for trend in trends if trend.equal is not None]
-    equal = _mean(matched) if {panel for panel, _ in matched} == networks else None
+    # A mean over fewer lines would be of others than the mean it is compared with.
+    equal = _mean(matched) if len(matched) == len(trends) else None
+    why_not = next((trend.why_not for trend in trends if trend.equal is None), "")
     nearest = min(trends, key=lambda trend: abs(trend.end.value - end.value))
-    why_not = nearest.why_not or "some networks have no measurements there"
     return replace(
-        nearest, end=end, equal=equal, same=False, equal_same=False,
-        why_not="" if equal is not None else why_not,
+        nearest, end=end, equal=equal, same=False, equal_same=False, why_not=why_not
     )  # fmt: skip
 
 

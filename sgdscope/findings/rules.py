@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from sgdscope.claims import judging
 from sgdscope.claims.evidence import Evidence
@@ -204,9 +205,10 @@ def _cases(agreeing: Sequence[Trend], trends: Sequence[Trend]) -> str:
 
 def _some(count: int, trends: Sequence[Trend]) -> str:
     """So many of the trends, which differ in their network, their line or both."""
-    units = "lines" if len({trend.panel for trend in trends}) == 1 else "networks"
-    if units == "networks" and len({trend.label for trend in trends}) > 1:
-        units = "cases (network and momentum)"
+    networks = len({trend.panel for trend in trends})
+    units = "lines" if networks == 1 else "networks"
+    if 1 < networks < len(trends):
+        units = f"lines of {networks} networks"
     return f"{f'all {count}' if count == len(trends) else f'{count} of {len(trends)}'} {units}"
 
 
@@ -265,8 +267,7 @@ def _lost(evidence: Evidence) -> Iterator[Finding]:
     for line, runs in view.by_line(view.runs):
         gone = runs[runs["status"].isin([*LOST, "failed"])]
         if 2 * len(gone) >= len(runs):
-            word = str(gone["status"].mode().iloc[0])
-            told.append((line.label, f"{len(gone)} of {len(runs)} {word}"))
+            told.append((line.label, f"{len(gone)} of {len(runs)} {_fates(gone)}"))
             share += len(gone) / len(view.runs) * len(view.lines)
     if not told:
         return
@@ -283,3 +284,10 @@ def _lost(evidence: Evidence) -> Iterator[Finding]:
         weight=3.0 * share / len(told),
         anchor="attention",
     )
+
+
+def _fates(gone: pd.DataFrame) -> str:
+    """What became of lost runs."""
+    counts = gone["status"].value_counts()
+    each = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return str(counts.index[0]) if len(counts) == 1 else f"lost ({each})"

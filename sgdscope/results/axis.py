@@ -100,7 +100,7 @@ def default(lines: Sequence[Line], sizes: Iterable[int]) -> str:
     values: dict[str, set[float]] = {}
     for line in lines:
         for knob, value in line.knobs.items():
-            if is_number(value):
+            if _is_number(value):
                 values.setdefault(knob, set()).add(float(value))
     most = max(map(len, values.values()), default=0)
     return next((knob for knob, own in values.items() if len(own) == most > 1), BATCH)
@@ -120,7 +120,7 @@ def choices(runs: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
         alike: dict[tuple[Any, ...], set[float]] = {}
         for line in map(named.__getitem__, own["line"].unique()):
             for knob, value in line.knobs.items():
-                if is_number(value):
+                if _is_number(value):
                     alike.setdefault((knob, line.without(knob)), set()).add(float(value))
         for (knob, _), values in alike.items():
             most[knob] = max(most.get(knob, 0), len(values))
@@ -128,8 +128,7 @@ def choices(runs: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
     return sorted(several, key=lambda knob: (knob != BATCH, -several[knob]))
 
 
-def is_number(value: Any) -> bool:
-    """Whether a knob's value has a place on an axis."""
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -148,7 +147,8 @@ def along(
     if knob == BATCH:
         sizes = sorted(int(size) for size in runs[BATCH].unique())
         return Axis(knob, [*sizes], log=True), runs[BATCH], own
-    found = [line.knobs.get(knob, float("nan")) for line in own]
+    given = [line.knobs.get(knob) for line in own]
+    found = [value if _is_number(value) else math.nan for value in given]
     x = pd.Series(found, index=runs.index, dtype=float)
     values = sorted(float(value) for value in x.dropna().unique())
     several = runs[BATCH].nunique() > 1

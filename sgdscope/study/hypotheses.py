@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Course = Literal["falls", "rises", "stays"]
 COURSES: dict[str, Course] = {"falls_with": "falls", "rises_with": "rises", "unmoved_by": "stays"}
+NUMBER = int | float
 PLACES = ("model", "data")  # what ``under`` may name beside knobs
 
 
@@ -87,10 +88,10 @@ def read(tables: Mapping[str, Options]) -> list[Hypothesis]:
 
 
 def knobs_of(runs: Iterable[Run]) -> dict[str, Any]:
-    """Every knob of some runs, with one of its values."""
+    """Every knob of some runs, with one of its values, a number if it has one."""
     found: dict[str, Any] = {"batch_size": 1}
     for line in dict.fromkeys(run.line for run in runs):
-        found |= line.knobs
+        found |= {k: v for k, v in line.knobs.items() if k not in found or isinstance(v, NUMBER)}
     return found
 
 
@@ -98,7 +99,7 @@ def check_knob(name: str, knobs: Mapping[str, Any], *, where: str) -> None:
     """Raise RequestError if no run has the knob, or it is not a number."""
     if name not in knobs:
         raise unknown("knob", name, knobs, where=where)
-    if not isinstance(knobs[name], int | float):
+    if not isinstance(knobs[name], NUMBER):
         raise RequestError(f"{where}: {name} is not a number; expected a numeric knob")
 
 
