@@ -113,7 +113,7 @@ def sample(values: Values, *, effects: bool = False) -> Sample:
     lines = [(0.0, 0 * values), (0.9, values)] if effects else [(0.0, values)]
     rows = pd.DataFrame(
         [
-            {"run": f"{size}-{seed}-{m}", "batch_size": size, "x": size, "momentum": m,
+            {"run": f"{size}-{seed}-{m}", "batch_size": size, "x": size, "knob": m,
              "seed": seed, "value": those[seed, place], "limit": 1.0}
             for m, those in lines
             for seed in range(len(values))
@@ -122,7 +122,8 @@ def sample(values: Values, *, effects: bool = False) -> Sample:
     )  # fmt: skip
     return Sample(
         quantity=Quantity("pgd_accuracy", 0.1), panel=("", ""), line="", when="", rows=rows,
-        excluded=0, never_reached=0, places_without_runs=(), flagged=0, missing="", floor="",
+        excluded=0, never_reached=0, valueless=0, places_without_runs=(), flagged=0, missing="",
+        floor="",
         axis=Axis(BATCH, [float(size) for size in SIZES], log=True),
     )  # fmt: skip
 
@@ -145,6 +146,9 @@ def rows() -> Iterator[Row]:
         lossy = _slope(in_proportion, counted, lost=2)
         yield "noise ∝ B, two runs lost", counted, promised, lossy
     yield from _same()
+    for level in (0.0, 3.0):
+        name = f"last size 5 lower, two runs lost there, seeds move all sizes, {level:g} times"
+        yield name, "interval holds the range", "95%", _range(level)
     yield from _small()
     yield from _most()
     for times in (0.0, 1.0, 3.0):
@@ -248,6 +252,25 @@ def _mean(draw: Draw) -> Callable[[int, int], float | None]:
             if found is None:
                 return None
             held.append(found.low <= 0 <= found.high)
+        return float(np.mean(held))
+
+    return rate
+
+
+def _range(level: float) -> Callable[[int, int], float | None]:
+    draw = shifted(own_levels(level), -5.0 * (STEPS > 2), 0.3)
+    x = np.tile(STEPS, max(SEEDS))
+
+    def rate(seeds: int, count: int) -> float | None:
+        if seeds < 5:
+            return None  # too few would be left there
+        g = np.random.default_rng(seeds)
+        names = np.repeat(np.arange(seeds), 6)
+        kept = (names > 1) | (x < x.max())
+        held = []
+        for _ in range(max(count // 5, 20)):
+            found = statistics.span(x[kept], draw(g, seeds).ravel()[kept], names[kept])
+            held.append(found.low <= 5.0 <= found.high)
         return float(np.mean(held))
 
     return rate
