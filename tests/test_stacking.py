@@ -86,6 +86,27 @@ def test_pooling_to_one_pixel_and_dropout_of_torchs_own(images, variant):
 
 
 @variants
+def test_a_layer_without_weights_may_be_used_again(images, variant):
+    """Each time it is named, inside other layers too, it is called."""
+
+    def network(seed):
+        torch.manual_seed(seed)
+        again, drop, pool = nn.ReLU(), Dropout(0.3), nn.MaxPool2d(2)
+        made = nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1), again, drop, pool, nn.Sequential(pool, again),
+            nn.Flatten(), nn.Linear(4 * 1 * 2, 8), again, drop, nn.Linear(8, 3), again,
+        )  # fmt: skip
+        bind_dropout(made, seed=seed, step=torch.tensor(7))
+        return made.double().train()
+
+    networks = [network(seed) for seed in range(COUNT)]
+    whole = stacked(networks, variant)
+    assert whole.network.state_dict().keys() == networks[0].state_dict().keys()
+    for number, answers in enumerate(whole(images)):
+        assert torch.allclose(answers, networks[number](images[number]), rtol=1e-11, atol=1e-12)
+
+
+@variants
 def test_unstacking_gives_back_every_bit(networks, variant):
     whole = stacked(networks, variant)
     others = [every_layer(seed + 10) for seed in range(COUNT)]
@@ -123,17 +144,33 @@ def test_networks_of_different_shapes_are_refused():
         stack([Dropout(0.1), Dropout(0.2)], variant="im2col")
 
 
-def test_networks_that_a_stack_would_train_differently_are_refused():
-    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    tied[1].weight = tied[0].weight
-    hooked = nn.Sequential(nn.Linear(3, 3))
-    hooked[0].register_forward_hook(lambda *_: None)
-    frozen = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    frozen[1].bias.requires_grad_(False)
-    for network, words in (
-        (tied, "a tensor for each of its weights"),
-        (hooked, "without hooks"),
-        (frozen, r"network\.1\.bias: requires no gradient"),
-    ):
-        with pytest.raises(RequestError, match=words):
-            stack([network, network], variant="grouped")
+def with_tied_weights(network):
+    network[1].weight = network[0].weight
+
+
+def with_a_frozen_bias(network):
+    network[1].bias.requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_tied_weights, "a tensor for each of its weights"),
+        (lambda network: network.append(network[0]), "a tensor for each of its weights"),
+        (with_a_frozen_bias, r"network\.1\.bias: requires no gradient"),
+        (lambda network: network[0].register_forward_hook(print), r"network\.0: .*without hooks"),
+        (lambda network: network[0].register_forward_pre_hook(print), "without hooks"),
+        (lambda network: network[0].register_full_backward_hook(print), "without hooks"),
+        (lambda network: network[0].register_full_backward_pre_hook(print), "without hooks"),
+        (lambda network: network[0].weight.register_hook(print), r"network\.0\.weight: .*hooks"),
+        (
+            lambda network: network[0].weight.register_post_accumulate_grad_hook(print),
+            "without hooks",
+        ),
+    ],
+)
+def test_networks_that_a_stack_would_train_differently_are_refused(change, words):
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    change(network)
+    with pytest.raises(RequestError, match=words):
+        stack([network, network], variant="grouped")

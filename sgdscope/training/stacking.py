@@ -64,9 +64,11 @@ def _refuse_what_would_be_lost(model: nn.Module) -> None:
             )
     if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
         raise RequestError("network: cannot be stacked; expected a tensor for each of its weights")
-    for name, module in model.named_modules():
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise RequestError(f"network.{name}: cannot be stacked; expected layers without hooks")
+    for name, owner in (*model.named_modules(), *model.named_parameters()):
+        if any(getattr(owner, hooks, None) for hooks in _HOOKS):
+            raise RequestError(
+                f"network.{name}: cannot be stacked; expected layers and weights without hooks"
+            )
 
 
 @torch.no_grad()
@@ -86,7 +88,7 @@ def _stack(modules: Sequence[nn.Module], layout: Layout, *, where: str) -> nn.Mo
     if kind in _CONTAINERS:
         whole = kind.__new__(kind)
         nn.Module.__init__(whole)
-        for name, _ in first.named_children():
+        for name in first._modules:  # children() leaves out a layer that is used again
             parts = [getattr(module, name) for module in modules]
             whole.add_module(name, _stack(parts, layout, where=f"{where}.{name}"))
         return whole
@@ -105,8 +107,7 @@ def _stack(modules: Sequence[nn.Module], layout: Layout, *, where: str) -> nn.Mo
 
 def _signature(module: nn.Module) -> tuple[type[nn.Module], object]:
     """What must be equal in all networks; of a container only its parts' names."""
-    parts = tuple(name for name, _ in module.named_children())
-    return type(module), parts or repr(module)
+    return type(module), tuple(module._modules) or repr(module)
 
 
 class _UnsupportedError(Exception):
@@ -231,6 +232,8 @@ class _Dropout(_Layer):
         return x * (kept if x.dim() == 3 else self.layout.join(kept)) / (1 - self.p)
 
 
+_HOOKS = ["_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"]
+_HOOKS += ["_post_accumulate_grad_hooks"]  # of weights alone, as backward hooks are of both
 _CONTAINERS: set[type[nn.Module]] = {nn.Sequential, Residual}
 _ALIKE: set[type[nn.Module]] = {nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Identity}
 _STACKED: dict[type[nn.Module], Callable[..., nn.Module]] = {
