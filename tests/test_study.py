@@ -89,6 +89,10 @@ def test_epochs_that_no_run_arrives_at_are_named():
     assert line.startswith("not taken, since runs end after epoch 12: ")
     assert line.endswith(" at 25, 50")
     assert "top_eigenvalue" in line
+    counted = {"steps": 100, "batch_size": [16, 64], "measure": {"train_loss": {"at": [3, 5, 6]}}}
+    assert Study.load("quick", overrides=counted).unreached() == [
+        "not taken, since runs end after epoch 5: train_loss at 6"
+    ]
     assert not Study.load("paper").unreached()
     assert not Study.load("quick").unreached()
 
@@ -576,6 +580,15 @@ def test_what_could_have_no_effect_is_refused(file, text, message):
     file.write_text(GRID + text)
     with pytest.raises(RequestError, match=message):
         Study.load(file)
+
+
+def test_steps_must_reach_the_epoch_in_which_a_method_begins(file):
+    """Of 1,297 images 100 steps are 1.2 epochs at batch size 16, and 5 at 64."""
+    file.write_text(GRID + "[method.swa]\nstart_epoch = 3")
+    message = "begins in epoch 3; expected 1 to 2, the epochs of training for 100 steps at batch s"
+    with pytest.raises(RequestError, match=message):
+        Study.load(file, overrides={"steps": 100})
+    assert Study.load(file, overrides={"steps": 100, "batch_size": 64}).runs
 
 
 def test_a_kept_study_is_not_refused_for_what_has_no_effect(file):

@@ -99,10 +99,13 @@ def _check_warmup(run: Run) -> None:
 
 def _check_method(run: Run) -> None:
     procedure = run.procedure()
-    if procedure is not None and run.epochs is not None and procedure.first_epoch > run.epochs:
+    if procedure is not None and procedure.first_epoch > run.most_epochs:
+        steps = (
+            "" if run.steps is None else f" for {run.steps} steps at batch size {run.batch_size}"
+        )
         raise RequestError(
             f"method.{run.method}: begins in epoch {procedure.first_epoch}; expected 1 to "
-            f"{run.epochs}, the epochs of training"
+            f"{run.most_epochs}, the epochs of training{steps}"
         )
 
 

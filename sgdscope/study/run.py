@@ -138,7 +138,7 @@ class Run(BaseModel):
     @cached_property
     def peak(self) -> float:
         """The highest learning rate of its epochs, warm-up aside."""
-        return self._plan.highest_rate(batch_size=self.batch_size, epochs=self._most_epochs())
+        return self._plan.highest_rate(batch_size=self.batch_size, epochs=self.most_epochs)
 
     def size(self, epoch: int) -> int:
         """The batch size of an epoch, counted from 1."""
@@ -170,11 +170,14 @@ class Run(BaseModel):
             made = sum(images // self.size(epoch) for epoch in range(1, epochs + 1))
         return made if most is None else min(made, most)
 
-    def _most_epochs(self) -> int:
+    @cached_property
+    def most_epochs(self) -> int:
         """How many epochs it can take; 1 for a watched training that does not say."""
         if self.steps is None:
             return self.epochs or 1
         images = self.train_size or DATA[self.data].train_size
+        if not self.grows:
+            return math.ceil(self.steps / (images // self.batch_size or self.steps))
         epochs, made = 0, 0
         while made < self.steps and (updates := images // self.size(epochs + 1)):
             epochs, made = epochs + 1, made + updates

@@ -131,12 +131,13 @@ class Study(Settings):
         if self.part:
             return list(dict.fromkeys(line for part in self.part for line in part.unreached()))
         asked: defaultdict[str, list[str]] = defaultdict(list)
+        end = max(run.most_epochs for run in self.runs)
         for name, measure in self.measures.items():
-            late = [str(epoch) for epoch in measure.at if epoch > (self.epochs or epoch)]
+            late = [str(epoch) for epoch in measure.at if epoch > end]
             if late:
                 asked[", ".join(late)].append(name)
         return [
-            f"not taken, since runs end after epoch {self.epochs}: {', '.join(names)} at {epochs}"
+            f"not taken, since runs end after epoch {end}: {', '.join(names)} at {epochs}"
             for epochs, names in asked.items()
         ]
 
