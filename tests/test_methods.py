@@ -16,6 +16,7 @@ from sgdscope.execution.messages import Task
 from sgdscope.execution.worker import execute
 from sgdscope.measuring import MEASURES
 from sgdscope.methods import METHODS, Batch
+from sgdscope.models import MODELS
 from sgdscope.results.record import Checkpoint
 from sgdscope.study.line import labels
 from sgdscope.study.study import Study
@@ -278,6 +279,36 @@ def test_weights_under_several_names_are_averaged_once(name, options, expected):
     assert average[1].weight is average[0].weight
     for value in average.state_dict().values():
         assert torch.allclose(value, torch.full_like(value, expected))
+
+
+class Keeping(nn.Sequential):
+    """Keeps what it has answered."""
+
+    def forward(self, images):
+        self.kept = [super().forward(images)]
+        return self.kept[0]
+
+
+def keeping(layer):
+    """A network of 784 inputs whose first layer's weight is made from others, as ``layer`` says."""
+    return lambda *, shape, classes: Keeping(
+        nn.Flatten(), layer(nn.Linear(784, 8)), nn.ReLU(), nn.Linear(8, classes)
+    )
+
+
+@pytest.mark.parametrize("name", ["ema", "swa"])
+@pytest.mark.parametrize("layer", [nn.Sequential, nn.utils.spectral_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_networks_that_keep_what_they_compute_are_averaged(
+    make_run, small, monkeypatch, name, layer
+):
+    """The average of the last weights alone is the network itself."""
+    monkeypatch.setitem(MODELS._parts, "keeping", keeping(layer))
+    options = {"ema": {"decay": 0.0}, "swa": {"start_epoch": 2}}[name]
+    trained = train(make_run(model="keeping", method=name, method_options=options, epochs=2), small)
+    assert trained.network is not trained.model
+    images = small.test.inputs()
+    assert torch.equal(trained.network(images), trained.model.eval()(images))
 
 
 def test_the_adversary_of_a_linear_network_is_the_corner_of_the_ball():

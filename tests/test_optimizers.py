@@ -246,6 +246,12 @@ def test_an_imported_optimizer_passes_the_check_that_a_study_makes(name):
     check(find(f"torch.optim.{name}")(), network().float(), name=name)
 
 
+def test_a_network_that_has_computed_something_is_checked_with_too():
+    model = nn.Sequential(nn.utils.spectral_norm(nn.Linear(6, 5)), nn.Linear(5, 3))
+    model(torch.rand(2, 6))
+    check(find("adamw")(), model, name="adamw")
+
+
 def test_what_is_measured_of_a_schedule_free_optimizer_is_its_average(imported):
     model = network()
     updates = imported("Averaged").bind(list(model.parameters()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sgdscope.methods.base import METHODS, Method
+from sgdscope.network.state import copied
 from sgdscope.settings import Whole
 
 
@@ -112,7 +112,7 @@ class Swa(_Averaging):
 
 def _copy(network: nn.Module) -> nn.Module:
     """A copy to be measured: in evaluation mode, without gradients."""
-    made = copy.deepcopy(network).eval()
+    made = copied(network).eval()
     made.zero_grad()
     return made
 

@@ -1,7 +1,8 @@
-"""The state that calling a network may change, restored afterwards."""
+"""The state that calling a network may change: restored afterwards, or copied with it."""
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A deep copy, also of a network that keeps what it has computed, detached in the copy.
+
+    Torch copies no tensor that has a graph: activations kept for later, ``weight_norm``'s weight.
+    """
+    with _Detaching():
+        return copy.deepcopy(network)
+
+
+class _Detaching(TorchFunctionMode):
+    def __torch_function__(
+        self, called: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if called is Tensor.__deepcopy__ and not args[0].is_leaf:
+            tensor, memo = args
+            return memo.setdefault(id(tensor), tensor.detach().clone())
+        return called(*args, **(kwargs or {}))
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 
 from sgdscope import streams
 from sgdscope.errors import RequestError, reason
+from sgdscope.network.state import copied
 from sgdscope.optimizers.base import Optimizer, Updates
 
 UPDATES = 2  # before and after the interruption
@@ -27,7 +27,7 @@ def check(rule: Optimizer, network: nn.Module, *, name: str) -> None:
         RequestError: it cannot make them, or the results differ.
     """
     try:
-        whole, cut = copy.deepcopy(network), copy.deepcopy(network)
+        whole, cut = copied(network), copied(network)
         _train(rule.bind(list(whole.parameters())), range(2 * UPDATES))
         before = rule.bind(list(cut.parameters()))
         _train(before, range(UPDATES))
