@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from sgdscope import data
 from sgdscope.cli import app
 from sgdscope.errors import RequestError
 from sgdscope.execution import plan as planning
@@ -16,6 +17,7 @@ from sgdscope.execution.local import default_workers
 from sgdscope.measuring import MEASURES
 from sgdscope.results import style
 from sgdscope.study.study import Study
+from sgdscope.training.autotune import probe
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,24 @@ def test_a_growing_batch_is_counted_as_it_grows(make_run):
     assert list(planning._epochs(make_run(batch_size=32, steps=20), 256)) == [
         (8, 32), (8, 32), (4, 32),
     ]  # fmt: skip
+
+
+GROWING = {
+    "batch-growth": {"schedule": {"batch-growth": {"every": 1}}},
+    "absa": {"schedule": "fixed", "method": {"absa": {"patience": 1, "largest": 2}}},
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_grows_is_timed_at_one_batch_size(name):
+    """Of 600 images a batch of 512 cannot grow, and the study's 1,297 let it."""
+    overrides = {"measure": ["test_accuracy"], "batch_size": 512, "epochs": 2, **GROWING[name]}
+    study = Study.load("quick", overrides=overrides)
+    (cost,) = planning.plan(study, device="cpu", workers=1).costs
+    assert cost.training > 0
+    images = data.load("digits")
+    images = replace(images, train=images.train[:600])
+    assert probe(study.runs[:1], images).rates["one by one"] > 0
 
 
 def test_the_plan_is_printed_within_a_page(made):

@@ -20,7 +20,7 @@ from sgdscope.data.images import Images
 from sgdscope.data.inference import chunk_size, logits
 from sgdscope.measuring import Measure, Subject
 from sgdscope.study.run import Run
-from sgdscope.training.loop import Training, initialise
+from sgdscope.training.loop import Steady, Training, initialise
 
 SIZES = (2, 8, 32, 128, 512, 2048)  # batches tried, as long as time lasts
 WARM, STEPS, REPEATS = 1, 2, 3  # updates before the clock starts, at least in a lap, and laps
@@ -104,7 +104,7 @@ def updates(run: Run, data: Dataset, *, smallest: int, largest: int) -> Line:
 def _lap(run: Run, data: Dataset, size: int, steps: int, device: torch.device) -> float:
     """Seconds of an update."""
     short = {"train_size": None, "epochs": None, "steps": steps, "batch_size": size}
-    training = Training(run.model_copy(update=short), data)
+    training = Steady(run.model_copy(update=short), data)
 
     def train() -> None:
         while not training.finished:

@@ -13,7 +13,7 @@ from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.study.run import Run
 from sgdscope.training.layouts import Variant
-from sgdscope.training.loop import Training
+from sgdscope.training.loop import Steady, Training
 from sgdscope.training.stacked_loop import StackedTraining
 
 Method = Literal["one by one", "captured", "grouped", "im2col"]
@@ -79,7 +79,7 @@ class _Probe:
         self.runs = [run.model_copy(update=endless) for run in runs]
 
     def one_by_one(self) -> float:
-        training = Training(self.runs[0], self.data)
+        training = Steady(self.runs[0], self.data)
         return self.images / self._seconds(training.advance)
 
     def stacked(self, variant: Variant, *, count: int) -> float:

@@ -263,6 +263,19 @@ class Training:
         )
 
 
+class Steady(Training):
+    """A training of one batch size and learning rate, its first, to be timed for a while."""
+
+    @property
+    def next_size(self) -> int:
+        """That of the run, whatever schedule and method say."""
+        return self.run.batch_size
+
+    def next_rates(self) -> list[float]:
+        """The first update's rate."""
+        return self.run.rates(self.run.stretch(1, images=len(self.data.train)))[:1]
+
+
 def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors without shared memory, as between tied weights."""
     storages: set[int] = set()
