@@ -181,6 +181,24 @@ class Forgetful(Lists):
         super().step()
 
 
+class Counting(torch.optim.Optimizer):
+    """SGD without the bias of a mean that starts at zero; numbers and flags are Python's own."""
+
+    def __init__(self, params, lr=0.1, decay=0.9):
+        super().__init__(params, {"lr": lr, "decay": decay, "late": False})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                own = self.state[p]
+                own["made"] = own.get("made", 0) + 1
+                own["share"] = 1 - group["decay"] ** own["made"]
+                own["first"] = own["made"] == 1
+                group["late"] = own["made"] > 2
+                p.add_(p.grad, alpha=-group["lr"] / own["share"])
+
+
 class Averaged(torch.optim.Optimizer):
     """Schedule-free SGD (Defazio et al. 2024): gradients at y, a mean x of z to be measured."""
 
@@ -215,7 +233,7 @@ class Averaged(torch.optim.Optimizer):
 @pytest.fixture
 def imported(monkeypatch):
     """Optimizers of this file, as a study names them."""
-    for kind in (Lists, Forgetful, Averaged):
+    for kind in (Lists, Forgetful, Counting, Averaged):
         monkeypatch.setattr(torch.optim, kind.__name__, kind, raising=False)
     return lambda name: find(f"torch.optim.{name}")()
 
@@ -229,6 +247,17 @@ def test_a_state_of_lists_is_gone_on_from_too(imported):
     after.restore(before.state())
     train(cut, after, range(4, 10))
     assert torch.equal(weights(cut), weights(whole))
+
+
+def test_numbers_and_flags_of_a_state_come_back_as_such(imported):
+    check(imported("Counting"), network().float(), name="Counting")
+    model = network()
+    before, after = (imported("Counting").bind(list(model.parameters())) for _ in range(2))
+    train(model, before, range(3))
+    after.set_learning_rate(RATES[2])
+    after.restore(before.state())
+    assert repr(after.rule.state_dict()) == repr(before.rule.state_dict())
+    assert after.rule.param_groups[0]["late"] is True
 
 
 def test_an_optimizer_that_could_not_be_resumed_is_refused(imported):

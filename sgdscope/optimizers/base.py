@@ -78,7 +78,11 @@ class Updates:
         kept = self.rule.state_dict()
         if not _is_flat(kept["state"]):
             return {WHOLE: _as_bytes(kept)}
-        values = {f"{n}.{key}": v for n, own in kept["state"].items() for key, v in own.items()}
+        values = {
+            f"{n}.{key}" if isinstance(v, Tensor) else f"{NUMBER}{n}.{key}": v
+            for n, own in kept["state"].items()
+            for key, v in own.items()
+        }
         for n, (group, before) in enumerate(zip(kept["param_groups"], self._options, strict=True)):
             changed = {key: v for key, v in group.items() if key != "lr" and v != before.get(key)}
             values |= {f"group{n}.{key}": value for key, value in changed.items()}
@@ -95,6 +99,10 @@ class Updates:
             if place.startswith("group"):
                 group = kept["param_groups"][int(place.removeprefix("group"))]
                 group[name] = value.item() if value.ndim == 0 else value
+                continue
+            if place.startswith(NUMBER):
+                number = int(place.removeprefix(NUMBER))
+                kept["state"].setdefault(number, {})[name] = value.item()
                 continue
             like = self.parameters[int(place)]
             if value.shape == like.shape:  # in its memory format too, which fused updates expect
@@ -113,6 +121,7 @@ class Updates:
                     loaded[name] = value.to(loaded[name].device)
 
 
+NUMBER = "number"  # begins the name of a parameter's number, which comes back as one
 WHOLE = "pickled"  # the key of a state with more than tensors and numbers for each parameter
 SIMPLE = Tensor | int | float
 
@@ -144,7 +153,7 @@ def _from_bytes(content: Tensor) -> Any:
 def _as_tensor(value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else torch.int64)
+    return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
 
 
 class StackedUpdates(ABC):
