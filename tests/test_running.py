@@ -416,6 +416,29 @@ def test_a_full_disk_stops_the_study_and_keeps_what_is_there(study_file, tmp_pat
     assert not [*out.rglob("*.tmp")]
 
 
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("name", ["own.py", "study.toml"])
+def test_a_first_start_that_was_cut_off_can_be_made_again(study_file, tmp_path, monkeypatch, name):
+    (tmp_path / "own.py").write_text("ONE = 1\n")
+    plugins = {"plugins": [str(tmp_path / "own.py")], "seed": 0}
+    study, out, replace = Study.load(study_file, overrides=plugins), tmp_path / "out", Path.replace
+
+    def full(self, target):
+        if Path(target).name == name:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(RequestError, match="cannot be written: No space left on device"):
+            sgdscope.run(study, out=out, workers=1)
+    assert not (out / "study.toml").exists()
+    (tmp_path / "own.py").write_text("ONE = 2\n")
+    sgdscope.run(Study.load(study_file, overrides=plugins), out=out, workers=1)
+    assert Study.load(out / "study.toml").plugins == [str(out / "plugins" / "own.py")]
+    assert (out / "plugins" / "own.py").read_text() == "ONE = 2\n"
+
+
 DEADLY = '''
 import os, signal
 from pathlib import Path

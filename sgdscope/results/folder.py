@@ -20,6 +20,7 @@ from sgdscope.study.hypotheses import Hypothesis
 from sgdscope.study.plugins import Plugin
 from sgdscope.study.study import Study
 
+PLUGINS = "plugins"  # copies, written first: a start that was cut off may have left them alone
 CHECKPOINT = "checkpoint"  # a digest, then the state of a run in progress
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class StudyFolder(KeptFiles):
         """
         if self.study_file.is_file():
             self._must_belong_to(study, results)
-        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
+        elif any(file.name[0] != "." and file.name != PLUGINS for file in self.path.iterdir()):
             raise RequestError(
                 f"--out {self.path}: holds other files and no study.toml; expected an empty folder"
             )
@@ -117,7 +118,7 @@ class StudyFolder(KeptFiles):
         kept = []
         for number, (file, plugin) in enumerate(zip(files, plugins, strict=True)):
             alone = all(places.count(place) == 1 for place, _ in plugin.files)
-            home = Path("plugins") if alone else Path("plugins") / str(number)
+            home = Path(PLUGINS) if alone else Path(PLUGINS) / str(number)
             kept.append((home / plugin.name).as_posix())
             if file.resolve() == (self.path / home / plugin.name).resolve():
                 continue
