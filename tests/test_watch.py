@@ -6,6 +6,7 @@ import math
 import random
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -435,6 +436,27 @@ def test_a_network_that_does_not_fit_the_data_is_refused_at_once(small, tmp_path
     assert not watch.folder.results()
     watch(Noisy(), epoch=1, train_loss=1.0)
     assert len(watch.folder.results()) == 1
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_a_first_epoch_that_was_cut_off_can_be_watched_again(small, tmp_path, monkeypatch, count):
+    """After any number of files; one was half written."""
+    replace, written = Path.replace, []
+
+    def full(self, target):
+        if len(written) == count:
+            raise OSError(28, "No space left on device")
+        written.append(target)
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises((RequestError, OSError), match="No space left on device"):
+            watching(small, tmp_path)(Noisy(), epoch=1, train_loss=1.0)
+    (tmp_path / ".study.toml.1.tmp").touch()
+    watch = watching(small, tmp_path)
+    watch(Noisy(), epoch=1, train_loss=1.0)
+    assert [len(result.history) for result in watch.folder.results()] == [1]
 
 
 def test_other_peoples_files_and_studies_are_left_alone(small, tmp_path):

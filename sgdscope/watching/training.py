@@ -70,9 +70,12 @@ class WatchedTraining:
             method=method,
             **self.recorder.fields(data, before={"train": trained}),
         )
+        name = self.folder.path.name
+        if not self.folder.study_file.is_file():  # without it the folder would be somebody else's
+            self.folder.write_settings(_as_study(name, [result]))
         self.folder.save_watched(result, self.recorder.saved_arrays())
         every = self.folder.results()
-        self.folder.write_settings(_as_study(self.folder.path.name, every))
+        self.folder.write_settings(_as_study(name, every))
         Results.collect(every, folder=self.folder).save(self.folder)
 
 

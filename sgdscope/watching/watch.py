@@ -186,7 +186,8 @@ class Watch:
             raise RequestError(f"out = {folder.path}: a file; expected a folder")
         if folder.study_file.is_file() and "watched" not in folder.settings():
             raise RequestError(f"out = {folder.path}: holds a study; expected a folder of its own")
-        if folder.path.is_dir() and not folder.study_file.is_file() and any(folder.path.iterdir()):
+        there = folder.path.iterdir() if folder.path.is_dir() else ()
+        if not folder.study_file.is_file() and any(file.name[0] != "." for file in there):
             raise RequestError(f"out = {folder.path}: holds other files; expected an empty folder")
 
 
