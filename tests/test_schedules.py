@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -168,6 +169,18 @@ def test_a_batch_size_grows_in_place_of_a_rate_that_decays():
         100,
     ]
     assert {schedule.rate(batch_size=32, epoch=e) for e in range(1, 7)} == {0.01}
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.0, 10.0])
+def test_a_batch_size_that_has_reached_its_largest_stays_for_any_number_of_epochs(factor):
+    schedule = BatchGrowth(factor=factor, every=1, largest=512)
+    expected, exact = [], Fraction(64)
+    for _ in range(20):
+        expected.append(min(round(float(exact)), 512))
+        exact *= Fraction(factor)
+    assert [schedule.size(batch_size=64, epoch=e) for e in range(1, 21)] == expected
+    assert schedule.size(batch_size=64, epoch=100_000) == 512
+    assert schedule.size(batch_size=600, epoch=100_000) == 600
 
 
 def train(run, data):

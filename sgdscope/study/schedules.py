@@ -241,5 +241,8 @@ class BatchGrowth(Schedule):
 
     def size(self, *, batch_size: int, epoch: int) -> int:
         """Batch size × factor, once for each ``every`` epochs that have passed."""
-        grown = round(batch_size * self.factor ** ((epoch - 1) // self.every))
-        return grown if self.largest is None else min(grown, max(self.largest, batch_size))
+        times, most = (epoch - 1) // self.every, max(self.largest or 0, batch_size)
+        if self.largest is not None and times * math.log(self.factor) > math.log(most):
+            return most  # the power itself may be too large for a float
+        grown = round(batch_size * self.factor**times)
+        return grown if self.largest is None else min(grown, most)
