@@ -97,6 +97,11 @@ def warm_cosine(optimizer):
             ),
         ),
         ("one-cycle", {}, lambda o: torchs.OneCycleLR(o, 0.3, total_steps=EPOCHS * PER_EPOCH)),
+        (
+            "one-cycle",
+            {"rising": 0.99},  # 0.4 updates are left to fall in
+            lambda o: torchs.OneCycleLR(o, 0.3, total_steps=EPOCHS * PER_EPOCH, pct_start=0.99),
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:The epoch parameter in")  # of SequentialLR itself

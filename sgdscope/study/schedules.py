@@ -214,7 +214,7 @@ class OneCycle(Annealed):
         turn = self.rising * updates - 1
         if update <= turn:
             return _between(self.first, 1.0, update / turn if turn else 1.0)
-        return _between(1.0, self.final, (update - turn) / max(updates - 1 - turn, 1))
+        return _between(1.0, self.final, (update - turn) / (updates - 1 - turn))
 
 
 def _between(start: float, end: float, share: float) -> float:
