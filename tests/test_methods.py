@@ -180,6 +180,21 @@ def test_sam_moves_the_weights_by_rho_however_small_the_gradient(share):
     assert (moved[1] - moved[0]).norm().item() == pytest.approx(0.3 if share else 0, rel=1e-4)
 
 
+def test_sam_sees_the_same_dropout_masks_twice_and_new_ones_in_the_next_update():
+    """Of torch's own layer too; the weights are positive, so that zeros are the masks'."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 50), nn.Dropout(0.5), nn.Linear(50, 3))
+    network.double()[1].weight.data.abs_().add_(1)
+    masks = []
+    network[2].register_forward_hook(lambda layer, inputs, output: masks.append(output == 0))
+    for step in range(2):
+        METHODS["sam"]().gradients(batch(network, step=step))
+        network.zero_grad()
+    assert torch.equal(masks[0], masks[1])
+    assert torch.equal(masks[2], masks[3])
+    assert not torch.equal(masks[0], masks[2])
+
+
 def test_sam_leaves_running_moments_to_the_first_pass():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(6), nn.Linear(6, 3)).double()

@@ -18,7 +18,8 @@ TINY = 1e-37  # so that a gradient of length zero moves nothing
 class Sam(Method):
     """Each update of w follows the gradient at w + ρ·g/‖g‖ (Foret et al. 2021).
 
-    Both passes use the same dropout masks; running moments of batch normalisation follow the first.
+    Both passes draw the same numbers from torch, so dropout masks are the same; running moments of
+    batch normalisation follow the first.
     """
 
     symbols = {"rho": "ρ"}
@@ -30,8 +31,10 @@ class Sam(Method):
 
     def gradients(self, batch: Batch) -> Pass:
         """The gradients at the worst nearby weights, to first order; the weights are unchanged."""
-        found = self.loss(batch)
-        found.loss.backward()  # type: ignore[no-untyped-call]
+        device = batch.images.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            found = self.loss(batch)
+            found.loss.backward()  # type: ignore[no-untyped-call]
         moved = [p for p in batch.network.parameters() if p.grad is not None]
         gradients = [p.grad for p in moved if p.grad is not None]
         norm = _length(gradients).clamp_min(TINY)
