@@ -134,6 +134,20 @@ def test_mixup_is_the_loss_on_mixed_images_and_labels():
     assert (method.loss(made).loss - expected).abs() < 1e-12
 
 
+def test_mixups_hits_are_answers_of_the_label_of_larger_weight():
+    """A network that answers with what an image is most of hits each time, whatever the shares."""
+    method, larger = METHODS["mixup"](alpha=1.0), set()
+    for step in range(12):
+        labels = torch.arange(8) % 3
+        images = F.one_hot(labels, 3).double()  # an image is its label
+        network = nn.Identity()
+        made = Batch(network, network, images, labels, 0, 1, step)
+        found = method.loss(made)
+        assert torch.equal(found.scores.argmax(1), labels)
+        larger.add(method.share(made) > 0.5)
+    assert larger == {False, True}
+
+
 def test_mixup_draws_from_its_beta_distribution():
     method, network = METHODS["mixup"](alpha=0.5), net()
     shares = torch.tensor([method.share(batch(network, step=step)) for step in range(400)])

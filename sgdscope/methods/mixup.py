@@ -15,7 +15,8 @@ from sgdscope.settings import Positive
 class Mixup(Method):
     """Images and labels mixed in pairs, λx + (1 − λ)x′ with λ ~ Beta(α, α) (Zhang et al. 2018).
 
-    One λ per batch. The history records the loss and hits on the mixed images.
+    One λ per batch. The history records the loss on the mixed images, and as hits those that are
+    answered with the label of larger weight.
     """
 
     symbols = {"alpha": "α"}
@@ -33,6 +34,8 @@ class Mixup(Method):
         scores = batch.logits(share * batch.images + (1 - share) * batch.images[order])
         one, other = (F.cross_entropy(scores, y) for y in (batch.labels, batch.labels[order]))
         loss = share * one + (1 - share) * other
+        if share < 0.5:  # the row of each label is that of the image in which it weighs more
+            scores = scores[order.argsort()]
         return Pass(loss, loss, scores)
 
     def share(self, batch: Batch) -> float:
