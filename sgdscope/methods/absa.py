@@ -24,8 +24,9 @@ class Absa(Method):
     """A batch that grows as λ₁ falls, part of it attacked at first (Yao et al. 2018, ABSA).
 
     After an epoch, batch size and learning rate are multiplied by ``factor``, and the attacked
-    share is divided by it, if λ₁ has fallen to 1 / factor of its value after the last growth, or
-    ``patience`` epochs have passed. λ₁ is that on the epoch's first ``examples`` images.
+    share is divided by it, if λ₁ has fallen to 1 / factor of its value after the first epoch, or of
+    that at which it last made the batch grow, or if ``patience`` epochs have passed since any
+    growth, as in the authors' code. λ₁ is that on the epoch's first ``examples`` images.
     """
 
     source = "Yao, Gholami, Arfeen, Liaw, Gonzalez, Keutzer and Mahoney 2018, arXiv 1810.01021"
@@ -41,8 +42,8 @@ class Absa(Method):
     attacked_epochs: Annotated[int, Field(ge=0)] = 10  # half of all epochs in the paper
 
     _growth: int = PrivateAttr(default=1)
-    _highest: float | None = PrivateAttr(default=None)  # λ₁ after the last growth, or at first
-    _waited: int = PrivateAttr(default=0)  # epochs since
+    _highest: float | None = PrivateAttr(default=None)  # λ₁ at first, or at the last growth by it
+    _waited: int = PrivateAttr(default=0)  # epochs since any growth
     _seen: list[tuple[Tensor, Tensor]] = PrivateAttr(default_factory=list)
 
     @property
