@@ -1,9 +1,13 @@
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import synthetic
+from known import made
+from matplotlib.figure import Figure
 
 from sgdscope import figures
 from sgdscope.errors import RequestError, unknown
@@ -173,6 +177,25 @@ def test_a_panel_of_which_every_run_failed_is_left_out(tmp_path: Path) -> None:
     assert "learning-stdcnn-mnist" in names
     assert "learning-m1-mnist" not in names
     figures.draw(Results.load(tmp_path), tmp_path / "figures", only=["learning*"], kinds=["svg"])
+
+
+@pytest.mark.parametrize("drawing", [
+    lambda view: batches.measure(view, "test_accuracy"),
+    lambda view: curves.learning(view, view.panels[0]),
+    lambda view: curves.progress(view, view.panels[0], "gradient_time"),
+])  # fmt: skip
+def test_twenty_lines_leave_every_panel_its_room(drawing: Callable[[View], Figure]) -> None:
+    lines = [("fixed", 0.03 * i) for i in range(20)]
+    view = View(Results.collect(made(lines=lines, sizes=[64, 128], seeds=1, every=5)))
+    with canvas.in_style():
+        figure = drawing(view)
+        figure.savefig(BytesIO())  # laid out; a warning that there is no room is an error
+    (legend,) = figure.legends
+    top = legend.get_window_extent().y1
+    for ax in figure.axes:
+        box = ax.get_window_extent()
+        assert box.y0 > top
+        assert min(box.width, box.height) > figure.dpi / 2  # half an inch
 
 
 def test_nothing_measured(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from sgdscope.results.view import LOST, doubtful
 FloatArray = npt.NDArray[np.float64]
 
 COLUMN, PAGE = 3.3, 6.8  # widths in inches of one column and of both
+ROWS, ROW = 3, 0.14  # of a legend: those that every figure has room for; inches of each further
 INK, FAINT = "#22242A", "#8A8F98"
 DATES = {"svg": "Date", "pdf": "CreationDate"}  # in a file's metadata, by its kind
 TITLE = "sgdscope: {}"  # in a file's metadata, with its name
@@ -87,7 +88,7 @@ def in_style() -> AbstractContextManager[None]:
 
 
 def sheet(
-    titles: Sequence[str],
+    titles: Sequence[str | None],
     title: str,
     *,
     xlabel: str,
@@ -95,7 +96,10 @@ def sheet(
     height: float = 1.9,
     share: Literal["all", "row", "none"] = "all",
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel per title, sharing the x axis; ``share``: which share the y axis."""
+    """A figure with one panel per title, sharing the x axis, and a gap in place of None.
+
+    ``share``: which share the y axis.
+    """
     count = len(titles)
     columns = columns or (count if count <= 3 else 2 if count == 4 else 3)
     rows = -(-count // columns)
@@ -103,17 +107,19 @@ def sheet(
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False)
-    axes = list(grid.flat)
-    for spare in axes[count:]:
-        spare.remove()
-    for i, (ax, name) in enumerate(zip(axes, titles, strict=False)):
+    named = dict(enumerate(titles))
+    axes = []
+    for i, ax in enumerate(grid.flat):
+        if (name := named.get(i)) is None:
+            ax.remove()
+            continue
+        axes.append(ax)
+        lowest = named.get(i + columns) is None
         name = folded(name) if columns > 4 else name
         ax.set_title(name, loc="left", color=FAINT if count == 1 else INK)
-        ax.tick_params(
-            labelbottom=i + columns >= count, labelleft=share == "none" or i % columns == 0
-        )
-        ax.set_xlabel(xlabel if i + columns >= count else "")
-    return figure, axes[:count]
+        ax.tick_params(labelbottom=lowest, labelleft=share == "none" or i % columns == 0)
+        ax.set_xlabel(xlabel if lowest else "")
+    return figure, axes
 
 
 def folded(title: str) -> str:
@@ -232,9 +238,14 @@ def left_out(rows: pd.DataFrame) -> str:
 
 
 def legend(figure: Figure, handles: Sequence[Artist], *, note: str = "") -> None:
-    """One legend below all panels, with a note that explains the bands."""
+    """One legend below all panels, with a note that explains the bands.
+
+    The figure grows with it, so that the panels keep their height.
+    """
     wide = figure.get_figwidth() > COLUMN
     columns = min(len(handles), 4 if wide else 2)
+    further = max(0, -(-len(handles) // max(columns, 1)) - ROWS)
+    figure.set_figheight(figure.get_figheight() + further * ROW)
     made = figure.legend(
         handles=list(handles), loc="outside lower center", ncols=columns, title=note or None
     )

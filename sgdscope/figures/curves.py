@@ -16,31 +16,21 @@ from sgdscope.figures.drawing import draw
 from sgdscope.results import intervals, style
 from sgdscope.results.view import View
 
+WIDEST = 8  # lines beside each other
 LEARNING = {"train_loss": "loss while training", "validation_accuracy": "validation accuracy"}
 
 
 def learning(view: View, panel: str) -> Figure:
     """Loss while training above, validation accuracy below, against epoch."""
     history = view.history[view.history["panel"] == panel]
-    lines = [line for line, _ in view.by_line(history)]
-    figure, axes = canvas.sheet(
-        [line.label for line in lines] + [""] * len(lines),
-        f"Learning curves, {panel}",
-        xlabel="epoch",
-        columns=len(lines),
-        height=1.5,
-        share="row",
-    )
-    seeds = []
-    for row, (column, label) in enumerate(LEARNING.items()):
+    drawn: list[dict[str, Chart]] = []
+    for column in LEARNING:
         rows = history.assign(value=history[column])
-        drawn = {one.line: one for one in charts.along_training(view, rows, column, by_line=False)}
-        own = axes[row * len(lines) : (row + 1) * len(lines)]
-        own[0].set_ylabel(label)
-        for line, ax in zip(lines, own, strict=True):
-            if line.key in drawn:
-                draw(ax, drawn[line.key])
-        seeds += [chart.seeds for chart in drawn.values()][:1]
+        found = charts.along_training(view, rows, column, by_line=False)
+        drawn.append({chart.line: chart for chart in found})
+    title = f"Learning curves, {panel}"
+    figure = _grid(view, drawn, [*LEARNING.values()], title, xlabel="epoch", height=1.5)
+    seeds = [chart.seeds for row in drawn for chart in [*row.values()][:1]]
     canvas.legend(figure, _value_keys(view), note=_note(seeds, history))
     return figure
 
@@ -50,7 +40,7 @@ def along(view: View, measure: str, panel: str) -> Figure:
     rows = view.trajectory(measure)
     rows = rows[rows["panel"] == panel]
     drawn = {one.line: one for one in charts.along_training(view, rows, measure, by_line=False)}
-    lines = [line for line, _ in view.by_line(rows)]
+    lines = [line for line in view.lines if line.key in drawn]
     figure, axes = canvas.sheet(
         [line.label for line in lines],
         f"{style.label(measure)} along training, {panel}",
@@ -60,8 +50,7 @@ def along(view: View, measure: str, panel: str) -> Figure:
     )
     for line, ax in zip(lines, axes, strict=True):
         ax.set_ylabel(style.unit(measure))
-        if line.key in drawn:
-            draw(ax, drawn[line.key])
+        draw(ax, drawn[line.key])
     handles = _value_keys(view)
     if measure == "top_eigenvalue":
         handles.append(Line2D([], [], color=canvas.FAINT, ls=":", label="2(1 + m)/learning rate"))
@@ -74,28 +63,58 @@ def progress(view: View, panel: str, against: str) -> Figure:
     """Measures taken during training, against progress: one curve per run."""
     followed = view.followed(panel)
     drawn: list[dict[str, Chart]] = []
+    names = []
     for name, eps in followed.items():
         found = charts.at_equal_progress(view, panel, name, against, eps=eps)
         drawn.append({chart.line: chart for chart in found})
-    lines = [line for line in view.lines if any(line.key in row for row in drawn)]
-    figure, axes = canvas.sheet(
-        [line.label for line in lines] + [""] * (len(lines) * (len(drawn) - 1)),
-        f"At equal progress, {panel}",
-        xlabel=style.PROGRESS[against],
-        columns=len(lines),
-        height=1.2,
-        share="row",
-    )
-    for place, ((name, eps), row) in enumerate(zip(followed.items(), drawn, strict=True)):
-        own = axes[place * len(lines) : (place + 1) * len(lines)]
         label = textwrap.fill(style.label(name).split(",")[0], 16)
-        own[0].set_ylabel(label if eps is None else f"{label},\neps {eps:g}")
-        for line, ax in zip(lines, own, strict=True):
-            if line.key in row:
-                draw(ax, row[line.key])
+        names.append(label if eps is None else f"{label},\neps {eps:g}")
+    title = f"At equal progress, {panel}"
+    figure = _grid(view, drawn, names, title, xlabel=style.PROGRESS[against], height=1.2)
     taken = pd.concat([view.trajectory(name, eps=eps) for name, eps in followed.items()])
     lost = canvas.left_out(taken[taken["panel"] == panel])
     canvas.legend(figure, _value_keys(view), note=f"one curve per run{lost}")
+    return figure
+
+
+def _grid(
+    view: View,
+    drawn: Sequence[dict[str, Chart]],
+    names: Sequence[str],
+    title: str,
+    *,
+    xlabel: str,
+    height: float,
+) -> Figure:
+    """A row for each measure and a column for each line; lines that find no room follow below.
+
+    Args:
+        view: the study's.
+        drawn: for each measure, the charts of lines by their keys.
+        names: of the measures.
+        title: of the figure.
+        xlabel: of all charts.
+        height: of a row.
+    """
+    lines = [line for line in view.lines if any(line.key in row for row in drawn)]
+    blocks = [lines[i : i + WIDEST] for i in range(0, len(lines), WIDEST)]
+    titles: list[str | None] = []
+    for block in blocks:
+        spare = [None] * (len(blocks[0]) - len(block))
+        titles += [*(line.label for line in block), *spare]
+        titles += [*[""] * len(block), *spare] * (len(drawn) - 1)
+    figure, axes = canvas.sheet(
+        titles, title, xlabel=xlabel, columns=len(blocks[0]), height=height, share="row"
+    )
+    each = iter(axes)
+    for block in blocks:
+        for name, row in zip(names, drawn, strict=True):
+            for place, line in enumerate(block):
+                ax = next(each)
+                if place == 0:
+                    ax.set_ylabel(name)
+                if line.key in row:
+                    draw(ax, row[line.key])
     return figure
 
 
