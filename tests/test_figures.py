@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from sgdscope import figures
 from sgdscope.errors import RequestError, unknown
 from sgdscope.figures import batches, canvas, curves, radii, relation
+from sgdscope.results.record import Status
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 
@@ -196,6 +197,39 @@ def test_twenty_lines_leave_every_panel_its_room(drawing: Callable[[View], Figur
         box = ax.get_window_extent()
         assert box.y0 > top
         assert min(box.width, box.height) > figure.dpi / 2  # half an inch
+
+
+def without_a_place(*, collapsed: bool) -> Results:
+    """Two networks, one of which all runs collapsed, or lack the knob that is drawn along."""
+    settings = {"sizes": [64, 128], "seeds": 1, "every": 5, "eps": (0.1, 0.3)}
+    status: Status = "collapsed" if collapsed else "done"
+    other = ("fixed" if collapsed else "constant-ratio", 0.0)
+    found = made(lines=[("fixed", 0.0)], **settings)
+    found += made(lines=[other], panels=[("m1", "mnist")], status=lambda run: status, **settings)
+    return replace(Results.collect(found), axis="batch_size" if collapsed else "learning_rate")
+
+
+@pytest.mark.parametrize("collapsed", [True, False])
+def test_every_figure_that_is_listed_has_something_to_draw(collapsed: bool) -> None:
+    listed = dict(figures.drawings(without_a_place(collapsed=collapsed)))
+    for kind in ("learning", "pgd_accuracy-by-eps", "test_accuracy-by-epoch"):
+        assert f"{kind}-stdcnn-mnist" in listed
+        assert f"{kind}-m1-mnist" not in listed
+    with canvas.in_style():
+        for make in listed.values():
+            assert make().axes
+
+
+def test_a_line_without_the_knob_has_no_panel() -> None:
+    found = made(lines=[("fixed", 0.0), ("constant-ratio", 0.0)], sizes=[64], seeds=1, every=5)
+    view = View(replace(Results.collect(found), axis="learning_rate"))
+    for figure in (
+        curves.learning(view, view.panels[0]),
+        curves.along(view, "test_accuracy", view.panels[0]),
+        curves.progress(view, view.panels[0], "gradient_time"),
+    ):
+        titles = {ax.get_title(loc="left") for ax in figure.axes} - {""}
+        assert titles == {"fixed, m = 0"}
 
 
 def test_nothing_measured(tmp_path: Path) -> None:

@@ -119,10 +119,21 @@ def _identity(
     return axis.named(place), axis.named(place), colours[place]
 
 
+def progressing(
+    view: View, panel: str, measure: str, against: str, *, eps: float | None = None
+) -> pd.DataFrame:
+    """The rows that are drawn against progress; of a run with a negative loss none against loss."""
+    rows = view.trajectory(measure, eps=eps)
+    rows = rows[(rows["panel"] == panel) & (rows["status"] == "done")]
+    return rows[rows["x"].notna() & rows[against].notna()]
+
+
 def at_equal_progress(
     view: View, panel: str, measure: str, against: str, *, eps: float | None = None
 ) -> Iterator[Chart]:
     """Runs during training, against their progress; one chart per line, one curve per run.
+
+    There is none of a line whose runs have no value along the axis, or no such progress.
 
     Args:
         view: the study's.
@@ -131,8 +142,7 @@ def at_equal_progress(
         against: one of ``style.PROGRESS``.
         eps: of an attack.
     """
-    rows = view.trajectory(measure, eps=eps)
-    rows = slim(rows[(rows["panel"] == panel) & (rows["status"] == "done")])
+    rows = slim(progressing(view, panel, measure, against, eps=eps))
     log = style.on_log_axis(measure, rows["along"])
     colours = style.axis_colours(view.axis.values)
     for line, own in view.by_line(rows):

@@ -10,8 +10,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from sgdscope.errors import unknown
-from sgdscope.results import style
+from sgdscope.results import intervals, style
 from sgdscope.results.spectra import MEASURE as SPECTRUM
 from sgdscope.results.spectra import spectra
 from sgdscope.results.tables import Results
@@ -119,16 +121,17 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield from paper.drawings(results)
     view = View(results)
     for measure in view.measures:
-        if measure not in view.attacks:
+        if measure not in view.attacks and _placed(view.at_end(measure)):
             yield measure, partial(batches.measure, view, measure)
     for attack, all_eps in view.attacks.items():
         for eps in all_eps:
-            yield f"{attack}-eps{eps:g}", partial(batches.attack, view, attack, eps=eps)
+            if _placed(view.at_end(attack, eps=eps)):
+                yield f"{attack}-eps{eps:g}", partial(batches.attack, view, attack, eps=eps)
             if not view.paired(attack, eps=eps).empty:
                 name = f"{attack}-eps{eps:g}-by-top_eigenvalue"
                 yield name, partial(relation.to_curvature, view, attack, eps=eps)
         if len(all_eps) > 1:
-            for panel, _ in view.by_panel(view.at_end(attack)):
+            for panel, _ in view.by_panel(_averaged(view.by_eps(attack))):
                 name = f"{attack}-by-eps-{style.slug(panel)}"
                 yield name, partial(radii.accuracy, view, attack, panel)
     drawn = spectra(view)
@@ -138,22 +141,36 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     if not view.history.empty:
         yield from _while_training(view)
     for measure in view.along_training:
-        for panel, _ in view.by_panel(view.trajectory(measure)):
+        for panel, _ in view.by_panel(_averaged(view.trajectory(measure))):
             name = f"{measure}-by-epoch-{style.slug(panel)}"
             yield name, partial(curves.along, view, measure, panel)
 
 
+def _placed(rows: pd.DataFrame) -> bool:
+    """Whether some row has a place along the axis, which runs without its knob have not."""
+    return bool(rows["x"].notna().any())
+
+
+def _averaged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that curves are means of."""
+    return intervals.counted(rows[rows["x"].notna()])
+
+
 def _while_training(view: View) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Figures of training: learning curves, equal progress, and measures taken during training."""
+    from sgdscope import charts
     from sgdscope.figures import batches, curves
 
-    trained = set(view.history["panel"])
+    columns = [view.history.assign(value=view.history[name]) for name in curves.LEARNING]
+    learned = {panel for rows in columns for panel in _averaged(rows)["panel"]}
     for panel in view.panels:
         slug = style.slug(panel)
-        if panel in trained:
+        if panel in learned:
             yield f"learning-{slug}", partial(curves.learning, view, panel)
-        yield f"why-{slug}", partial(batches.why, view, panel)
-        if view.followed(panel):
-            for against in style.PROGRESS:
+        if _placed(view.runs[view.runs["panel"] == panel]):
+            yield f"why-{slug}", partial(batches.why, view, panel)
+        followed = view.followed(panel).items()
+        for against in style.PROGRESS:
+            if any(len(charts.progressing(view, panel, m, against, eps=e)) for m, e in followed):
                 drawing = partial(curves.progress, view, panel, against)
                 yield style.progress_figure(against, panel), drawing

@@ -43,10 +43,13 @@ def why(view: View, panel: str) -> Figure:
     """What else differs along the axis: progress, noise, stability and confidence."""
     found = covariates.causes(view)
     found = found[found["panel"] == panel]
-    shown = {name: own for name in covariates.LABELS if len(own := covariates.values(found, name))}
-    drawn = [chart for name, own in shown.items() for chart in charts.along_axis(view, own, name)]
+    drawn = [
+        chart
+        for name in covariates.LABELS
+        for chart in charts.along_axis(view, covariates.values(found, name), name)
+    ]
     figure, axes = canvas.sheet(
-        [canvas.folded(covariates.LABELS[name]) for name in shown],
+        [canvas.folded(covariates.LABELS[chart.measure]) for chart in drawn],
         f"What else differs, {panel}",
         xlabel=view.axis.label,
         columns=4,

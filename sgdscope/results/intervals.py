@@ -23,7 +23,7 @@ def over_seeds(rows: pd.DataFrame, by: list[str], *, log: bool = False) -> pd.Da
     Returns:
         One row per group: ``by``, ``middle``, ``low``, ``high``, ``seeds``.
     """
-    good = rows[(rows["status"] == "done") & np.isfinite(rows["value"].astype(float))]
+    good = counted(rows)
     values = np.log(good["value"].astype(float)) if log else good["value"].astype(float)
     groups = good.assign(value=values).groupby(by, sort=True)["value"]
     table = groups.agg(middle="mean", low="min", high="max", seeds="count", spread="std")
@@ -36,6 +36,11 @@ def over_seeds(rows: pd.DataFrame, by: list[str], *, log: bool = False) -> pd.Da
     if log:
         table[["middle", "low", "high"]] = np.exp(table[["middle", "low", "high"]])
     return table.drop(columns="spread").reset_index()
+
+
+def counted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that means are of: of successful runs, with a finite value."""
+    return rows[(rows["status"] == "done") & np.isfinite(rows["value"].astype(float))]
 
 
 def uses_extremes(seeds: pd.Series) -> bool:
