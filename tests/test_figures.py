@@ -75,6 +75,19 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
         assert not re.search(rb"dc:date|CreationDate", first)
 
 
+def test_a_slash_in_a_name_makes_no_folder(tmp_path: Path) -> None:
+    """As in the names of two networks that are called alike in files of several folders."""
+    small = synthetic.study(tmp_path / "study", batch_sizes=[64], lines=[("fixed", 0.0)])
+    results = Results.load(small.path)
+    names = ["x/net.py:a", "y/net.py:a"]
+    renamed = replace(results, runs=results.runs.assign(model=names), folder=None)
+    files = figures.draw(renamed, tmp_path / "figures", only=["learning*"], kinds=["svg"])
+    assert [file.name for file in files] == [
+        "learning-x-net.py:a-mnist.svg", "learning-y-net.py:a-mnist.svg",
+    ]  # fmt: skip
+    assert {file.parent for file in files} == {tmp_path / "figures"}
+
+
 def test_figures_no_longer_drawn_are_deleted_and_nothing_else(tmp_path: Path) -> None:
     small = synthetic.study(tmp_path / "study", batch_sizes=[64, 128], lines=[("fixed", 0.0)])
     results = Results.load(small.path)

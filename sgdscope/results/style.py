@@ -176,8 +176,8 @@ def progress_figure(against: str, panel: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A name, as part of a file name."""
-    return name.replace(" on ", "-").replace(" · ", "-").replace(" ", "_")
+    """A name, as part of a file name: of files that have one, the slashes would be folders."""
+    return name.replace(" on ", "-").replace(" · ", "-").replace(" ", "_").replace("/", "-")
 
 
 def points(share: float) -> str:
