@@ -5,6 +5,7 @@ import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import plotly.graph_objects as go
 import pytest
 import synthetic
 import tomli_w
+from known import made
 from torch import nn
 from typer.testing import CliRunner
 
@@ -25,6 +27,7 @@ from sgdscope.errors import RequestError
 from sgdscope.findings import Judged
 from sgdscope.findings import judged as judged_of
 from sgdscope.report import attention, overview
+from sgdscope.report.cards import cards
 from sgdscope.report.tables import plain
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.tables import Results
@@ -240,6 +243,22 @@ def test_each_control_has_plots_for_what_is_shown_first(payload: dict[str, Any])
         for plot in card["plots"]:
             for name, choice in plot["choice"].items():
                 assert choice in card["controls"][name]["choices"]
+
+
+def test_a_control_offers_only_what_is_drawn() -> None:
+    """Along the learning rate, a line whose rate follows from the batch size has no place."""
+    found = made(lines=[("fixed", 0.0), ("constant-ratio", 0.0)], sizes=[64, 128], every=5)
+    judged = Judged(replace(Results.collect(found), axis="learning_rate"))
+    made_up = {card.id: card for card in cards(judged.view, beside=judged.views[1:])}
+    for name in ("along-test_accuracy", "learning-train_loss", "progress"):
+        shown = made_up[name].controls["show"].choices
+        assert any("fixed" in one for one in shown)
+        assert not any("ratio" in one for one in shown)
+    for card in made_up.values():
+        for name, control in card.controls.items():
+            for choice in control.choices:
+                plots = [plot for plot in card.plots if plot["choice"][name] == choice]
+                assert any(trace["x"] for plot in plots for trace in plot["data"])
 
 
 def test_chance_is_drawn_on_every_accuracy_axis(payload: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sgdscope.results import intervals
@@ -29,6 +29,21 @@ class Card:
     axis: str = "positive"  # "accuracy" (0 to 1, …), "positive" (log or linear), "": no choice
     scale: str = "log"  # which of these at first
     plots: list[dict[str, Any]] = field(default_factory=list)
+
+
+def offered(card: Card) -> Card:
+    """The card with those choices alone that some plot has, and one of its plots shown at first."""
+    choices = [plot["choice"] for plot in card.plots]
+    wanted = {name: control.first for name, control in card.controls.items()}
+    first = max(choices, key=lambda one: sum(one[name] == wanted[name] for name in wanted))
+    return replace(
+        card,
+        controls={
+            name: Control([c for c in control.choices if c in there], first[name])
+            for name, control in card.controls.items()
+            for there in [{choice[name] for choice in choices}]
+        },
+    )
 
 
 def means(view: View, *, log: bool | None = None) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from sgdscope import charts
 from sgdscope.measuring import card_of
 from sgdscope.report import confounders
-from sgdscope.report.card import Card, Control, means
+from sgdscope.report.card import Card, Control, means, offered
 from sgdscope.report.plots import plot
 from sgdscope.results import style
 from sgdscope.results.spectra import Spectrum, described, spectra
@@ -30,9 +30,12 @@ def cards(view: View, *, beside: Sequence[View] = ()) -> Iterator[Card]:
         view: the results along the study's own axis.
         beside: the same along other knobs, which the reader may choose for the x axis.
     """
-    if view.runs.empty:
-        return
-    views = [view, *beside]
+    if not view.runs.empty:
+        yield from (offered(card) for card in _cards([view, *beside]) if card.plots)
+
+
+def _cards(views: Sequence[View]) -> Iterator[Card]:
+    view = views[0]
     for name, radii in view.attacks.items():
         yield _attack(views, name, radii)
     single = [name for name in view.measures if name not in view.attacks]
