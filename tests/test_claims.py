@@ -497,6 +497,19 @@ def test_without_measurements_along_training_equal_loss_says_what_to_ask_for():
     assert "set every = N or at = [N, …] under [measure.pgd_accuracy]" in verdict.reason
 
 
+@pytest.mark.parametrize("claim", ["a-ratio", "c-momentum-curvature"])  # of lines, of families
+def test_negative_losses_are_no_equal_loss(claim):
+    def likelihood(run, epoch):
+        return slower(run, epoch) - 1.0 * (run.batch_size == 64)
+
+    found = results(lines=ALL_LINES, loss=likelihood, robust=by_progress, every=1, epochs=12)
+    verdicts = judged(found, claim, says=" under ", when="equal training loss")
+    said = "the training loss of "
+    assert {verdict.verdict for verdict in verdicts} == {"inconclusive"}
+    assert all(said in v.reason and "falls below 0, and" in v.reason for v in verdicts)
+    assert {verdict.figure for verdict in verdicts} == {None}
+
+
 def test_batch_sizes_that_share_no_loss_with_the_rest_are_not_compared():
     def stuck(run, epoch):
         return 2.3 if run.batch_size == 2048 else slower(run, epoch)

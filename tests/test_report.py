@@ -20,7 +20,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import sgdscope
-from sgdscope import claims, report
+from sgdscope import claims, figures, report
 from sgdscope.cli import app
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
@@ -324,6 +324,37 @@ def test_a_run_whose_loss_rose_again_is_named(tmp_path: Path) -> None:
     assert f"({result.run.id}): from {settled:.2g} to {2.1 * settled:.2g}" in said
     page = Page(write(folder).read_text(encoding="utf-8"))
     assert "1 of 24 runs that ended at more than twice their lowest training loss" in page.text
+
+
+@pytest.mark.parametrize(("by", "compared"), [(0.0, True), (5.0, False)])
+def test_losses_below_zero_rank_no_progress(tmp_path: Path, by: float, compared: bool) -> None:
+    """A likelihood of densities is negative, and has no ratio to another."""
+    folder = synthetic.study(tmp_path, lines=[("fixed", 0.0)], seeds=3, mishaps=False)
+    for result in folder.results():
+        history = [
+            epoch.model_copy(update={"train_loss": epoch.train_loss - by})
+            for epoch in result.history
+        ]
+        (test,) = (row for row in result.measurements if row.measure == "test_accuracy")
+        rows = [
+            test.model_copy(update={"epoch": one.epoch, "value": one.validation_accuracy})
+            for one in history
+        ]
+        lowered = result.model_copy(update={"history": history, "measurements": rows})
+        there = folder.run_file(result.run.id, "result.json")
+        there.write_text(lowered.model_dump_json(), encoding="utf-8")
+    judged = Judged.open(tmp_path)
+    assert not len(attention.risen(judged.view))
+    numbers = judged.findings[0].numbers
+    said = "At equal training loss it is not testable: the training loss of 9 of 9 runs falls below"
+    assert (said in numbers) is not compared
+    html = write(folder).read_text(encoding="utf-8")
+    assert ("<b>At equal training loss</b>" in html) is compared
+    (card,) = (card for card in given(html)["cards"] if card["id"] == "progress")
+    assert ("training loss" in card["controls"]["against"]["choices"]) is compared
+    names = {name for name, _ in figures.drawings(judged.results)}
+    assert ("progress-by-training_loss-stdcnn-mnist" in names) is compared
+    assert "progress-by-lr-updates-stdcnn-mnist" in names
 
 
 def test_same_page_twice(folder: StudyFolder, html: str) -> None:

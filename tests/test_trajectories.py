@@ -44,3 +44,16 @@ def test_along_is_the_value_on_the_examples_measured_on_the_way():
     found = trajectories(table, progress(HISTORY, table))
     assert found["along"].tolist() == [0.5, 0.6]
     assert found["value"].tolist() == [0.5, 0.7]
+
+
+def test_a_run_with_a_negative_loss_has_none_and_a_loss_of_zero_is_the_smallest():
+    history = HISTORY.assign(train_loss=[2.0, 0.0, -1.0, 2.0, 1.0, 0.0])
+    table = pd.DataFrame(
+        rows("accuracy", "a", {1: 0.1, 2: 0.2, 3: 0.3})
+        + rows("accuracy", "b", {1: 0.1, 2: 0.2, 3: 0.3})
+    )
+    found = trajectories(table, progress(history, table)).set_index("run")
+    assert found.loc["a", "loss"].isna().all()
+    assert found.loc["a", "negative"].all()
+    assert found.loc["b", "loss"].tolist() == [2.0, 1.0, 1e-12]
+    assert not found.loc["b", "negative"].any()

@@ -189,6 +189,12 @@ class Evidence:
                 "was measured only at the end of training; to measure it during training, "
                 f"set every = N or at = [N, …] under [measure.{quantity.measure}]"
             )
+        if taken["negative"].any():
+            below, every = (rows["run"].nunique() for rows in (taken[taken["negative"]], taken))
+            return taken.iloc[:0], (
+                f"the training loss of {below} of {every} runs falls below 0, and losses are "
+                "compared by their ratio"
+            )
         groups = taken.groupby("batch_size") if by_batch else [(None, taken)]
         parts = [equal_loss.at_equal_loss(group) for _, group in groups]
         chosen = pd.concat(parts) if parts else taken.iloc[:0]
@@ -197,7 +203,9 @@ class Evidence:
         return chosen, ""
 
 
-COLUMNS = ["batch_size", "x", "momentum", "seed", "epoch", "value", "along", "loss", "limit"]
+COLUMNS = [
+    "batch_size", "x", "momentum", "seed", "epoch", "value", "along", "loss", "negative", "limit",
+]  # fmt: skip
 
 
 class _ByLine:

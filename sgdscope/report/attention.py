@@ -39,9 +39,13 @@ def warnings(view: View, *, missing: int) -> list[str]:
 
 
 def risen(view: View) -> pd.DataFrame:
-    """The runs whose training loss rose late and ended at more than twice its lowest."""
+    """The runs whose training loss rose late and ended at more than twice its lowest.
+
+    Of a loss that reaches 0 or less, twice as much means nothing.
+    """
     done = view.runs[view.runs["status"] == "done"]
-    return done[done["final_train_loss"] > 2 * done["lowest_train_loss"]]
+    lowest = done["lowest_train_loss"]
+    return done[(lowest > 0) & (done["final_train_loss"] > 2 * lowest)]
 
 
 def _risen(view: View) -> list[str]:

@@ -131,14 +131,18 @@ def _key(curve: Curve) -> str:
 
 
 def _by_loss(view: View, trend: Trend) -> str:
-    """One curve per value of the axis, against training loss; empty if measured once."""
+    """One curve per value of the axis, against training loss.
+
+    Empty if measured once, or if a loss is negative: the axis is logarithmic.
+    """
     rows = view.trajectory(trend.quantity.measure, eps=trend.quantity.eps)
     rows = rows[(rows["panel"] == trend.panel) & (rows["line"] == trend.line)]
     rows = rows[(rows["status"] == "done") & np.isfinite(rows["along"].astype(float))]
+    rows = rows[rows["x"].notna()]
     log = trend.quantity.in_doublings
     if log:
         rows = rows[rows["along"] > 0]
-    if rows.empty or rows.groupby("run")["epoch"].nunique().max() < 2:
+    if rows.empty or rows.groupby("run")["epoch"].nunique().max() < 2 or rows["negative"].any():
         return ""
     places = sorted(float(x) for x in rows["x"].unique())
     light, dark = style.axis_colours(places), style.axis_colours(places, dark=True)

@@ -27,20 +27,25 @@ def trajectories(rows: pd.DataFrame, progress: pd.DataFrame) -> pd.DataFrame:
     """Rows taken during training, with the progress of their run at their epoch.
 
     The loss is that measured at the same epoch (evaluation mode, no augmentation) if a study
-    measured ``train_loss`` during training, and otherwise the epoch's mean from the history.
+    measured ``train_loss`` during training, and otherwise the epoch's mean from the history. Losses
+    are compared by their ratio: a run of which one is negative, as a likelihood of densities may
+    be, has none.
 
     Args:
         rows: of one measure, one eps, any epochs.
         progress: of the same study.
 
     Returns:
-        The rows with ``loss``, ``gradient_time``, ``limit`` and ``along``: the value on the
-        examples that were measured along the way, at the end too.
+        The rows with ``loss``, ``negative`` (whether some loss of the run is), ``gradient_time``,
+        ``limit`` and ``along``: the value on the examples that were measured along the way, at the
+        end too.
     """
     known = [name for name in progress if name in rows and name not in ("run", "epoch")]
     found = rows.drop(columns=known).merge(progress, on=["run", "epoch"], how="inner")
     everywhere = found["measured"].notna().groupby(found["run"]).transform("all")
-    found["loss"] = found["loss"].where(~everywhere, found.pop("measured")).clip(lower=1e-12)
+    loss = found["loss"].where(~everywhere, found.pop("measured"))
+    found["negative"] = (loss < 0).groupby(found["run"]).transform("any")
+    found["loss"] = loss.mask(found["negative"]).clip(lower=1e-12)
     subset = found["along_value"] if "along_value" in found else found["value"]
     found["along"] = subset.fillna(found["value"])
     return found
