@@ -1,5 +1,6 @@
 """What a study found, written by rules from its trends at both moments."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,16 +8,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import synthetic
+from known import doublings, results
 from scipy import stats
 
 from sgdscope import claims
-from sgdscope.claims.quantities import TEST_ACCURACY
+from sgdscope.claims.quantities import TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings import find
 from sgdscope.findings.finding import Trend
 from sgdscope.findings.pooled import pooled
 from sgdscope.report import first_screen
 from sgdscope.results.tables import Results
+from sgdscope.results.view import View
 
 RESULTS = Path(__file__).parent.parent / "results"
 KEPT = RESULTS / "fashion-stdcnn"
@@ -153,6 +156,18 @@ def test_what_was_not_tracked_is_said_in_a_sentence(tmp_path):
     told = [one.numbers for one in found if "not testable" in one.numbers]
     assert any("not testable: it was measured only at the end of training." in one for one in told)
     assert not any("told: was" in one for one in told)
+
+
+@pytest.mark.parametrize("measure", ["strong_accuracy", "robustness_area"])
+def test_the_first_picture_shows_shares_of_zero(measure):
+    found = results(lines=[("fixed", 0.0)], robust=lambda run, loss: max(0, 0.3 - doublings(run)))
+    view = View(replace(found, table=found.table.replace("pgd_accuracy", measure)))
+    told = SimpleNamespace(panel=view.panels[0], line=view.lines[0].key)
+    html = first_screen._by_size(view, told, Quantity(measure), "At the end of training")
+    (points,) = re.findall('points="(.*?)"', html)
+    heights = [point.split(",")[1] for point in points.split()]
+    assert len(heights) == 6
+    assert len(set(heights[1:])) == 1  # the accuracies of larger batches: all 0
 
 
 def test_powers_are_raised_on_the_page():

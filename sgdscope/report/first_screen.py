@@ -91,7 +91,7 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
     rows = view.at_end(quantity.measure, eps=quantity.eps)
     rows = rows[(rows["panel"] == trend.panel)]
     log = quantity.in_doublings
-    if log or quantity.in_points:
+    if log:
         rows = rows[rows["value"] > 0]
     spread = intervals.over_seeds(rows, ["line", "x"], log=log)
     parts = list(view.by_line(spread))
