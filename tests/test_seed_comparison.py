@@ -1,5 +1,6 @@
 """Several seeds of each network are compared over seeds, not over points."""
 
+import json
 import math
 
 import numpy as np
@@ -58,6 +59,33 @@ def test_seeds_that_differ_more_than_the_networks_tell_nothing():
     assert accuracy.sentence.startswith(
         "PGD accuracy at eps 0.1 does not distinguish other from large: 0.8 points lower (−"
     )
+
+
+@pytest.mark.parametrize("repeated", [[0.1] * 3, [0.5] * 2])  # 0.1 has a rounded mean
+def test_seeds_that_agree_leave_no_interval_and_no_difference(repeated):
+    same = [audited(f"same:{i}", reading("test_accuracy", 0.9)) for i in range(2)]
+    other = [audited(f"other:{i}", reading("test_accuracy", x)) for i, x in enumerate(repeated)]
+    (found,) = compare_seeds([*same, *other])
+    assert (found.low, found.high, found.differs) == (None, None, False)
+    assert "points lower (no interval: the seeds of neither differ), over" in found.sentence
+    json.dumps(found.record(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("measure", "said"), [
+    ("smallest_eigenvalue", "0.75 lower (−1.51 to +0.0106)"),
+    ("robustness_area", "75.0 points lower (−151.1 to +1.1)"),  # a share
+])  # fmt: skip
+def test_values_without_a_ratio_differ_in_points_only_if_they_are_shares(measure, said):
+    of = {"a": [0.0, 0.25], "b": [-0.75, -0.5]}
+    named = [
+        audited(f"{name}:{i}", reading(measure, x))
+        for name, values in of.items()
+        for i, x in enumerate(values)
+    ]
+    (found,) = compare_seeds(named)
+    span = stats.ttest_ind(of["b"], of["a"]).confidence_interval()  # of equal spreads
+    assert (found.low, found.high) == pytest.approx((span.low, span.high))
+    assert said in found.sentence
 
 
 def test_each_network_is_paired_with_the_firsts_of_its_seed():

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from sgdscope.auditing.comparison import LEVEL
+from sgdscope.measuring import card_of
 from sgdscope.results import style
 from sgdscope.results.record import Audited
 from sgdscope.settings import written
@@ -28,8 +29,8 @@ class SeedComparison:
     eps: float | None
     kind: Kind  # accuracies: the difference of means; other measures: the ratio of geometric means
     value: float
-    low: float  # its 95 % interval over seeds (Welch 1947)
-    high: float
+    low: float | None  # its 95 % interval over seeds (Welch 1947); None where neither network
+    high: float | None  # differs between its seeds: how far others would differ is not known
     seeds: int
     other_seeds: int
     flagged: bool
@@ -48,22 +49,39 @@ class SeedComparison:
         over = f"over {self.seeds} seeds each"
         if self.seeds != self.other_seeds:
             over = f"over {self.seeds} and {self.other_seeds} seeds"
-        if self.kind == "ratio":
-            size = f"{self.value:.3g} times"
-            span = f"{self.low:.3g} to {self.high:.3g}"
-        else:
-            size = f"{abs(100 * self.value):.1f} points {'higher' if self.value > 0 else 'lower'}"
-            span = f"{style.points(self.low)} to {style.points(self.high)}"
         if not self.differs:
             unlike = f"{what} does not distinguish {self.network} from {self.other}"
-            return f"{unlike}: {size} ({span}), {over}"
+            return f"{unlike}: {self._size} ({self._span}), {over}"
+        than = "" if self.kind == "ratio" else "than "
+        one, other = f"{what} of {self.network}", f"that of {self.other}"
+        return f"{one} is {self._size} {than}{other} ({self._span}), {over}"
+
+    @property
+    def _size(self) -> str:
         if self.kind == "ratio":
-            return f"{what} of {self.network} is {size} that of {self.other} ({span}), {over}"
-        return f"{what} of {self.network} is {size} than that of {self.other} ({span}), {over}"
+            return f"{self.value:.3g} times"
+        towards = "higher" if self.value > 0 else "lower"
+        if card_of(self.measure).in_points:
+            return f"{abs(100 * self.value):.1f} points {towards}"
+        return " ".join(filter(None, (f"{abs(self.value):.3g}", style.unit(self.measure), towards)))
+
+    @property
+    def _span(self) -> str:
+        """Its interval in print."""
+        if self.low is None or self.high is None:
+            return "no interval: the seeds of neither differ"
+        if self.kind == "ratio":
+            return f"{self.low:.3g} to {self.high:.3g}"
+        ends = (self.low, self.high)
+        if card_of(self.measure).in_points:
+            return " to ".join(map(style.points, ends))
+        return " to ".join(f"{end:+.3g}".replace("-", "−") for end in ends)
 
     @property
     def differs(self) -> bool:
         """Whether the interval leaves out equality."""
+        if self.low is None or self.high is None:
+            return False
         same = 1.0 if self.kind == "ratio" else 0.0
         return self.low > same or self.high < same
 
@@ -142,18 +160,19 @@ def _compared(
     name: str, other: str, measure: str, eps: float | None, mine: list[float],
     theirs: list[float], *, flagged: bool,
 ) -> SeedComparison:  # fmt: skip
-    """Welch's interval, which allows for different spreads."""
+    """Welch's interval, which allows for different spreads; none where there is no spread."""
     kind: Kind = "difference"
     left, right = np.array(mine), np.array(theirs)
     if not style.is_accuracy(measure) and (left > 0).all() and (right > 0).all():
         kind, left, right = "ratio", np.log(left), np.log(right)
     value = float(left.mean() - right.mean())
-    low = high = value
-    if left.std() > 0 or right.std() > 0:
+    low, high = None, None
+    if np.ptp(left) > 0 or np.ptp(right) > 0:
         span = stats.ttest_ind(left, right, equal_var=False).confidence_interval(LEVEL)
         low, high = float(span.low), float(span.high)
     if kind == "ratio":
-        value, low, high = math.exp(value), math.exp(low), math.exp(high)
+        value = math.exp(value)
+        low, high = (None if end is None else math.exp(end) for end in (low, high))
     return SeedComparison(
         name, other, measure, eps, kind, value, low, high, len(mine), len(theirs), flagged
     )
