@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from known import made
 from torch import nn
@@ -92,6 +93,34 @@ def test_a_measure_is_drawn_by_its_card():
         assert (card.title, card.scale) == ("Width of the valley, to the wall", "log")
         assert card.note.endswith("Deep valleys only. Source: Somebody 2020.")
         assert {plot["layout"]["yaxis"]["title"]["text"] for plot in card.plots} == {"mm"}
+
+
+@pytest.mark.parametrize(("order", "name"), [(45, "own_width"), (None, "others-positive")])
+def test_the_eps_of_a_measure_are_no_seeds(order, name):
+    """A loss under attack, say: each eps has curves, figures, verdicts and findings of its own."""
+    found = results(lambda size: size, eps=0.1)
+    wide = found.table[found.table["measure"] == "own_width"]
+    wide = wide.assign(eps=0.5, value=100 * wide["value"])
+    found = replace(found, table=pd.concat([found.table, wide], ignore_index=True))
+    with registered(replace(WIDTH, order=order)):
+        view = View(found)
+        (card,) = [one for one in cards(view) if one.id == name]
+        smallest = []
+        for plot in card.plots:
+            (mean,) = [trace for trace in plot["data"] if trace.get("meta") == "mean"]
+            assert {point[2] for point in mean["customdata"]} == {3}
+            smallest.append(mean["y"][0])
+        assert smallest == pytest.approx([1, 100], rel=0.01)
+        assert {"own_width-eps0.1", "own_width-eps0.5"} <= (drawn := dict(drawings(found))).keys()
+        assert drawn["own_width-eps0.5"]().get_suptitle().endswith("to the wall, eps = 0.5")
+        stated = Hypothesis(name="h", says="It grows", measure="own_width", rises_with="batch_size")
+        verdicts = claims.judge(replace(found, hypotheses=(stated,)))
+        own = {v.eps: v.verdict for v in verdicts if v.claim == "h" and v.when == "end of training"}
+        assert own == {0.1: "supported", 0.5: "supported"}
+        told = [one for one in find(claims.moments(found)) if "width" in one.headline]
+        assert len(told) == (order is not None)
+        shown = {measure: eps for measure, eps, _ in view.headline(*view.panels)}
+        assert shown.get("own_width") == (order and 0.5)  # where the runs differ most
 
 
 def test_a_measure_is_ordered_by_its_card():

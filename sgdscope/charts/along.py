@@ -8,11 +8,11 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts, slim
+from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, floor, means, parts, slim
 from sgdscope.results import intervals, style
 from sgdscope.results.axis import Axis
 from sgdscope.results.style import DrawnLine
-from sgdscope.results.view import View, floor, good
+from sgdscope.results.view import View, good
 
 PLACES = ["panel", "line", "x"]
 EMPTY: Mapping[str, list[Curve]] = MappingProxyType({})

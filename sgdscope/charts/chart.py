@@ -111,3 +111,15 @@ _SHOWN = frozenset({
 def parts(rows: pd.DataFrame, by: list[str]) -> dict[tuple[object, ...], pd.DataFrame]:
     """The rows of each group."""
     return {tuple(key): own for key, own in rows.groupby(by, sort=False)}
+
+
+def floor(rows: pd.DataFrame, column: str = "value") -> float:
+    """Half the smallest value of a successful run: where a logarithmic axis begins."""
+    return float(rows.loc[rows["status"] == "done", column].min()) / 2
+
+
+def edged(rows: pd.DataFrame, column: str) -> tuple[bool, pd.DataFrame]:
+    """Whether a column suits a logarithmic axis, and the rows clipped to its floor."""
+    if not style.on_log_axis(column, rows.loc[rows["status"] == "done", column]):
+        return False, rows
+    return True, rows.assign(**{column: rows[column].clip(lower=floor(rows, column))})

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, means, parts, slim
+from sgdscope.charts.chart import Chart, Curve, Scale, chance, dots, edged, means, parts, slim
 from sgdscope.results import intervals, style
 from sgdscope.results.spectra import MEASURE, Spectrum
-from sgdscope.results.view import View, edged
+from sgdscope.results.view import View
 
 
 def against_curvature(view: View, attack: str, *, eps: float) -> Iterator[Chart]:

@@ -83,7 +83,8 @@ class Quantity:
     @property
     def relation(self) -> str:
         """The figure that shows it against λ₁, if there is one."""
-        return self.figure if self.eps is None else f"{self.figure}-by-top_eigenvalue"
+        drawn = self.eps is not None and self.card.kind == "accuracy"
+        return f"{self.figure}-by-top_eigenvalue" if drawn else self.figure
 
     def scaled(self, values: pd.Series) -> pd.Series:
         """In points, in powers of two (NaN where that is not possible), or as measured."""
@@ -105,7 +106,7 @@ def robustness(view: View) -> list[Quantity]:
         if eps > 0
     ]
     others = [measure for measure in view.measures if measure in view.other_robustness]
-    return attacked + [Quantity(measure) for measure in others]
+    return attacked + [Quantity(m, eps) for m in others for eps in view.radii.get(m, [None])]
 
 
 def at_floor(quantity: Quantity, values: pd.Series, chance: float | None) -> str:

@@ -24,7 +24,7 @@ def judge(one: Hypothesis, evidence: Evidence) -> Iterator[Verdict]:
 
 
 def _samples(one: Hypothesis, evidence: Evidence) -> Iterator[Sample]:
-    radii = evidence.view.attacks.get(one.measure, [None])
+    radii = evidence.view.radii.get(one.measure, [None])
     wanted = [
         Quantity(one.measure, eps, one.margin) for eps in radii if one.eps is None or eps == one.eps
     ]

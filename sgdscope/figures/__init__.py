@@ -121,8 +121,10 @@ def drawings(results: Results) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield from paper.drawings(results)
     view = View(results)
     for measure in view.measures:
-        if measure not in view.attacks and _placed(view.at_end(measure)):
-            yield measure, partial(batches.measure, view, measure)
+        for eps in view.radii.get(measure, [None]) if measure not in view.attacks else []:
+            if _placed(view.at_end(measure, eps=eps)):
+                name = measure if eps is None else f"{measure}-eps{eps:g}"
+                yield name, partial(batches.measure, view, measure, eps=eps)
     for attack, all_eps in view.attacks.items():
         for eps in all_eps:
             if _placed(view.at_end(attack, eps=eps)):

@@ -16,10 +16,11 @@ from sgdscope.results import covariates, intervals, style
 from sgdscope.results.view import View
 
 
-def measure(view: View, name: str) -> Figure:
-    """One measure at the end of training."""
-    drawn = list(charts.along_axis(view, view.at_end(name), name))
-    figure = _sheet(view, drawn, style.label(name), stretched=True)
+def measure(view: View, name: str, *, eps: float | None = None) -> Figure:
+    """One measure at the end of training, at one eps if it has several."""
+    drawn = list(charts.along_axis(view, view.at_end(name, eps=eps), name))
+    title = style.label(name) if eps is None else f"{style.label(name)}, eps = {eps:g}"
+    figure = _sheet(view, drawn, title, stretched=True)
     middle = "geometric mean" if drawn and drawn[0].log else "mean"
     handles = canvas.keys(view.lines, drawn) + canvas.extras(drawn)
     canvas.legend(figure, handles, note=_note(drawn, middle))

@@ -17,7 +17,7 @@ from sgdscope.findings.finding import Course, Finding, Kind, Trend
 from sgdscope.findings.pooled import pooled
 from sgdscope.measuring import card_of
 from sgdscope.results.axis import BATCH, Axis
-from sgdscope.results.view import LOST, most_informative_eps
+from sgdscope.results.view import LOST, View, most_informative_eps
 from sgdscope.study.imported_schedules import find as find_schedule
 
 MOST = 8  # findings; more are not read
@@ -41,9 +41,10 @@ def find(moments: Sequence[Evidence]) -> list[Finding]:
 
 def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
     """Trends of the main measures, and of the most trusted attack at its most informative eps."""
-    main = [Quantity(name) for name in end.view.main if card_of(name).trust is None]
+    main = [name for name in end.view.main if card_of(name).trust is None]
     for panel in end.view.panels:
-        for quantity in [*main, *_robustness(end, panel)]:
+        told = [one for name in main for one in _quantity(end.view, panel, name)]
+        for quantity in [*told, *_robustness(end.view, panel)]:
             matched = {(one.panel, one.line): one for one in equal.samples([quantity])}
             for sample in end.samples([quantity]):
                 if " on ".join(sample.panel) != panel or sample.enough() is not None:
@@ -51,7 +52,7 @@ def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
                 drawn = next(one for one in end.view.lines if one.label == sample.line)
                 beside = matched.get((sample.panel, sample.line))
                 short = None if beside is None else beside.enough()
-                told = beside if short is None else None
+                compared = beside if short is None else None
                 yield Trend(
                     quantity=quantity,
                     panel=panel,
@@ -59,30 +60,34 @@ def _trends(end: Evidence, equal: Evidence) -> Iterator[Trend]:
                     label=drawn.label,
                     schedule=str(drawn.line.settings["schedule"]),
                     end=sample.slope,
-                    equal=None if told is None else told.slope,
+                    equal=None if compared is None else compared.slope,
                     why_not="" if short is None else short.reason,
                     sample=sample,
                     same=judging.is_same(sample),
-                    equal_same=told is not None and judging.is_same(told),
+                    equal_same=compared is not None and judging.is_same(compared),
                 )
 
 
-def _robustness(evidence: Evidence, panel: str) -> list[Quantity]:
-    """The most trusted attack, at the eps at which the panel's runs differ most.
+def _quantity(view: View, panel: str, measure: str) -> list[Quantity]:
+    """A measure if a panel has it; of several eps at the one at which the runs differ most."""
+    rows = view.at_end(measure)
+    rows = rows[rows["panel"] == panel]
+    if rows.empty:
+        return []
+    return [Quantity(measure, most_informative_eps(rows) if measure in view.radii else None)]
+
+
+def _robustness(view: View, panel: str) -> list[Quantity]:
+    """The most trusted measure of robustness.
 
     One measured during training takes precedence: only it can be compared at equal loss.
     """
-    view = evidence.view
     followed = view.followed(panel)
     trust = {name: card_of(name).trust for name in view.measures}
     known = {name: value for name, value in trust.items() if value is not None}
     for measure in sorted(known, key=lambda name: (name not in followed, -known[name])):
-        rows = view.at_end(measure)
-        rows = rows[rows["panel"] == panel]
-        if len(rows):
-            return [
-                Quantity(measure, most_informative_eps(rows) if measure in view.attacks else None)
-            ]
+        if found := _quantity(view, panel, measure):
+            return found
     return []
 
 
@@ -187,7 +192,7 @@ def _along_another(kind: Kind, course: Course, first: Trend, start: str, cases: 
 
 
 def _subject(quantity: Quantity) -> str:
-    if _family(quantity) == "robustness" and quantity.eps is not None:
+    if _family(quantity) == "robustness" and quantity.eps and quantity.card.kind == "accuracy":
         return "accuracy under attack"
     return quantity.label if quantity.label.startswith("λ") else quantity.label.lower()
 

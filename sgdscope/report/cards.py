@@ -63,7 +63,8 @@ def _along_axes(
 ) -> Iterator[dict[str, Any]]:
     """A measure at the end of training, along each knob."""
     for view in views:
-        under = {} if eps is None else charts.beside(view, view.at_end("test_accuracy"))
+        attack = measure in view.attacks
+        under = charts.beside(view, view.at_end("test_accuracy")) if attack else {}
         rows = view.at_end(measure, eps=eps)
         for chart in charts.along_axis(view, rows, measure, beside=under):
             yield plot(chart, choice | {ALONG: view.axis.label})
@@ -96,6 +97,8 @@ def _attack(views: Sequence[View], name: str, radii: list[float]) -> Card:
 def _measure(views: Sequence[View], name: str) -> Card:
     view = views[0]
     axis, scale = _axis(name, view.at_end(name))
+    radii = {f"{eps:g}": eps for eps in view.radii.get(name, [])}
+    at = {"eps": Control([*radii], f"{most_informative_eps(view.at_end(name)):g}")} if radii else {}
     return Card(
         id=name,
         section="batch",
@@ -103,10 +106,14 @@ def _measure(views: Sequence[View], name: str) -> Card:
         note=means(view, log=scale == "log")
         + " Dotted: chance." * (axis == "accuracy")
         + _remarks(name),
-        controls=_axes(views),
+        controls=_axes(views) | at,
         axis=axis,
         scale=scale,
-        plots=list(_along_axes(views, name, {})),
+        plots=[
+            made
+            for said, eps in radii.items() or [("", None)]
+            for made in _along_axes(views, name, {"eps": said} if radii else {}, eps=eps)
+        ],
     )
 
 
@@ -127,10 +134,15 @@ def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
     view = views[0]
     for kind, title in (("accuracy", "Other accuracies"), ("positive", "Other measures")):
         axes = {name: _axis(name, view.at_end(name)) for name in names}
-        own = {style.label(name): name for name in names if axes[name][0] == kind}
+        own = {
+            style.label(name) + ("" if eps is None else f", eps {eps:g}"): (name, eps)
+            for name in names
+            if axes[name][0] == kind
+            for eps in view.radii.get(name, [None])
+        }
         if not own:
             continue
-        first, name = next(iter(own.items()))
+        first, (name, _) = next(iter(own.items()))
         yield Card(
             id=f"others-{kind}",
             section="batch",
@@ -143,8 +155,8 @@ def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
             scale="as drawn" if kind == "positive" else axes[name][1],
             plots=[
                 made
-                for said, name in own.items()
-                for made in _along_axes(views, name, {"measure": said})
+                for said, (name, eps) in own.items()
+                for made in _along_axes(views, name, {"measure": said}, eps=eps)
             ],
         )
 

@@ -78,10 +78,15 @@ class View:
         return sorted(self._ends, key=_measure_order)
 
     @cached_property
+    def radii(self) -> dict[str, list[float]]:
+        """The measures that are taken at several eps, each with these in rising order."""
+        found = {m: sorted(self._ends[m]["eps"].dropna().unique()) for m in self.measures}
+        return {measure: eps for measure, eps in found.items() if eps}
+
+    @cached_property
     def attacks(self) -> dict[str, list[float]]:
         """The accuracies under attack, each with its eps in rising order."""
-        radii = {m: sorted(self._ends[m]["eps"].dropna().unique()) for m in self.measures}
-        return {m: eps for m, eps in radii.items() if eps and style.is_accuracy(m)}
+        return {m: eps for m, eps in self.radii.items() if style.is_accuracy(m)}
 
     @cached_property
     def main_attacks(self) -> list[str]:
@@ -118,7 +123,7 @@ class View:
         return [name for name in self.measures if name in several and name not in self.attacks]
 
     def followed(self, panel: str) -> dict[str, float | None]:
-        """The measures taken on a panel's runs during training; an attack at one eps."""
+        """The measures taken on a panel's runs during training; of several eps at one."""
         if self.table.empty:
             return {}
         own = self.table[(self.table["panel"] == panel) & (self.table["status"] == "done")]
@@ -127,7 +132,7 @@ class View:
             rows = own[own["measure"] == name]
             if rows.groupby("run")["epoch"].nunique().max() > 1:
                 ends = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
-                found[name] = most_informative_eps(ends) if name in self.attacks else None
+                found[name] = most_informative_eps(ends) if name in self.radii else None
         return found
 
     @cached_property
@@ -169,11 +174,11 @@ class View:
         return rows if eps is None else rows[rows["eps"] == eps]
 
     def headline(self, panel: str) -> Iterator[tuple[str, float | None, pd.DataFrame]]:
-        """What a summary shows of a panel: measures, one eps for each attack, and rows."""
+        """What a summary shows of a panel: measures, one of their eps if any, and rows."""
         for measure in self._main_with(self.main_attacks):
             rows = self.at_end(measure)
             rows, eps = rows[rows["panel"] == panel], None
-            if measure in self.attacks and not rows.empty:
+            if measure in self.radii and not rows.empty:
                 eps = most_informative_eps(rows)
                 rows = rows[rows["eps"] == eps]
             if not rows.empty:
@@ -291,15 +296,3 @@ def most_informative_eps(rows: pd.DataFrame) -> float:
     if spread.empty:
         return float(rows["eps"].max())
     return float(spread.index[::-1][int(spread.to_numpy()[::-1].argmax())])
-
-
-def floor(rows: pd.DataFrame, column: str = "value") -> float:
-    """Half the smallest value of a successful run: where a logarithmic axis begins."""
-    return float(rows.loc[rows["status"] == "done", column].min()) / 2
-
-
-def edged(rows: pd.DataFrame, column: str) -> tuple[bool, pd.DataFrame]:
-    """Whether a column suits a logarithmic axis, and the rows clipped to its floor."""
-    if not style.on_log_axis(column, rows.loc[rows["status"] == "done", column]):
-        return False, rows
-    return True, rows.assign(**{column: rows[column].clip(lower=floor(rows, column))})
