@@ -1,6 +1,7 @@
 """An audit's networks on a study's page: each number next to the range of the study's runs."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -13,6 +14,7 @@ from sgdscope.cli import app
 from sgdscope.findings import Judged
 from sgdscope.report import beside
 from sgdscope.results.record import Audited, GivenNetwork, Measurement
+from sgdscope.results.tables import Results
 
 STEPS = {"pgd_accuracy": {"eps": [0.1], "steps": 40}}
 
@@ -78,6 +80,21 @@ def test_a_picture_by_eps_has_the_studys_lines_too(study, tmp_path):
     assert labels[2].endswith(f"batch size {sizes[-1]:g}")
     colours = re.findall(r"--light:(#\w+)", keys)
     assert len(set(colours)) == len(colours) > 2
+
+
+def test_the_studys_lines_are_there_where_its_data_have_their_full_names(tmp_path):
+    """Two files called alike: a data set's label is then not its short name."""
+    years = {"mnist": "npz:2019/set.npz", "fashion_mnist": "npz:2020/set.npz"}
+    study = synthetic.study(tmp_path / "study", data=[*years], lines=[("fixed", 0.0)])
+    results = Results.load(study.path)
+    tables = {
+        name: getattr(results, name).replace({"data": years})
+        for name in ("table", "runs", "history")
+    }
+    judged = Judged(replace(results, **tables, folder=None))
+    folder = audited(tmp_path / "audit", eps=[0.05, 0.1], data=years["mnist"])
+    part = beside.section(Audit.load(folder.path), judged, number=1)
+    assert part.html.count("batch size 1024") > 0
 
 
 def test_a_measure_that_was_taken_otherwise_is_marked(study, tmp_path, invoke):

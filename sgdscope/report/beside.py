@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from sgdscope import references
 from sgdscope.auditing import Audit
 from sgdscope.errors import RequestError
 from sgdscope.findings import Judged
@@ -19,7 +18,7 @@ from sgdscope.report.sections import Section
 from sgdscope.results import style
 from sgdscope.results.differing import counting_options
 from sgdscope.results.record import Measured, Measurement
-from sgdscope.results.view import View, good
+from sgdscope.results.view import good
 
 MOST = 6  # of the study's curves in a picture
 Key = tuple[str, float | None]  # a measure and its eps
@@ -53,7 +52,7 @@ def section(audit: Audit, judged: Judged, *, number: int) -> Section:
     table = markup.table(head, body, name="Audited networks and the study's runs")
     data = audit.networks[0].network.data
     pictures = "".join(
-        audit_page.by_eps(audit, others=lambda attack: _lines(attack, judged.view, data=data))
+        audit_page.by_eps(audit, others=lambda attack: _lines(attack, judged, data=data))
     )
     html = f'<p class="lead">{escape(LEAD)}</p>{table}<div class="pictures">{pictures}</div>'
     return Section(f"audited-{number}", f"Audited: {', '.join(heads)}", html)
@@ -105,10 +104,12 @@ def _printed(measure: str, eps: float | None, value: float) -> str:
     return audit_terminal.number(Measurement(epoch=0, measure=measure, eps=eps, value=value))
 
 
-def _lines(attack: str, view: View, *, data: str) -> list[Curve]:
+def _lines(attack: str, judged: Judged, *, data: str) -> list[Curve]:
     """The study's lines on the data, means over seeds at either end of the axis, paler first."""
+    view, runs = judged.view, judged.results.runs  # a view has data sets by their labels
     rows = view.by_eps(attack)
-    rows = rows[(rows["status"] == "done") & (rows["data"] == references.labels([data])[data])]
+    trained = rows["run"].isin(runs.loc[runs["data"] == data, "run"])
+    rows = rows[(rows["status"] == "done") & trained]
     curves = []
     for panel, here in view.by_panel(rows):
         name = f"{panel}, " if rows["panel"].nunique() > 1 else ""
