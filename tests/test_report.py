@@ -130,6 +130,14 @@ def test_links_lead_to_files_and_places_on_the_page(page: Page) -> None:
     assert {"#card-top_eigenvalue", "#card-pgd_accuracy", "#progress"} <= {*page.links}
 
 
+def test_a_page_written_elsewhere_says_where_its_study_is(
+    folder: StudyFolder, tmp_path: Path
+) -> None:
+    found = Page(report.write(Judged.open(folder.path), tmp_path).read_text(encoding="utf-8"))
+    assert {link for link in found.links if link[0] != "#"} == {"results.csv"}
+    assert str(folder.study_file) in found.text
+
+
 def test_the_papers_figures_say_what_they_lack(page: Page) -> None:
     text = re.sub(r"\s+", " ", page.text)
     assert "13 λ₁: M1 on MNIST and StdCNN on MNIST; LR m=0, LR m=0.2, LR m=0.5, LR m=0.9" in text

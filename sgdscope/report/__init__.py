@@ -16,5 +16,5 @@ def write(judged: Judged, folder: Path, *, audits: Sequence[Audit] = ()) -> Path
     from sgdscope.report import page
 
     file = StudyFolder(folder).report
-    write_text(file, page.html(judged, audits=audits))
+    write_text(file, page.html(judged, audits=audits, home=folder))
     return file

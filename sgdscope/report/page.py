@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -26,14 +27,17 @@ LONG = 50_000  # characters from which a section is compressed
 SCRIPT = ("start", "plots", "cards", "gallery", "table", "begin")  # one module, in this order
 
 
-def html(judged: Judged, *, audits: Sequence[Audit] = ()) -> str:
-    """The whole page, with audits of other networks beside the study."""
+def html(judged: Judged, *, audits: Sequence[Audit] = (), home: Path | None = None) -> str:
+    """The whole page, with audits of other networks beside the study.
+
+    ``home``: the folder that it is written to, if any.
+    """
     from plotly.offline import get_plotlyjs
 
     view = judged.view
     shown = list(cards(view, beside=judged.views[1:]))
     examples = gallery(view)
-    parts = sections.build(judged, shown, examples=bool(examples))
+    parts = sections.build(judged, shown, examples=bool(examples), home=home)
     place = next(i for i, part in enumerate(parts) if part.id == "study")
     parts[place:place] = [
         beside.section(audit, judged, number=i) for i, audit in enumerate(audits, start=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from sgdscope.figures import paper
 from sgdscope.figures.paper import Numbered
@@ -60,8 +61,17 @@ class Section:
     html: str
 
 
-def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Section]:
-    """Every section that has content; ``examples``: whether the gallery has."""
+def build(
+    judged: Judged, cards: Sequence[Card], *, examples: bool, home: Path | None = None
+) -> list[Section]:
+    """Every section that has content.
+
+    Args:
+        judged: the study.
+        cards: its plots.
+        examples: whether the gallery has content.
+        home: the folder that the page is written to, if any.
+    """
     view, results = judged.view, judged.results
     finished = len(results.runs)
     made = [Section("overview", "Findings", first_screen(judged, byline=overview.byline(judged)))]
@@ -87,7 +97,7 @@ def build(judged: Judged, cards: Sequence[Card], *, examples: bool) -> list[Sect
         made.append(Section("runs", "Runs", '<div id="run-table"></div>'))
     if failures := attention.failures(view):
         made.append(Section("failures", "Failures", failures))
-    made.append(Section("files", "Files", _files(judged, paper.numbered(results))))
+    made.append(Section("files", "Files", _files(judged, paper.numbered(results), home)))
     if finished:
         made.append(Section("versions", "Versions", _versions(results.environments)))
     return made
@@ -122,11 +132,13 @@ def _placeholder(card: Card) -> str:
     return f'<article class="card" id="card-{id_}" data-card="{id_}"></article>'
 
 
-def _files(judged: Judged, plates: Sequence[Numbered]) -> str:
+def _files(judged: Judged, plates: Sequence[Numbered], home: Path | None) -> str:
     folder = judged.results.folder
     settings = _link("study.toml")
     if isinstance(folder, Folders):
         settings = "".join(markup.chip(str(one.study_file)) for one in folder.each.values())
+    elif folder and home and home.resolve() != folder.path.resolve():
+        settings = markup.chip(str(folder.study_file))
     rows = [
         ("data", _link("results.csv") + settings),
         ("figures for print", "<code>sgdscope figures</code> with this folder, as SVG and PDF"),
