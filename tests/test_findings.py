@@ -170,6 +170,21 @@ def test_the_first_picture_shows_shares_of_zero(measure):
     assert len(set(heights[1:])) == 1  # the accuracies of larger batches: all 0
 
 
+@pytest.mark.parametrize(("settings", "measure", "said"), [
+    ({"status": lambda run: "collapsed"}, "pgd_accuracy", "No run trained: all diverged"),
+    ({}, "own_width", "Findings are about main measures and those of robustness"),
+    ({"sizes": [64, 128]}, "pgd_accuracy", "Trends need three batch sizes or more"),
+    ({"sizes": [64, 128, 256], "seeds": 1}, "pgd_accuracy", "There are too few runs for a trend"),
+    ({"robust": lambda run, loss: 0.0}, "pgd_accuracy", "The values measured tell of no trend"),
+])  # fmt: skip
+def test_the_title_says_why_there_is_no_trend(settings, measure, said):
+    found = results(lines=[("fixed", 0.0)], **settings)
+    table = found.table[found.table["measure"] == "pgd_accuracy"].assign(measure=measure)
+    found = replace(found, table=table)
+    assert not any(one.trends for one in find(claims.moments(found)))
+    assert first_screen._nothing(View(found)).startswith(said)
+
+
 def test_powers_are_raised_on_the_page():
     html = first_screen._emphasised("λ₁ ∝ B^−0.41 (−0.68 to −0.14); ∝ B^0.44.")
     assert "B<sup>−0.41</sup> <span" in html

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.findings import Finding, Judged, Trend
+from sgdscope.measuring import card_of
 from sgdscope.report import attention, markup, picture
 from sgdscope.report.picture import Curve
 from sgdscope.results import intervals, style
@@ -37,12 +38,21 @@ def first_screen(judged: Judged, *, byline: str) -> str:
 
 
 def _nothing(view: View) -> str:
+    """Why there is no finding about a trend."""
     if view.runs.empty:
         return "No run has finished yet."
-    if len(view.axis.values) < 3:
+    done = view.runs[view.runs["status"] == "done"]
+    lines = done.groupby(["panel", "line"])["x"]
+    if done.empty:
+        said = "No run trained: all diverged, collapsed or failed."
+    elif not view.main and all(card_of(name).trust is None for name in view.measures):
+        said = "Findings are about main measures and those of robustness; this study has neither."
+    elif done["x"].nunique() < 3:
         said = "Trends need three batch sizes or more; this study has fewer that trained."
-    else:
+    elif not ((lines.count() >= 5) & (lines.nunique() >= 3)).any():
         said = "There are too few runs for a trend, which takes five runs at three batch sizes."
+    else:
+        said = "The values measured tell of no trend: they are not finite, or at a floor."
     return view.axis.reworded(said)
 
 
