@@ -158,6 +158,9 @@ TABLES = {
         {"LR/BS, m = 0": SCALED},
         [*FIRST, *ROBUST, *BODY],
     ),
+    "mnist-full-momentum": Means(
+        "mnist", "stdcnn", "mnist", {"LR, m = 0.9": line("fixed", 0.9)}, [*FIRST, *ROBUST, *BODY]
+    ),
     "mnist-full-benchmark": Means(
         "mnist", "stdcnn", "mnist", {"Benchmark": DECAYED}, [*FIRST, *ROBUST, *BODY]
     ),
