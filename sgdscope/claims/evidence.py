@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,11 @@ from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.sample import Sample
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
 from sgdscope.registry import Registry
-from sgdscope.results.axis import BATCH, Axis
+from sgdscope.results.axis import BATCH
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, doubtful
+from sgdscope.study.hypotheses import NUMBER
 
 
 class Evidence:
@@ -37,6 +40,7 @@ class Evidence:
         self.when = when  # END or EQUAL of ``verdicts``
         self.include_collapsed = include_collapsed  # whether collapsed runs count in trends
         self._curves: dict[Quantity, _ByLine] = {}
+        self._compared: dict[tuple[str, tuple[str, ...]], _Runs] = {}
         self._samples: dict[tuple[Quantity, str, tuple[str, ...]], Sample | None] = {}
 
     @cached_property
@@ -89,7 +93,7 @@ class Evidence:
         wanted = list(wanted)
         for panel in self.view.panels:
             own = self._lines(panel, settings, under)
-            lines = [one for one in own if isinstance(one.line.knobs.get(knob), int | float)]
+            lines = [one for one in own if isinstance(one.line.knobs.get(knob), NUMBER)]
             for rest in dict.fromkeys(one.line.without(knob) for one in lines):
                 family = [one for one in lines if one.line.without(knob) == rest]
                 if len(family) > 1:
@@ -131,7 +135,7 @@ class Evidence:
         taken = self._measurements(quantity).of(panel, lines)
         if taken.empty:
             return None
-        runs = self._runs.of(panel, lines)
+        runs = self._runs_of(panel, lines, knob)
         good = taken[taken["counts"]]
         chosen, missing = self._chosen(quantity, good, by_batch=knob is not None)
         floor = quantities.at_floor(quantity, chosen["value"], self.view.chance(panel))
@@ -144,14 +148,17 @@ class Evidence:
         sound = scaled[np.isfinite(scaled["value"])]
         return Sample(
             quantity=quantity,
-            panel=(str(runs["model"].iloc[0]), str(runs["data"].iloc[0])),
+            panel=runs.panel,
             line=name,
             when=self.when,
             rows=sound,
-            excluded=int((~runs["status"].isin(self._counted)).sum()),
+            excluded=runs.excluded,
             never_reached=never_reached,
             valueless=len(scaled) - len(sound),
-            places_without_runs=_without(runs, sound, self.view.axis, lines, knob),
+            places_without_runs=tuple(
+                self._place(*place, lines[0], knob)
+                for place in sorted(runs.places - _places(sound, sound["knob"] if knob else None))
+            ),
             flagged=int(sound["flagged"].sum()),
             missing=missing,
             floor=floor,
@@ -177,6 +184,22 @@ class Evidence:
     def _counted(self) -> set[str]:
         """The status of runs that count."""
         return {"done", "collapsed"} if self.include_collapsed else {"done"}
+
+    def _runs_of(self, panel: str, lines: list[DrawnLine], knob: str | None) -> _Runs:
+        key = panel, (knob or "", *(line.key for line in lines))
+        if key not in self._compared:
+            runs = self._runs.of(panel, lines)
+            excluded = int((~runs["status"].isin(self._counted)).sum())
+            names = str(runs["model"].iloc[0]), str(runs["data"].iloc[0])
+            placed = runs[runs["x"].notna()]
+            along = None if knob is None else _values(placed, lines, knob)
+            self._compared[key] = _Runs(names, excluded, _places(placed, along))
+        return self._compared[key]
+
+    def _place(self, x: float, value: float, line: DrawnLine, knob: str | None) -> str:
+        """A place on the axis in print, of a family with the value of the knob."""
+        at = "" if knob is None else f" at {_symbol(line, knob)} = {value:g}"
+        return f"{self.view.axis.text(x)}{at}"
 
     def _chosen(
         self, quantity: Quantity, taken: pd.DataFrame, *, by_batch: bool
@@ -206,6 +229,15 @@ class Evidence:
 COLUMNS = [
     "batch_size", "x", "momentum", "seed", "epoch", "value", "along", "loss", "negative", "limit",
 ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The runs of some lines of a panel, whatever is measured of them."""
+
+    panel: tuple[str, str]  # model, data
+    excluded: int
+    places: frozenset[tuple[float, float]]
 
 
 class _ByLine:
@@ -243,22 +275,10 @@ def _values(rows: pd.DataFrame, lines: list[DrawnLine], knob: str) -> pd.Series:
     return rows["line"].map({one.key: float(one.line.knobs[knob]) for one in lines})
 
 
-def _without(
-    runs: pd.DataFrame,
-    sound: pd.DataFrame,
-    axis: Axis,
-    lines: list[DrawnLine],
-    knob: str | None,
-) -> tuple[str, ...]:
-    """Places on the axis, in a family with values of the knob, that have no run to compare."""
-
-    def places(rows: pd.DataFrame) -> set[tuple[float, float]]:
-        along = _values(rows, lines, knob) if knob else pd.Series(0.0, rows.index)
-        return set(zip(rows["x"], along, strict=True))
-
-    empty = sorted(places(runs[runs["x"].notna()]) - places(sound))
-    at = f" at {_symbol(lines[0], knob)} = " if knob else ""
-    return tuple(axis.text(x) + (f"{at}{value:g}" if knob else "") for x, value in empty)
+def _places(rows: pd.DataFrame, along: pd.Series | None) -> frozenset[tuple[float, float]]:
+    """Each row's place on the axis, and its value of a knob if that is asked for."""
+    values = repeat(0.0) if along is None else along.tolist()
+    return frozenset(zip(rows["x"].tolist(), values, strict=False))
 
 
 def _symbol(drawn: DrawnLine, knob: str) -> str:
