@@ -44,36 +44,45 @@ def network() -> nn.Module:
     )  # fmt: skip
 
 
-def test_a_lightning_training_is_watched(small, tmp_path):
+def fitted(small, folder, *callbacks, epochs, shuffle=False, accumulated=1):
+    """A Lightning module after its training, with the loss of each batch."""
     lightning = pytest.importorskip("lightning.pytorch")
-    from sgdscope.watching.lightning import WatchCallback
 
     class Module(lightning.LightningModule):
         def __init__(self):
             super().__init__()
-            self.network = network()
+            self.network, self.losses = network(), []
 
         def forward(self, x):
             return self.network(x)
 
         def training_step(self, batch, _):
-            return F.cross_entropy(self(batch[0]), batch[1])
+            loss = F.cross_entropy(self(batch[0]), batch[1])
+            self.losses.append(loss.item())
+            return loss
 
         def configure_optimizers(self):
             optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
             return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)]
 
+    lightning.seed_everything(0, verbose=False)
+    module = Module()
+    trainer = lightning.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=list(callbacks),
+        accumulate_grad_batches=accumulated, default_root_dir=folder,
+    )  # fmt: skip
+    images = TensorDataset(small.train.inputs(), small.train.labels)
+    trainer.fit(module, DataLoader(images, batch_size=64, shuffle=shuffle))
+    return module
+
+
+def test_a_lightning_training_is_watched(small, tmp_path):
+    pytest.importorskip("lightning.pytorch")
+    from sgdscope.watching.lightning import WatchCallback
+
     def trained(*callbacks):
-        lightning.seed_everything(0, verbose=False)
-        module = Module()
-        trainer = lightning.Trainer(
-            max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, callbacks=list(callbacks),
-            default_root_dir=tmp_path,
-        )  # fmt: skip
-        images = TensorDataset(small.train.inputs(), small.train.labels)
-        trainer.fit(module, DataLoader(images, batch_size=64, shuffle=True))
-        return module.state_dict()
+        return fitted(small, tmp_path, *callbacks, epochs=3, shuffle=True).state_dict()
 
     alone = trained()
     watched = trained(WatchCallback(watching(small, tmp_path / "out")))
@@ -83,37 +92,14 @@ def test_a_lightning_training_is_watched(small, tmp_path):
 
 @pytest.mark.parametrize(("accumulated", "steps"), [(1, 3), (2, 2)])
 def test_lightnings_training_loss_is_that_of_training_step(small, tmp_path, accumulated, steps):
-    lightning = pytest.importorskip("lightning.pytorch")
+    pytest.importorskip("lightning.pytorch")
     from sgdscope.watching.lightning import WatchCallback
 
-    returned = []
-
-    class Module(lightning.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.network = network()
-
-        def forward(self, x):
-            return self.network(x)
-
-        def training_step(self, batch, _):
-            loss = F.cross_entropy(self(batch[0]), batch[1])
-            returned.append(loss.item())
-            return loss
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.05)
-
     watch = watching(small, tmp_path, measures={"test_accuracy": {}})
-    trainer = lightning.Trainer(
-        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[WatchCallback(watch)],
-        accumulate_grad_batches=accumulated,
-    )  # fmt: skip
-    images = TensorDataset(small.train.inputs(), small.train.labels)
-    trainer.fit(Module(), DataLoader(images, batch_size=64))
+    callback = WatchCallback(watch)
+    module = fitted(small, tmp_path, callback, epochs=1, accumulated=accumulated)
     (epoch,) = watch.folder.results()[0].history
-    assert epoch.train_loss == pytest.approx(sum(returned) / len(returned), rel=1e-6)
+    assert epoch.train_loss == pytest.approx(sum(module.losses) / len(module.losses), rel=1e-6)
     assert epoch.steps == steps
 
 
