@@ -34,14 +34,14 @@ class Card:
 def offered(card: Card) -> Card:
     """The card with those choices alone that some plot has, and one of its plots shown at first."""
     choices = [plot["choice"] for plot in card.plots]
+    there = {name: {choice[name] for choice in choices} for name in card.controls}
     wanted = {name: control.first for name, control in card.controls.items()}
     first = max(choices, key=lambda one: sum(one[name] == wanted[name] for name in wanted))
     return replace(
         card,
         controls={
-            name: Control([c for c in control.choices if c in there], first[name])
+            name: Control([c for c in control.choices if c in there[name]], first[name])
             for name, control in card.controls.items()
-            for there in [{choice[name] for choice in choices}]
         },
     )
 

@@ -200,7 +200,7 @@ def explain(flag: str) -> Explained | None:
 
 def of_convergence(flag: str) -> bool:
     """Whether a flag says that a value did not converge."""
-    return (one := explain(flag)) is not None and one == explain(UNCONVERGED)
+    return explain(flag) == explain(UNCONVERGED)
 
 
 def occurring(flags: Iterable[str]) -> list[Explained]:

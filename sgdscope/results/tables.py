@@ -141,13 +141,18 @@ class Results:
 def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     """Each column of one type: a gap in boolean evidence is unknown, not false."""
     may_be = [name for name, kind in table.dtypes.items() if kind in (bool, object)]
-    kinds = {name: set(table[name].dropna().map(type)) for name in may_be}
-    mixed = [name for name, own in kinds.items() if len(own) > 1]
-    numbers = [name for name in mixed if kinds[name] <= {bool, int, float}]
-    texts = {name: table[name].map(str, na_action="ignore") for name in mixed}
-    answers = [name for name, own in kinds.items() if own == {bool}]
-    types = dict.fromkeys(answers, "boolean") | dict.fromkeys(numbers, "float64")
-    return table.assign(**texts | {name: table[name] for name in numbers}).astype(types)
+    return table.assign(**{str(name): _of_one_type(table[name]) for name in may_be})
+
+
+def _of_one_type(column: pd.Series) -> pd.Series:
+    kinds = set(column.dropna().map(type))
+    if kinds == {bool}:
+        return column.astype("boolean")
+    if len(kinds) < 2:
+        return column
+    if kinds <= {bool, int, float}:
+        return column.astype("float64")
+    return column.map(str, na_action="ignore")
 
 
 def _order(result: Result) -> tuple[Any, ...]:
