@@ -12,19 +12,23 @@ from sgdscope.results.files import RESULT
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.folders import TRAINED
 
-DIGITS = 6  # of evidence and of accuracies while training; verdicts rest on neither
+DIGITS = 4  # of evidence and of accuracies while training; verdicts rest on neither
 
 
 def compact(result: dict[str, Any]) -> dict[str, Any]:
-    """The result without digits that say nothing; values and losses keep all of theirs."""
+    """The result without digits and fields that say nothing; values and losses keep all digits."""
     for epoch in result["history"]:
-        epoch["seconds"] = round(epoch["seconds"], 3)
+        epoch["seconds"] = round(epoch["seconds"], 2)
         epoch["train_accuracy"] = _rounded(epoch["train_accuracy"])
-    result["seconds"] = {name: round(taken, 3) for name, taken in result["seconds"].items()}
-    for measurement in result["measurements"]:
-        evidence = measurement["evidence"]
-        measurement["evidence"] = {name: _rounded(value) for name, value in evidence.items()}
+    result["seconds"] = {name: round(taken, 2) for name, taken in result["seconds"].items()}
+    result["measurements"] = [_compact(measurement) for measurement in result["measurements"]]
     return result
+
+
+def _compact(measurement: dict[str, Any]) -> dict[str, Any]:
+    evidence = {name: _rounded(value) for name, value in measurement.get("evidence", {}).items()}
+    told = measurement | {"evidence": evidence}
+    return {name: value for name, value in told.items() if value not in (None, {}, [])}
 
 
 def _rounded(value: Any) -> Any:

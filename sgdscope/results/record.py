@@ -46,7 +46,7 @@ class Measurement(_Record):
 
     epoch: int
     measure: str
-    eps: float | None
+    eps: float | None = None
     value: float
     evidence: dict[str, bool | int | float] = {}
     flags: list[str] = []
