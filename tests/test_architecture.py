@@ -9,7 +9,7 @@ PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
     {"errors", "files"},
     {"registry", "settings", "streams"},
-    {"references"},
+    {"arguments", "references"},
     {"kernels", "network"},
     {"models", "data", "optimizers"},
     {"attacks", "curvature"},

@@ -65,7 +65,7 @@ def test_batch_sharpness_of_the_full_batch() -> None:
     assert found.standard_error == pytest.approx(0, abs=1e-12)
     few = curvature.batch_sharpness(model, inputs, labels, batch_size=2, loss=F.mse_loss)
     assert few.standard_error > 0
-    with pytest.raises(RequestError, match="batch_size=31; expected 1 … 30"):
+    with pytest.raises(RequestError, match="batch_size = 31; expected at most the 30 examples"):
         curvature.batch_sharpness(model, inputs, labels, batch_size=31)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sgdscope.arguments import number, whole
 from sgdscope.attacks.losses import LOSSES
-from sgdscope.attacks.points import NORMS, Norm, Radii, Radius
+from sgdscope.attacks.points import NORMS, Norm, Radii
 from sgdscope.attacks.victim import Victim, thin_agrees
 from sgdscope.errors import RequestError, unknown
 from sgdscope.network import Finding, of_answers, preflight
@@ -89,42 +88,16 @@ def radii(eps: Radii, norm: Norm = "linf") -> list[float]:
     several = found if isinstance(found, list) else [found]
     if not several:
         raise RequestError("eps is empty; expected at least one radius, in pixels of [0, 1]")
-    numbers = [_number("eps", one, "pixel units, such as 0.1 or 8/255") for one in several]
-    for number in numbers:
-        if not (math.isfinite(number) and number >= 0):
-            raise RequestError(f"eps = {number}; expected a finite number, 0 or larger")
+    numbers = [number("eps", one, unit="pixel units, such as 0.1 or 8/255") for one in several]
+    for radius in numbers:
+        if not (math.isfinite(radius) and radius >= 0):
+            raise RequestError(f"eps = {radius}; expected a finite number, 0 or larger")
     if norm == "linf" and max(numbers) > 1:
         raise RequestError(
             f"eps = {max(numbers):g}; expected at most 1, since pixels lie in [0, 1]; "
             "8 of 256 levels are 8/255 = 0.0314"
         )
     return numbers
-
-
-def positive(name: str, given: Radius, *, unit: str) -> float:
-    """A finite number above 0, written as an eps may be.
-
-    Args:
-        name: of the argument.
-        given: its value.
-        unit: what it is a number of, with an example.
-
-    Raises:
-        RequestError: it is something else.
-    """
-    number = _number(name, plain(given), unit)
-    if not (math.isfinite(number) and number > 0):
-        raise RequestError(f"{name} = {number:g}; expected a finite number above 0")
-    return number
-
-
-def _number(name: str, given: Any, unit: str) -> float:
-    try:
-        if isinstance(given, bool):
-            raise TypeError
-        return float(given)
-    except (TypeError, ValueError):
-        raise RequestError(f"{name} = {given!r}; expected a number of {unit}") from None
 
 
 def check_tactic(*, norm: str = "linf", loss: str = "margin", **counts: int) -> None:
@@ -138,13 +111,4 @@ def check_tactic(*, norm: str = "linf", loss: str = "margin", **counts: int) -> 
     if loss not in LOSSES:
         raise unknown("loss", loss, LOSSES)
     for name, count in counts.items():
-        if not _whole(count) or count < 1:
-            raise RequestError(f"{name} = {count!r}; expected a whole number from 1")
-
-
-def _whole(count: Any) -> bool:
-    try:
-        operator.index(count)
-    except TypeError:
-        return False
-    return True
+        whole(name, count)

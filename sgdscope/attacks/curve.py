@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sgdscope.arguments import positive
 from sgdscope.attacks.apgd import Apgd
-from sgdscope.attacks.checks import check_tactic, checked, positive
+from sgdscope.attacks.checks import check_tactic, checked
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.minimum_norm import MinimumNorm
 from sgdscope.attacks.points import Attacked, Norm, Points, Radius

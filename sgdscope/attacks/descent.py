@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sgdscope.arguments import positive
 from sgdscope.attacks import ball
 from sgdscope.attacks.active import ActivePoints
-from sgdscope.attacks.checks import check_tactic, positive
+from sgdscope.attacks.checks import check_tactic
 from sgdscope.attacks.evaluation import Tactic, evaluate
 from sgdscope.attacks.losses import LOSSES, Loss
 from sgdscope.attacks.points import Attacked, Norm, Points, Radii, Radius, Tries

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.arguments import whole
 from sgdscope.curvature.coupled import Coupled, pulled_back
 from sgdscope.curvature.losses import ExampleLoss, slopes_of
 from sgdscope.curvature.operators import Examples, Loss, differentiating, refuse_severed
@@ -87,14 +88,18 @@ class Chunked(ABC):
         self._coupled: Coupled | None = None
         self._sample: Any = None  # the graph of a few examples, until symmetry has been looked at
         self._graphs: dict[int, Any] = {}  # by the chunk's first example
-        self.memory = default_memory(self.device) if memory is None else memory
+        self.memory = default_memory(self.device)
+        if memory is not None:
+            self.memory = whole("memory", memory, lowest=0)
         sample = self._outputs(slice(SAMPLE))
         self._is_mean = self.loss.is_mean(sample, self.labels)
         if self._is_mean and not self.residual:
             self.loss.refuse_direct(sample, self.labels[:SAMPLE], self.parameters)
         per_example = self._bytes_per_example()
         largest = LARGEST_CHUNK if self.device.type == "cpu" else self.examples
-        most = chunk or min(max(1, self.memory // CHUNKS // per_example), largest)
+        most = min(max(1, self.memory // CHUNKS // per_example), largest)
+        if chunk is not None:
+            most = whole("chunk", chunk)
         self.chunk = math.ceil(self.examples / math.ceil(self.examples / most))  # all of a size
         per_graph = self.chunk * per_example + self.size * self.dtype.itemsize
         self._room = self.memory // per_graph  # how many graphs are kept
@@ -130,8 +135,8 @@ class Chunked(ABC):
         for first in range(0, self.examples, self.chunk):
             graph = self._graph(first)
             for vector, total in zip(shaped, totals, strict=True):
-                for whole, share in zip(total, self._product(graph, vector), strict=True):
-                    whole += share
+                for part, share in zip(total, self._product(graph, vector), strict=True):
+                    part += share
         return images.T
 
     @outside_inference()

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from sgdscope import streams
+from sgdscope.arguments import positive, whole
 from sgdscope.curvature.krylov import Krylov
 from sgdscope.curvature.operators import Operator, noise_of, require_one_matrix
-from sgdscope.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,21 @@ def spectral_density(
         seed: of the starts.
 
     Raises:
-        RequestError: fewer than 2 probes or 1 step, or more than one matrix.
+        RequestError: a count is no whole number or too small, ``width`` or ``tolerance`` no number
+            above 0, or the operator is more than one matrix.
     """
     require_one_matrix(operator, "spectral density")
-    if probes < 2 or steps < 1:
-        raise RequestError(f"probes={probes}, steps={steps}; expected at least 2 probes and 1 step")
+    whole("probes", probes, lowest=2)
+    whole("steps", steps)
+    whole("points", points, lowest=2)
+    positive("tolerance", tolerance)
     before = operator.products
     steps = min(steps, operator.size)
     spaces = [
         _space(operator, steps, streams.key(seed, "density", probe)) for probe in range(probes)
     ]
     quadrature = _Quadrature.of(spaces)
-    width = quadrature.default_width if width is None else width
+    width = quadrature.default_width if width is None else positive("width", width)
     grid = quadrature.grid(points, margin=5 * width)
     each = quadrature.smoothed(grid, width)
     density, resolution = each.mean(1), float(steps == 1 < operator.size)

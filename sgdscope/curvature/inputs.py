@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgdscope.arguments import whole
 from sgdscope.curvature.losses import ExampleLoss
 from sgdscope.curvature.operators import (
     CHUNK,
@@ -113,7 +114,7 @@ class InputSlopes:
             raise RequestError(
                 f"inputs are {inputs.dtype}; expected floating point, which can be differentiated"
             )
-        self._loss, self._chunk = ExampleLoss(loss), chunk
+        self._loss, self._chunk = ExampleLoss(loss), whole("chunk", chunk)
         self._examples = Examples(model, inputs, labels, ignored=self._loss.ignored)
         with torch.no_grad():
             sample = self._outputs(self._examples.inputs[:chunk])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sgdscope.arguments import positive, whole
 from sgdscope.curvature.krylov import Krylov
 from sgdscope.curvature.missed import margins, missed
 from sgdscope.curvature.operators import Operator, trusted
@@ -71,7 +72,8 @@ def top_eigenvalues(
             how far beyond it another may lie. For k = 1.
 
     Raises:
-        RequestError: k is below 1 or above the operator's size, or products are not finite.
+        RequestError: k exceeds the operator's size, a count is no whole number from 1 or the
+            tolerance no number above 0, or products are not finite.
     """
     return _extreme(operator, 1, k, tolerance, max_products, seed, near)
 
@@ -93,8 +95,10 @@ def _extreme(
     near: Tensor | None = None,
 ) -> Eigenvalues:  # fmt: skip
     """The k largest of sign × operator."""
-    if not 1 <= k <= operator.size:
-        raise RequestError(f"k={k}; expected 1 … {operator.size}, the size of the matrix")
+    positive("tolerance", tolerance)
+    whole("max_products", max_products)
+    if whole("k", k) > operator.size:
+        raise RequestError(f"k = {k}; expected at most {operator.size}, the size of the matrix")
     krylov = Krylov(operator, k, seed=seed, near=near)
     before = operator.products
     while True:

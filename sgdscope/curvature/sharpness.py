@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdscope import streams
+from sgdscope.arguments import positive, whole
 from sgdscope.curvature.bases import inner, power_of_two
 from sgdscope.curvature.hessian import Hessian
 from sgdscope.curvature.inputs import InputSlopes
@@ -47,6 +48,7 @@ def sam_sharpness(
 
     Foret et al. 2021, equations 1 and 2. Not invariant to a rescaling of the weights.
     """
+    positive("rho", rho)
     land = Landscape(model, inputs, labels, loss)
     slope = land.slope(land.weights)
     length = _length(slope)
@@ -68,6 +70,7 @@ def asam_sharpness(
     Kwon et al. 2021, equation 9 with the element-wise operator. Invariant to rescalings of the
     weights that leave the network's function as it is.
     """
+    positive("rho", rho)
     land = Landscape(model, inputs, labels, loss)
     slope = land.slope(land.weights)
     scaled = {name: part * land.weights[name].abs() for name, part in slope.items()}
@@ -94,6 +97,8 @@ def keskar_sharpness(
     sign within the box, with steps of a quarter of it, not by L-BFGS-B. Not invariant to
     rescalings.
     """
+    positive("eps", eps)
+    whole("steps", steps)
     land = Landscape(model, inputs, labels, loss)
     base = land.value(land.weights)
     box = {name: eps * (weight.abs() + 1) for name, weight in land.weights.items()}
@@ -127,13 +132,15 @@ def batch_sharpness(
     counts as 0.
 
     Raises:
-        RequestError: as :class:`Hessian`, or ``batch_size`` exceeds the examples.
+        RequestError: as :class:`Hessian`, ``batch_size`` exceeds the examples, or a count is no
+            whole number.
     """
     require_examples(inputs, labels)
-    if not 1 <= batch_size <= len(inputs):
-        raise RequestError(f"batch_size={batch_size}; expected 1 … {len(inputs)}, the examples")
-    if batches < 2:
-        raise RequestError(f"batches={batches}; expected at least 2")
+    if whole("batch_size", batch_size) > len(inputs):
+        raise RequestError(
+            f"batch_size = {batch_size}; expected at most the {len(inputs)} examples"
+        )
+    whole("batches", batches, lowest=2)
     generator = streams.generator(seed, "batch sharpness")
     values: list[float] = []
     flags: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from sgdscope import streams
+from sgdscope.arguments import positive, whole
 from sgdscope.curvature.bases import inner, orthonormal
 from sgdscope.curvature.operators import Operator, require_one_matrix, trusted
 from sgdscope.errors import RequestError
@@ -56,16 +57,19 @@ def trace(
         seed: of the random vectors.
 
     Raises:
-        RequestError: ``max_products`` leaves no room for the probes, or more than one matrix.
+        RequestError: ``max_products`` leaves no room for the probes, a count is no whole number,
+            ``tolerance`` no number above 0, or the operator is more than one matrix.
     """
     require_one_matrix(operator, "trace")
-    sketch = min(sketch, operator.size)
+    positive("tolerance", tolerance)
+    whole("max_products", max_products)
+    sketch = min(whole("sketch", sketch, lowest=0), operator.size)
     part = operator.part()
     passes = 2 if part is not None else 1
     left = max_products - (sketch if part is not None else 2 * sketch)
     if left < FEWEST_PROBES and sketch < operator.size:
         raise RequestError(
-            f"max_products={max_products} with sketch={sketch}; "
+            f"max_products = {max_products} with sketch = {sketch}; "
             f"expected at least {max_products - left + FEWEST_PROBES}"
         )
     before = operator.products

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any
-
-from torch import Tensor
 
 from sgdscope.data import DATA, Dataset
 from sgdscope.errors import RequestError
@@ -122,36 +119,3 @@ def pace(
     if steps is None:
         steps = stretch.first + stretch.count
     return steps, run.rate(epoch, images=images) if learning_rate is None else learning_rate
-
-
-def whole_number(name: str, value: Any, *, lowest: int) -> int:
-    """A count, of whatever type.
-
-    Raises:
-        RequestError: it is none.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = lowest - 1
-    if number < lowest or isinstance(value, bool):
-        raise RequestError(f"{name} = {_said(value)}: expected a whole number from {lowest}")
-    return number
-
-
-def number(name: str, value: Any) -> float:
-    """A number, of whatever type; a tensor is detached.
-
-    Raises:
-        RequestError: it is none.
-    """
-    try:
-        if isinstance(value, bool | str | bytes):
-            raise TypeError
-        return float(value.detach() if isinstance(value, Tensor) else value)
-    except (TypeError, ValueError, RuntimeError):
-        raise RequestError(f"{name} = {_said(value)}: expected a number") from None
-
-
-def _said(value: Any) -> str:
-    return (repr(value).splitlines() or [""])[0][:80]

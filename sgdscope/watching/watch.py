@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sgdscope import data as datasets
+from sgdscope.arguments import number, whole
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError, reason
 from sgdscope.execution.recorder import collapsed
@@ -23,7 +24,7 @@ from sgdscope.results.folder import StudyFolder
 from sgdscope.results.record import Epoch, Status
 from sgdscope.settings import checked
 from sgdscope.watching.budget import Budget
-from sgdscope.watching.settings import number, pace, run_of, run_settings, whole_number
+from sgdscope.watching.settings import pace, run_of, run_settings
 from sgdscope.watching.training import WatchedTraining
 
 _log = logging.getLogger(__name__)
@@ -113,14 +114,14 @@ class Watch:
         """
         seconds = self.budget.arrive()
         try:
-            epoch = whole_number("epoch", epoch, lowest=1)
+            epoch = whole("epoch", epoch)
             told = {
                 "train_loss": number("train_loss", train_loss),
                 "train_accuracy": number("train_accuracy", train_accuracy),
                 "validation_accuracy": number("validation_accuracy", validation_accuracy),
             }
             if steps is not None:
-                steps = whole_number("steps", steps, lowest=0)
+                steps = whole("steps", steps, lowest=0)
             if learning_rate is not None:
                 learning_rate = number("learning_rate", learning_rate)
             training, data = self._prepare(model, epoch)
