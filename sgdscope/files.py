@@ -1,8 +1,10 @@
-"""Writing files so that a reader sees the old one or the new one, never half of one."""
+"""Files: written so that a reader sees the old one or the new one, never half of one."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+
+from sgdscope.errors import RequestError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -58,3 +60,20 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
     write_atomically(path, lambda aside: aside.write_bytes(content))
+
+
+def require_own(folder: Path, *, shown: str, record: str, ours: Collection[str] = ()) -> None:
+    """Check that a folder without its record holds nothing else that can be seen.
+
+    Args:
+        folder: that exists.
+        shown: how a message names it.
+        record: the name of the file that says what the folder holds.
+        ours: names that may be there before the record is.
+
+    Raises:
+        RequestError: it holds other files.
+    """
+    there = (file.name for file in folder.iterdir())
+    if any(not name.startswith(".") and name not in ours for name in there):
+        raise RequestError(f"{shown}: holds other files and no {record}; expected an empty folder")

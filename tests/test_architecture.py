@@ -7,7 +7,8 @@ import sgdscope
 
 PACKAGE = Path(sgdscope.__file__).parent
 ORDER = [
-    {"errors", "files"},
+    {"errors"},
+    {"files"},
     {"registry", "settings", "streams"},
     {"arguments", "references"},
     {"kernels", "network"},

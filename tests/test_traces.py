@@ -90,7 +90,9 @@ def test_a_batch_of_matrices_has_no_one_trace_or_density() -> None:
 
 
 def test_trace_without_room_for_probes() -> None:
-    with pytest.raises(RequestError, match="max_products = 12 with sketch = 10; expected at least 28"):
+    with pytest.raises(
+        RequestError, match="max_products = 12 with sketch = 10; expected at least 28"
+    ):
         trace(with_spectrum(*OUTLIERS), max_products=12)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import tomli_w
 
 from sgdscope.errors import RequestError
-from sgdscope.files import write_text
+from sgdscope.files import require_own, write_text
 from sgdscope.results.files import ARRAYS, KeptFiles
 from sgdscope.results.record import Audited
 from sgdscope.study import studyfile
@@ -57,10 +57,8 @@ class AuditFolder(KeptFiles):
                 if new.isdisjoint((one["id"], one["name"]))
             ]
             settings = settings | {"networks": others + settings["networks"]}
-        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
-            raise RequestError(
-                f"--out {self.path}: holds other files and no audit.toml; expected an empty folder"
-            )
+        else:
+            require_own(self.path, shown=f"--out {self.path}", record=self.audit_file.name)
         write_text(self.audit_file, tomli_w.dumps(settings))
 
     def audited(self, network: str) -> Audited | None:

@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from sgdscope.errors import RequestError
-from sgdscope.files import write_text
+from sgdscope.files import require_own, write_text
 from sgdscope.results import belonging
 from sgdscope.results.files import ARRAYS, DIGEST_SIZE, RESULT, WEIGHTS, KeptFiles, digest
 from sgdscope.results.known import KnownFiles
@@ -70,9 +70,9 @@ class StudyFolder(KeptFiles):
         """
         if self.study_file.is_file():
             self._must_belong_to(study, results)
-        elif any(file.name[0] != "." and file.name != PLUGINS for file in self.path.iterdir()):
-            raise RequestError(
-                f"--out {self.path}: holds other files and no study.toml; expected an empty folder"
+        else:
+            require_own(
+                self.path, shown=f"--out {self.path}", record=self.study_file.name, ours=[PLUGINS]
             )
         try:
             settings = study.model_dump(exclude_defaults=True) | {"name": study.name}

@@ -17,6 +17,7 @@ from sgdscope.arguments import number, whole
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError, reason
 from sgdscope.execution.recorder import collapsed
+from sgdscope.files import require_own
 from sgdscope.measuring import MEASURES, Measure, Subject
 from sgdscope.network import Network
 from sgdscope.network.state import untouched
@@ -185,11 +186,12 @@ class Watch:
         folder = self.folder
         if folder.path.exists() and not folder.path.is_dir():
             raise RequestError(f"out = {folder.path}: a file; expected a folder")
-        if folder.study_file.is_file() and "watched" not in folder.settings():
+        if not folder.study_file.is_file():
+            if folder.path.is_dir():
+                shown = f"out = {folder.path}"
+                require_own(folder.path, shown=shown, record=folder.study_file.name)
+        elif "watched" not in folder.settings():
             raise RequestError(f"out = {folder.path}: holds a study; expected a folder of its own")
-        there = folder.path.iterdir() if folder.path.is_dir() else ()
-        if not folder.study_file.is_file() and any(file.name[0] != "." for file in there):
-            raise RequestError(f"out = {folder.path}: holds other files; expected an empty folder")
 
 
 def _checked_measures(measures: Any) -> dict[str, Measure]:
