@@ -16,6 +16,7 @@ from sgdscope.attacks import fgsm, gather, pgd, strong
 from sgdscope.attacks.masking import Masking
 from sgdscope.attacks.probes import error
 from sgdscope.data import Dataset
+from sgdscope.measuring import MEASURES, Subject
 
 EPS = 0.1
 
@@ -186,3 +187,27 @@ def test_the_price_is_a_tenth_of_pgd_40(network, digits):
     right = int(results[0].clean.sum())
     assert right > 280
     assert counting.passes < 0.1 * (2 * 40 * right)
+
+
+HARMLESS = {"logits × 100"}  # to the margin loss, which does not saturate
+
+
+@pytest.mark.parametrize("name", sorted(set(MASKS) - HARMLESS))
+def test_a_mask_is_flagged_at_the_median_eps(name, network, digits):
+    masked = Masked(network, MASKS[name]).eval()
+    (reading,) = MEASURES["median_eps"](examples=150).read(Subject(masked, digits, 0))
+    assert reading.flags
+
+
+def test_a_search_that_does_not_settle_says_so(network, digits):
+    masked = Masked(network, MASKS["ripple of logits"]).eval()
+    (reading,) = MEASURES["median_eps"](examples=150).read(Subject(masked, digits, 0))
+    assert reading.evidence["holds"] < 0.95 * reading.value
+    assert any("did not settle" in flag for flag in reading.flags)
+
+
+def test_the_median_eps_of_an_honest_network_has_evidence_and_no_flag(network, digits):
+    (reading,) = MEASURES["median_eps"](examples=150).read(Subject(network, digits, 0))
+    assert not reading.flags
+    assert reading.evidence["probed"] == 64
+    assert 0.3 < reading.evidence["attack_fooled"] < 0.6

@@ -52,6 +52,11 @@ FLAGS = (
         "Raise queries and see whether the accuracy falls further.",
     ),
     Explained(
+        "Not settled", ("the search did not settle",),
+        "Below the value, attacks neither fooled half of the points nor failed at them.",
+        "Raise rounds and steps; if that does not help, look for what hides the gradient.",
+    ),
+    Explained(
         "Never fooled", ("no eps fools",),
         "However far a point is moved, the answer stays the same: something hides the gradient.",
         LAYER,
