@@ -161,6 +161,13 @@ TABLES = {
     "mnist-full-momentum": Means(
         "mnist", "stdcnn", "mnist", {"LR, m = 0.9": line("fixed", 0.9)}, [*FIRST, *ROBUST, *BODY]
     ),
+    "mnist-full-ratio-momentum": Means(
+        "mnist",
+        "stdcnn",
+        "mnist",
+        {"LR/BS, m = 0.9": line("constant-ratio", 0.9)},
+        [*FIRST, *ROBUST, *BODY],
+    ),
     "mnist-full-benchmark": Means(
         "mnist", "stdcnn", "mnist", {"Benchmark": DECAYED}, [*FIRST, *ROBUST, *BODY]
     ),
