@@ -81,6 +81,29 @@ def test_network_is_left_as_it_was() -> None:
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("matrix", [Hessian, GaussNewton])
+@pytest.mark.parametrize("hook", [lambda g: 0.5 * g, lambda g: g.clamp(-1e-3, 1e-3)])
+def test_hooks_on_gradients_are_for_training_and_change_no_matrix(matrix: type, hook) -> None:
+    plain, hooked, (inputs, labels) = network(), network(), examples()
+    logged: list[Tensor] = []
+    for parameter in hooked.parameters():
+        parameter.register_hook(logged.append)
+        parameter.register_hook(hook)
+    some = torch.eye(sum(p.numel() for p in plain.parameters()), dtype=torch.float64)[:, ::7]
+    expected = matrix(plain, inputs, labels) @ some
+    for memory in (0, 2**30):
+        found = matrix(hooked, inputs, labels, memory=memory)
+        torch.testing.assert_close(found @ some, expected)
+    torch.testing.assert_close(
+        Hessian(hooked, inputs, labels).gradient(), Hessian(plain, inputs, labels).gradient()
+    )
+    assert not logged
+    for model in (plain, hooked):
+        F.cross_entropy(model(inputs), labels).backward()
+    assert torch.equal(hooked[8].bias.grad, hook(plain[8].bias.grad))
+    assert len(logged) == len(list(hooked.parameters()))
+
+
 def test_bad_requests() -> None:
     model, (inputs, labels) = network(), examples()
     with pytest.raises(RequestError, match="0 inputs and 0 labels"):

@@ -120,7 +120,7 @@ class Chunked(ABC):
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """(size, k) to (size, k)."""
         self.products += vectors.shape[1]
-        with differentiating():
+        with differentiating(self.parameters):
             return self._multiplied(vectors.clone() if vectors.is_inference() else vectors)
 
     def _multiplied(self, vectors: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ class Chunked(ABC):
 
     def _build(self, chosen: slice) -> Any:
         inputs, labels = self.inputs[chosen], self.labels[chosen]
-        with differentiating(), twice_differentiable():
+        with differentiating(self.parameters), twice_differentiable():
             outputs = self.loss.taken(self.network(inputs))
             if self._is_mean:
                 return self._linearise(outputs, labels, len(inputs) / self.examples)
@@ -219,7 +219,7 @@ class Chunked(ABC):
         """The product with a few examples' matrix, (size,) to (size,)."""
         if self._coupled is not None:
             return self._multiplied(vector[:, None])[:, 0]
-        with differentiating():
+        with differentiating(self.parameters):
             if self._sample is None:
                 self._sample = self._build(slice(SAMPLE))
                 refuse_severed(self._sample)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network import Network, Preflight, preflight
-from sgdscope.network.calling import usable
+from sgdscope.network.calling import unhooked, usable
 from sgdscope.network.requirements import of_labels
 
 Loss = Callable[[Any, Tensor], Tensor]  # (outputs, labels) → the loss of these examples, ()
@@ -124,10 +124,15 @@ def noise_of(operator: Operator) -> float:
 
 
 @contextmanager
-def differentiating() -> Iterator[None]:
-    """A context in which a layer that lacks a needed derivative is reported in one sentence."""
+def differentiating(parameters: Iterable[Tensor] = ()) -> Iterator[None]:
+    """A context in which a layer that lacks a needed derivative is reported in one sentence.
+
+    Args:
+        parameters: that are differentiated by; their hooks are not called.
+    """
     try:
-        yield
+        with unhooked(parameters):
+            yield
     except (RuntimeError, NotImplementedError) as error:
         if out_of_memory(error):
             raise

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sgdscope.errors import RequestError, out_of_memory, reason
-from sgdscope.network.calling import Network
+from sgdscope.network.calling import Network, unhooked
 from sgdscope.network.outputs import leaves, logits_of
 from sgdscope.network.requirements import Finding, of_outputs
 
@@ -164,7 +164,8 @@ class Asked:
             outputs = self.network(points)
             rows = leaves(outputs) if self.classes is None else [logits_of(outputs)]
             graphs = [part for part in rows if part.requires_grad]
-            slopes = _slopes(graphs, [points, *parameters])
+            with unhooked(parameters):
+                slopes = _slopes(graphs, [points, *parameters])
         except (RuntimeError, RequestError) as error:
             if out_of_memory(error):
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -79,6 +79,23 @@ def outside_inference() -> Iterator[None]:
     """A context in which gradients can be taken, even under the caller's ``torch.no_grad()``."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+@contextmanager
+def unhooked(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """A context in which hooks on gradients of parameters are not called.
+
+    They clip, mask or log what an optimizer gets; a derivative of the loss has nothing of that.
+    """
+    kept = [(parameter, parameter._backward_hooks) for parameter in parameters]
+    kept = [(parameter, hooks) for parameter, hooks in kept if hooks]
+    try:
+        for parameter, _ in kept:
+            parameter._backward_hooks = None
+        yield
+    finally:
+        for parameter, hooks in kept:
+            parameter._backward_hooks = hooks
 
 
 def usable(tensor: Tensor) -> Tensor:
