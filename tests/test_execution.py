@@ -1,15 +1,19 @@
 """What one run becomes: measured, diverged, collapsed or failed, and never an exception."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load
+from torch import nn
 
 from sgdscope import data
+from sgdscope.data import Images
 from sgdscope.execution.messages import Task
+from sgdscope.execution.recorder import collapsed
 from sgdscope.execution.worker import execute
-from sgdscope.measuring import MEASURES, Measure, Reading
+from sgdscope.measuring import MEASURES, Measure, Reading, Subject
 from sgdscope.results.record import Checkpoint, Measurement, Result
 from sgdscope.results.tables import Results
 
@@ -115,22 +119,37 @@ def test_a_run_that_answers_one_class_is_collapsed(make_run):
     assert outcome.result.measurements[0].evidence["most_predicted"] == 1
 
 
-@pytest.mark.parametrize(("answered", "status"), [(0, "done"), (197, "done"), (198, "collapsed")])
+@pytest.mark.parametrize(("answered", "status"), [(0, "done"), (296, "done"), (297, "collapsed")])
 def test_no_answer_is_not_one_class(make_run, monkeypatch, answered, status):
-    given = torch.full((200, 10), torch.nan)
+    given = torch.full((300, 10), torch.nan)
     given[:answered] = torch.arange(10.0)
     monkeypatch.setattr("sgdscope.execution.recorder.logits", lambda *_: given)
     outcome, _ = carry_out(Task(make_run(steps=1)), {"constant": Constant()})
     assert outcome.result.status == status
 
 
-@pytest.mark.parametrize(("others", "status"), [(1, "collapsed"), (3, "done")])
-def test_a_few_other_answers_in_200_save_no_run(make_run, monkeypatch, others, status):
-    answers = torch.zeros(200, 10)
+@pytest.mark.parametrize(("others", "status"), [(3, "collapsed"), (4, "done")])
+def test_a_few_other_answers_in_300_save_no_run(make_run, monkeypatch, others, status):
+    answers = torch.zeros(300, 10)
     answers[:others, 1] = 1.0
     monkeypatch.setattr("sgdscope.execution.recorder.logits", lambda *_: answers)
     outcome, _ = carry_out(Task(make_run(steps=1)), {"constant": Constant()})
     assert outcome.result.status == status
+
+
+@pytest.mark.parametrize(("found", "constant"), [(0, True), (1, False), (2, False)])
+def test_a_network_that_tells_a_rare_class_apart_is_not_collapsed(digits, found, constant):
+    """Two of 300 test images are of class 1; the network sees ``found`` of them."""
+    labels = torch.zeros(300, dtype=torch.int64)
+    labels[[7, 90]] = 1
+    pixels = torch.zeros(300, 1, 28, 28, dtype=torch.uint8)
+    pixels[[7, 90][:found]] = 255
+    rare = replace(digits, test=Images(pixels, labels))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        model[1].bias.copy_(torch.tensor([1.0, 0.0]))
+    assert collapsed(Subject(model.eval(), rare, 0)) == constant
 
 
 def test_a_failing_measure_spares_the_others_and_is_redone(make_run):

@@ -19,7 +19,8 @@ from sgdscope.measuring import Measure, Reading, Subject
 from sgdscope.network import answers
 from sgdscope.results.record import Measured, Measurement, array_prefix, environment
 
-COLLAPSED = 0.99  # share of the test images that get one and the same answer
+COLLAPSED = 0.99  # share of the test images that get one and the same answer, …
+OTHERS = 0.9  # … and of those of other classes, which may be few
 
 
 class Recorder:
@@ -130,11 +131,17 @@ class Recorder:
 
 
 def collapsed(subject: Subject) -> bool:
-    """Whether the network predicts one class for nearly all test images; no answer is no class."""
+    """Whether the network predicts one class for nearly all test images; no answer is no class.
+
+    Where nearly all are of that class, it may still tell the others from them.
+    """
+    images = subject.data.test
     with streams.seeded(subject.seed, "status"):
-        given = answers(logits(subject.model, subject.data.test))
-    most = given[given >= 0].bincount(minlength=1).max().item()
-    return bool(most / len(given) >= COLLAPSED)
+        given = answers(logits(subject.model, images))
+    most = given[given >= 0].bincount(minlength=1)
+    others = given[images.labels != most.argmax()] == most.argmax()
+    told_apart = len(others) > 0 and others.double().mean().item() < OTHERS
+    return bool(most.max() / len(given) >= COLLAPSED) and not told_apart
 
 
 def _device_name(device: torch.device) -> str:
