@@ -23,6 +23,7 @@ from sgdscope.curvature import (
     input_gradient_norm,
     keskar_sharpness,
     landscape,
+    losses,
     sam_sharpness,
     spectral_density,
     top_eigenvalues,
@@ -121,6 +122,19 @@ def test_the_matrix_is_the_dense_one_whatever_the_loss_and_the_chunks(name):
         theirs = GaussNewton(model, inputs, labels, loss=loss, **options)
         assert torch.allclose(every(theirs), gauss_newton, atol=1e-12)
         assert ours.flags == theirs.flags == ()
+
+
+@pytest.mark.parametrize("labels", [torch.arange(COUNT) // 6, torch.arange(COUNT) % 3])
+@pytest.mark.parametrize("left_out", [0, 3])
+@pytest.mark.parametrize("loss", [LOSSES["class weights"], F.cross_entropy])
+def test_a_loss_is_tried_on_all_labels_however_many_and_in_whatever_order(
+    labels, left_out, loss, monkeypatch
+):
+    monkeypatch.setattr(losses, "MOST", 16)  # four labels at a time
+    model, inputs, labels = network(), examples()[0], labels.clone()
+    labels[COUNT - left_out :] = -100
+    expected = dense(model, inputs, labels, loss)
+    assert torch.allclose(every(Hessian(model, inputs, labels, loss=loss, chunk=4)), expected)
 
 
 @pytest.mark.parametrize("name", LOSSES)

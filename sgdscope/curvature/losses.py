@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from sgdscope import streams
 from sgdscope.curvature.operators import Loss
 from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network import leaves, logits_of, picked, rebuilt
 
 IGNORED = -100  # the label that cross-entropy leaves out by default
-MOST = 2**24  # numbers in the outputs that a loss is tried on
+MOST = 2**24  # numbers in the outputs that a loss is tried on at a time
 ALIKE = 1e-4  # share by which a mean over parts may differ from the mean over all, in float32
 
 
@@ -93,7 +94,8 @@ class ExampleLoss:
         """Whether the loss of many is the mean of the losses of their parts, weighted by size.
 
         Tried on all the labels and the outputs of a few examples again and again, split into
-        thirds and with one example apart: in its value, and in its slope in the outputs.
+        thirds and with one example apart: in its value, and in its slope in the outputs. Where
+        these are too many numbers, in several tries: labels that are alike may stand together.
 
         Args:
             outputs: of a few examples.
@@ -108,10 +110,13 @@ class ExampleLoss:
         if rows == 0:
             raise RequestError("the network's output is one number; expected one row per example")
         width = sum(leaf.numel() for leaf in leaves(outputs)) // rows + 1
-        labels = labels[: max(2, MOST // width)]
+        order = torch.randperm(len(labels), generator=streams.generator(0, "mean"))
+        tries = order.to(labels.device).chunk(max(1, len(labels) // max(2, MOST // width)))
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             try:
-                return self._is_mean(outputs, rows, labels)
+                return all(
+                    self._is_mean(outputs, rows, labels[some.sort().values]) for some in tries
+                )
             except RequestError:  # other examples' labels may be impossible with these outputs
                 return self._is_mean(outputs, rows, labels[:rows])
 
