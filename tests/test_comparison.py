@@ -132,6 +132,31 @@ def test_a_requirement_is_met_failed_or_cannot_be_told():
     assert span == pytest.approx((0.5, 0.4287, 0.5713), abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("count", "bound", "expected"),
+    [
+        (0, "> 0", "cannot tell"),
+        (0, ">= 0", "met"),
+        (200, "< 100%", "cannot tell"),
+        (200, "<= 1", "met"),
+        (0, "< 0", "failed"),
+        (200, "> 1", "failed"),
+    ],
+)
+def test_a_bound_itself_does_not_keep_a_strict_requirement(count, bound, expected):
+    one = audited("a", reading("pgd_accuracy", count / 200, eps=0.1))
+    folder = Folder(a=np.arange(200) < count).of(one)
+    assert Requirement.parse(f"pgd_accuracy@0.1 {bound}").judge(one, folder).answer == expected
+
+
+def test_a_number_whose_error_is_not_known_meets_no_requirement():
+    one = audited("a", reading("input_gradient_norm", 9.0, evidence={"standard_error": math.nan}))
+    folder = Folder().of(one)
+    folder.arrays = lambda *_: {}
+    judged = Requirement.parse("input_gradient_norm <= 1").judge(one, folder)
+    assert judged.sentence == "cannot tell: a, input_gradient_norm <= 1; its error is not known"
+
+
 def test_a_flagged_number_never_meets_a_requirement_but_may_fail_it():
     flagged = audited("a", reading("pgd_accuracy", 0.5, eps=0.1, flags=["gradients vanish"]))
     folder = Folder(a=np.arange(200) < 100).of(flagged)
@@ -157,6 +182,16 @@ def test_the_error_of_an_eigenvalue_is_its_interval():
     for bound, expected in bounds.items():
         judged = Requirement.parse(f"top_eigenvalue {bound}").judge(sharp, folder)
         assert judged.answer == expected
+
+
+def test_the_error_over_images_counts_beside_that_of_each_eigenvalue():
+    evidence = {"error": 0.01, "standard_error": 1.0}
+    one = audited("a", reading("input_top_eigenvalue", 10.0, evidence=evidence))
+    folder = Folder().of(one)
+    folder.arrays = lambda *_: {}
+    judged = Requirement.parse("input_top_eigenvalue <= 11").judge(one, folder)
+    assert judged.answer == "cannot tell"
+    assert judged.span == pytest.approx((10, 8.04, 11.96), abs=1e-3)
 
 
 def test_exit_codes_say_the_gravest_answer():

@@ -151,6 +151,12 @@ def test_measures_carry_their_evidence_and_leave_the_network(name: str, subject:
     assert measure.read(subject)[0].value == reading.value
 
 
+@pytest.mark.parametrize("name", ["input_top_eigenvalue", "input_gradient_norm"])
+def test_one_image_tells_nothing_of_the_error_over_images(name: str, subject: Subject) -> None:
+    (reading,) = MEASURES[name](examples=1).read(subject)
+    assert math.isnan(reading.evidence["standard_error"])
+
+
 def directly(name: str, model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     """What a measure reads, by the function that it stands for."""
     hessian = curvature.Hessian(model, inputs, labels)

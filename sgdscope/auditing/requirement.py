@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from scipy import stats
 
 from sgdscope.auditing.comparison import LEVEL, points
@@ -19,6 +21,7 @@ from sgdscope.settings import plain
 
 Answer = Literal["met", "failed", "cannot tell"]
 _FORM = re.compile(r"\s*(\w+)\s*(?:@\s*([\d./ e-]+?))?\s*(>=|<=|>|<)\s*([\d./e%-]+)\s*")
+_SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 EXPECTED = "expected MEASURE >= NUMBER or MEASURE@EPS >= NUMBER, such as pgd_accuracy@8/255 >= 0.45"
 
 
@@ -29,7 +32,7 @@ class Requirement:
     text: str
     measure: str
     eps: float | None
-    at_least: bool
+    sign: str  # of _SIGNS
     bound: float
 
     @classmethod
@@ -54,7 +57,7 @@ class Requirement:
                 f"--require {text!r}: an accuracy lies in [0, 1]; expected such a bound, 0.45 or "
                 "45%"
             )
-        return cls(text.strip(), measure, radius, sign.startswith(">"), number)
+        return cls(text.strip(), measure, radius, sign, number)
 
     def judge(self, audited: Audited, folder: AuditFolder) -> Judgement:
         """Whether a network meets it."""
@@ -74,10 +77,13 @@ class Requirement:
             why = reading.flags[0] if reading.flags else "it is not finite"
             return Judgement(self, name, "cannot tell", None, why)
         low, high = _interval(audited, reading, folder)
+        if math.isnan(low):
+            return Judgement(self, name, "cannot tell", None, "its error is not known")
         span = (value, low, high)
-        if (high < self.bound) if self.at_least else (low > self.bound):
+        keeps = [_SIGNS[self.sign](end, self.bound) for end in (low, high)]
+        if not any(keeps):
             return Judgement(self, name, "failed", span, "")
-        if (low < self.bound) if self.at_least else (high > self.bound):
+        if not all(keeps):
             return Judgement(self, name, "cannot tell", span, "the interval contains the bound")
         if reading.flags:
             return Judgement(self, name, "cannot tell", span, f"flagged: {reading.flags[0]}")
@@ -112,15 +118,15 @@ def exit_code(judgements: Sequence[Judgement]) -> int:
 
 
 def _interval(audited: Audited, reading: Measurement, folder: AuditFolder) -> tuple[float, float]:
-    """The exact interval over points (Clopper and Pearson 1934), or a measure's own error."""
+    """The exact interval over points (Clopper and Pearson 1934), or a measure's own errors."""
     right = points(audited, reading, folder)
     if right is not None:
         exact = stats.binomtest(int(right.sum()), len(right)).proportion_ci(LEVEL)
         return float(exact.low), float(exact.high)
-    error = reading.evidence.get("error", reading.evidence.get("standard_error"))
-    spread = 0.0 if error is None else float(error)
-    if "error" not in reading.evidence:
-        spread *= float(stats.norm.ppf(0.5 + LEVEL / 2))  # of a standard error
+    quantile = float(stats.norm.ppf(0.5 + LEVEL / 2))
+    # The error of a trace includes its standard error; that of a mean over images does not.
+    sampling = quantile * reading.evidence.get("standard_error", 0.0)
+    spread = float(np.max([sampling, reading.evidence.get("error", 0.0)]))  # NaN if one is
     return reading.value - spread, reading.value + spread
 
 

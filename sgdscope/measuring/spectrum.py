@@ -4,11 +4,13 @@ All are of the mean cross-entropy over the first so many training images, evalua
 augmentation.
 """
 
+import math
 from dataclasses import replace
 from typing import Self
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from sgdscope import curvature
 from sgdscope.curvature import Eigenvalues, Hessian, InputHessian
@@ -88,7 +90,7 @@ class InputTopEigenvalue(_Eigenvalue):
         )
         values = found.values[:, 0]
         evidence = _evidence(found) | {
-            "standard_error": values.std(correction=0).item() / len(values) ** 0.5,
+            "standard_error": _standard_error(values),
             "largest": values.max().item(),
         }
         flags = _unconverged(found, "some image's largest eigenvalue", self.tolerance)
@@ -168,6 +170,10 @@ class SpectralDensity(OnTrainingImages):
             )
         value = below.item()
         return [Reading("spectral_density", value, evidence=evidence, flags=flags, arrays=arrays)]
+
+
+def _standard_error(values: Tensor) -> float:
+    return values.std().item() / len(values) ** 0.5 if len(values) > 1 else math.nan
 
 
 def _of_eigenvalue(measure: str, found: Eigenvalues, tolerance: float) -> Reading:
