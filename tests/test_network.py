@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from sgdscope import attacks
 from sgdscope.curvature import (
@@ -497,6 +498,32 @@ def test_the_callers_context_changes_no_number(context):
     expected = numbers()
     with context():
         assert numbers() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.fixture
+def processes():
+    """A group of one process."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_network_of_several_processes_is_measured_in_one(processes, monkeypatch, compiled):
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 4))
+    wrapped = DistributedDataParallel(network).eval()
+    inputs, labels = torch.rand(12, 1, 6, 6), torch.arange(12) % 4
+    measured = torch.compile(wrapped, backend="eager") if compiled else wrapped
+    with monkeypatch.context() as patched:
+        for wait in ("_sync_buffers", "_pre_forward", "_post_forward"):
+            patched.delattr(DistributedDataParallel, wait)
+        ours, theirs = (attacks.pgd(n, inputs, labels, eps=0.05)[0] for n in (measured, network))
+        assert torch.equal(ours.fooled, theirs.fooled)
+        for read in (sam_sharpness, input_gradient_norm):
+            assert read(measured, inputs, labels).value == read(network, inputs, labels).value
+        ours, theirs = (top_eigenvalues(Hessian(n, inputs, labels)) for n in (measured, network))
+        assert torch.equal(ours.values, theirs.values)
+    assert torch.equal(wrapped(inputs), network(inputs))
 
 
 def exported() -> nn.Module:

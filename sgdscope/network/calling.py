@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
 
 from sgdscope.errors import RequestError, out_of_memory, reason
 from sgdscope.network.outputs import logits_of
@@ -21,12 +22,14 @@ class Network:
     So a network that changes its input in place changes nothing else, and one whose layer does
     ``x.view(…)`` finds strides as plain torch makes them, whatever layout the data are kept in.
     Compiled parts run uncompiled: compiling again for every number of points costs more than it
-    gains, and compiled gradients cannot be differentiated.
+    gains, and compiled gradients cannot be differentiated. Parts that are trained by several
+    processes do not wait for the others, which may not be measuring.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.layout = _layout(model)
+        self._shared = [m for m in model.modules() if isinstance(m, DistributedDataParallel)]
 
     def __call__(self, inputs: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
         """Its output for (N, …), with other weights if these are given by name.
@@ -35,7 +38,7 @@ class Network:
             RequestError: it fails, other than by running out of memory.
         """
         try:
-            with uncompiled():
+            with uncompiled(), _alone(self._shared):
                 if weights is None:
                     return self.model(self.prepared(inputs))
                 return functional_call(self.model, dict(weights), self.prepared(inputs))
@@ -64,6 +67,18 @@ def _layout(model: nn.Module) -> torch.memory_format:
         if weight.dim() == 4 and not weight.is_contiguous():
             return last if weight.is_contiguous(memory_format=last) else torch.contiguous_format
     return torch.contiguous_format
+
+
+@contextmanager
+def _alone(shared: Iterable[DistributedDataParallel]) -> Iterator[None]:
+    """A context in which what is wrapped is called instead of the wrapper, which synchronises."""
+    for wrapper in shared:
+        vars(wrapper)["forward"] = wrapper.module.__call__
+    try:
+        yield
+    finally:
+        for wrapper in shared:
+            del vars(wrapper)["forward"]
 
 
 def uncompiled() -> AbstractContextManager[Any]:
