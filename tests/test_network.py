@@ -29,7 +29,7 @@ from sgdscope.curvature import (
     top_eigenvalues,
     trace,
 )
-from sgdscope.data import Dataset
+from sgdscope.data import Dataset, Images
 from sgdscope.data.inference import accuracy
 from sgdscope.errors import RequestError
 from sgdscope.measuring import MEASURES, Reading, Subject
@@ -271,6 +271,30 @@ def test_every_measure_flags_a_randomised_network(small: Dataset):
         for reading in MEASURES[name](**options.get(name, {})).read(subject):
             assert any("two passes" in flag for flag in reading.flags), name
             assert len(set(reading.flags)) == len(reading.flags)
+
+
+@pytest.mark.parametrize("name", ["pgd_accuracy", "median_eps", "sam_sharpness", "batch_sharpness"])
+def test_the_first_of_images_sorted_by_class_are_flagged(digits: Dataset, name: str):
+    """The first 100 digits are noughts, of which a curvature is not that of any 100 digits."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).eval()
+    options = {"pgd_accuracy": {"eps": [0.1], "steps": 1}, "batch_sharpness": {"batch_size": 10}}
+
+    def flags(data: Dataset, examples: int | None) -> list[str]:
+        measure = MEASURES[name](examples=examples, **options.get(name, {}))
+        return measure.doubts(Subject(network, data, seed=0))
+
+    def arranged(change: Callable[[Images], Images]) -> Dataset:
+        return replace(digits, train=change(digits.train), test=change(digits.test))
+
+    by_class = arranged(lambda images: images[images.labels.argsort()])
+    found = [len(flags(by_class, examples)) for examples in (1, 20, 100, None)]
+    assert found == [0, 1, 1, name == "batch_sharpness"]  # which then takes 20 batches
+    rare = arranged(lambda i: Images(i.pixels, (torch.arange(len(i)) > len(i) - 4).long()))
+    for data in (digits, rare):  # a rare class may stand last by chance
+        assert not any(flags(data, examples) for examples in (1, 20, 100, None))
+    measure = MEASURES[name](examples=20, **options.get(name, {}))
+    (reading,) = measure.read(Subject(network, by_class, seed=0))
+    assert reading.flags[0].startswith("the first 20 of")
 
 
 @pytest.mark.parametrize("nothing", [torch.nan, torch.inf, -torch.inf])

@@ -10,15 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ValidationError
+from scipy import stats
 from torch import Tensor, nn
 
-from sgdscope.data import Dataset
+from sgdscope.data import Dataset, Images
 from sgdscope.measuring.card import Card, Kind
-from sgdscope.network import Preflight, preflight
+from sgdscope.network import Finding, Preflight, preflight
 from sgdscope.registry import Registry
 from sgdscope.settings import AsList, Settings, Whole
 
 FEW = 10  # images that the network is looked at with
+BY_CHANCE = 1e-6  # probability of an order that is taken for random
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ class Measure(Settings, ABC):
         """Whether it is taken after this epoch."""
         return epoch in self.at or (self.every is not None and epoch % self.every == 0)
 
+    def doubts(self, subject: Subject) -> list[str]:
+        """Reasons in the data not to trust its readings, one sentence each; by default none."""
+        return []
+
     def during_training(self) -> Self:
         """The measure to take before the end of training; a cheaper one if the options say so."""
         return self
@@ -134,17 +140,41 @@ def _short(value: Any) -> str:
 def _flagged(
     read: Callable[[Any, Subject], list[Reading]],
 ) -> Callable[[Any, Subject], list[Reading]]:
-    """The same, with what was found about the network added to each reading's flags."""
+    """The same, with what was found about network and data added to each reading's flags."""
 
     @functools.wraps(read)
     def flagged(self: Any, subject: Subject) -> list[Reading]:
-        known = subject.looked.flags
+        known = (*subject.looked.flags, *self.doubts(subject))
         return [
             replace(reading, flags=list(dict.fromkeys((*known, *reading.flags))))
             for reading in read(self, subject)
         ]
 
     return flagged
+
+
+def in_order(images: Images, first: int | None) -> list[str]:
+    """A flag, if the first images are sorted by class, so that they are not like all of them.
+
+    Args:
+        images: N of them.
+        first: how many are measured; None: all.
+    """
+    labels, among = images.labels, images.labels[:first]
+    if len(among) in (1, len(labels)):
+        return []
+    alike = int((among[1:] == among[:-1]).sum())
+    expected = (labels.bincount() / len(labels)).square().sum().item()
+    chance = stats.binomtest(alike, len(among) - 1, min(expected, 1.0), alternative="greater")
+    if chance.pvalue >= BY_CHANCE:
+        return []
+    found = Finding(
+        "order",
+        f"the first {len(among):,} of {len(labels):,} images are sorted by class: {alike:,} follow "
+        "one of their own",
+        "expected a random order, or a measure of all of them",
+    )
+    return [str(found)]
 
 
 MEASURES: Registry[type[Measure]] = Registry("measure")

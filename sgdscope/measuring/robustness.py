@@ -16,7 +16,7 @@ from sgdscope.attacks import Attacked, Evidence
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Dataset, Images
-from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject
+from sgdscope.measuring.base import MEASURES, Measure, Reading, Subject, in_order
 from sgdscope.measuring.card import Card
 from sgdscope.network import Network, answers
 from sgdscope.settings import AT_MOST_1, AsList, Positive, Radius, Whole
@@ -30,6 +30,10 @@ class _OnTest(Measure):
     """A measure on the first ``examples`` test images; None: all."""
 
     examples: Whole | None = None
+
+    def doubts(self, subject: Subject) -> list[str]:
+        """Whether the images are sorted by class."""
+        return in_order(subject.data.test, self.examples)
 
     def cost_in_images(self, data: Dataset) -> int:
         """Those of the test images."""

@@ -12,7 +12,7 @@ from sgdscope import curvature
 from sgdscope.curvature import Sharpness
 from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
-from sgdscope.measuring.base import MEASURES, Reading, Subject
+from sgdscope.measuring.base import MEASURES, Reading, Subject, in_order
 from sgdscope.measuring.card import Card
 from sgdscope.measuring.training_images import RESCALING, OnTrainingImages
 from sgdscope.settings import Positive, Whole
@@ -78,6 +78,11 @@ class BatchSharpness(OnTrainingImages):
                 f"measure batch_sharpness.examples = {self.examples}: expected at least {size}, "
                 "the images of a batch"
             )
+
+    def doubts(self, subject: Subject) -> list[str]:
+        """Whether the images are sorted by class."""
+        first = self.batches * (self.batch_size or subject.batch_size or 0)
+        return in_order(subject.data.train, self.examples or first or None)
 
     def cost_in_images(self, data: Dataset) -> int:
         """In batches."""

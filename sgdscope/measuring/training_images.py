@@ -5,7 +5,7 @@ from typing import Self
 from torch import Tensor
 
 from sgdscope.data import Dataset
-from sgdscope.measuring.base import Measure, Subject
+from sgdscope.measuring.base import Measure, Subject, in_order
 from sgdscope.settings import Whole
 
 RESCALING = (
@@ -17,6 +17,10 @@ class OnTrainingImages(Measure):
     """A measure on the first ``examples`` training images; None: all."""
 
     examples: Whole | None = 2_000
+
+    def doubts(self, subject: Subject) -> list[str]:
+        """Whether the images are sorted by class."""
+        return in_order(subject.data.train, self.examples)
 
     def points(self, subject: Subject) -> tuple[Tensor, Tensor]:
         """Inputs and labels."""

@@ -140,6 +140,11 @@ FLAGS = (
         "Add the normalisation that it was trained with as its first layer.",
     ),
     Explained(
+        "Images in order", ("images are sorted by class",),
+        "The images measured are the first ones, of a few classes, and not like all of them.",
+        "Shuffle the images once, or measure all of them.",
+    ),
+    Explained(
         "Very large logits", ("the logits are so large",),
         "The network is so confident that cross-entropy has no gradient.", MARGIN,
     ),
