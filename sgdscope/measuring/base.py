@@ -170,8 +170,8 @@ def in_order(images: Images, first: int | None) -> list[str]:
         return []
     found = Finding(
         "order",
-        f"the first {len(among):,} of {len(labels):,} images are sorted by class: {alike:,} follow "
-        "one of their own",
+        f"the first {len(among):,} of {len(labels):,} images are sorted by class: {alike:,} come "
+        "after another of their class",
         "expected a random order, or a measure of all of them",
     )
     return [str(found)]
