@@ -54,6 +54,19 @@ def test_sameness_is_not_shown_where_a_batch_size_has_no_value():
     assert "every run of 256 was left out (3 more have no finite value)" in verdict.reason
 
 
+def test_an_attack_that_failed_at_the_end_has_no_value_there_and_not_an_earlier_one():
+    def cut(one):
+        kept = [m for m in one.measurements if (m.measure, m.epoch) != ("pgd_accuracy", 10)]
+        gap = Measurement(epoch=10, measure="pgd_accuracy", value=math.nan, flags=["no memory"])
+        return one.model_copy(update={"measurements": [*kept, gap]})
+
+    robust = {"robust": lambda run, loss: 0.6 - loss}
+    found = made(lines=[FIXED], seeds=3, noise=0.0005, every=5, **robust)
+    table = Results.collect(cut(one) if one.run.batch_size >= 1024 else one for one in found)
+    (verdict,) = judged(table, "a-ratio", says="PGD")
+    assert (verdict.verdict, verdict.runs, verdict.left_out) == ("inconclusive", 12, 6)
+
+
 def test_sameness_along_a_knob_is_not_shown_where_one_of_its_values_lost_every_run():
     rates = (0.01, 0.02, 0.04, 0.08)
     found = Results.collect(

@@ -23,6 +23,15 @@ def progress(history: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return passed.merge(measured.rename(columns={"value": "measured"}), how="left")
 
 
+def at_eps(rows: pd.DataFrame, eps: float | None) -> pd.DataFrame:
+    """A measure's rows at one eps; what could not be measured is recorded once, for every eps."""
+    everywhere = rows["eps"].isna()
+    if eps is None:
+        return rows[everywhere]
+    gaps = everywhere & rows["value"].isna() & (rows["status"] != "diverged")
+    return rows[(rows["eps"] == eps) | gaps].assign(eps=eps)
+
+
 def trajectories(rows: pd.DataFrame, progress: pd.DataFrame) -> pd.DataFrame:
     """Rows taken during training, with the progress of their run at their epoch.
 

@@ -16,7 +16,7 @@ from sgdscope.results import style
 from sgdscope.results.axis import BATCH, Axis, along
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
-from sgdscope.results.trajectories import progress, trajectories
+from sgdscope.results.trajectories import at_eps, progress, trajectories
 
 LOST = ("diverged", "collapsed")  # runs drawn with their own symbol
 
@@ -249,8 +249,7 @@ class View:
         """A measure at every epoch it was taken, with the progress of training then."""
         if (measure, eps) not in self._along:
             rows = self._by_measure.get(measure, self.table.iloc[:0])
-            rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
-            self._along[measure, eps] = trajectories(rows, self._progress)
+            self._along[measure, eps] = trajectories(at_eps(rows, eps), self._progress)
         return self._along[measure, eps]
 
 
