@@ -113,6 +113,13 @@ def test_under_chooses_lines_panels_and_values_at_their_defaults():
     assert not judged(found, unmoved_by="batch_size", under={"optimizer": "adamw"})
 
 
+def test_under_names_a_network_of_ones_own_as_the_study_does():
+    panels = [("nets.py:Tiny", "mnist"), ("stdcnn", "mnist")]
+    found = Results.collect(made(lines=[("fixed", 0.9)], panels=panels))
+    (verdict,) = judged(found, unmoved_by="batch_size", under={"model": "nets.py:Tiny"})
+    assert verdict.model == "Tiny"
+
+
 SETTINGS = {
     "name": "s", "model": "stdcnn", "data": "digits", "batch_size": [32, 64], "epochs": 1,
     "train_size": 320, "schedule": {"fixed": {"learning_rate": 0.05}},

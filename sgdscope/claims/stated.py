@@ -29,7 +29,7 @@ def _samples(one: Hypothesis, evidence: Evidence) -> Iterator[Sample]:
         Quantity(one.measure, eps, one.margin) for eps in radii if one.eps is None or eps == one.eps
     ]
     under = {key: value for key, value in one.under.items() if key not in PLACES}
-    place = [one.under.get(key) for key in PLACES]
+    place = [_shown(one, key, evidence) for key in PLACES]
     if one.knob == "batch_size":
         found = evidence.samples(wanted, under=under)
     else:
@@ -37,6 +37,16 @@ def _samples(one: Hypothesis, evidence: Evidence) -> Iterator[Sample]:
     for sample in found:
         if all(own in (None, there) for own, there in zip(place, sample.panel, strict=True)):
             yield sample
+
+
+def _shown(one: Hypothesis, key: str, evidence: Evidence) -> str | None:
+    """The network or data set that a claim is restricted to, as samples name it."""
+    if key not in one.under:
+        return None
+    shown: dict[str, str] = dict(
+        zip(evidence.results.runs[key], evidence.view.runs[key], strict=True)
+    )
+    return shown.get(one.under[key], "")
 
 
 def _finding(one: Hypothesis, sample: Sample) -> Finding:
