@@ -128,6 +128,28 @@ def test_an_imported_scheduler_is_stepped_once_an_epoch(name, options):
     assert [ours.rate(batch_size=64, epoch=epoch + 1) for epoch in range(EPOCHS)] == theirs
 
 
+class Warming(torchs.LRScheduler):
+    """Lightning-bolts has one with such options."""
+
+    def __init__(self, optimizer, warmup_steps: int, warmup_epochs: int = 2, last_epoch: int = -1):
+        self.whole = warmup_steps + warmup_epochs
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        share = min(1.0, (self.last_epoch + 1) / self.whole)
+        return [base * share for base in self.base_lrs]
+
+
+@pytest.mark.parametrize("own", [{"warmup_steps": 4}, {"warmup_steps": 4, "warmup_epochs": 0}])
+def test_a_scheduler_with_a_warm_up_of_its_own_has_no_other(own):
+    table = {f"{__name__}.Warming": {"learning_rate": 0.12, **own}}
+    (run,) = study(schedule=table, epochs=7).runs
+    whole = 4 + own.get("warmup_epochs", 2)
+    for epoch in range(1, 8):
+        expected = [pytest.approx(0.12 * min(1.0, epoch / whole))]
+        assert run.rates(run.stretch(epoch)) == expected
+
+
 RISING = {"start_factor": 0.1, "total_iters": 4}
 
 
@@ -245,6 +267,16 @@ def study(**tables):
     )  # fmt: skip
 
 
+ONE_CYCLE = {"max_lr": 0.1, "total_steps": 4, "cycle_momentum": False}
+
+
+def test_a_scheduler_that_ends_before_training_is_refused_where_that_counts_steps():
+    tables = {"schedule": {"torch.optim.lr_scheduler.OneCycleLR": ONE_CYCLE}, "train_size": 320}
+    assert study(**tables, epochs=None, steps=40).runs[0].most_epochs == 4
+    with pytest.raises(RequestError, match="in epoch 6: ValueError: Tried to step 5 times"):
+        study(**tables, epochs=None, steps=51)
+
+
 def test_warm_up_counts_in_a_run_only_where_there_is_one():
     plain, warmed = (
         study(schedule={"fixed": {"learning_rate": 0.1, "warmup_steps": w}}).runs[0] for w in (0, 5)
@@ -261,7 +293,7 @@ def test_warm_up_counts_in_a_run_only_where_there_is_one():
         ({"fixed": {"warmup_steps": 3, "warmup_epochs": 1.0}}, "exactly one of"),
         (
             {"torch.optim.lr_scheduler.OneCycleLR": {"max_lr": 0.1, "total_steps": 2}},
-            "in epoch 4: Tried to step 3 times",
+            "in epoch 4: ValueError: Tried to step 3 times",
         ),
         ({"batch-growth": {"every": 1, "factor": 8.0}}, "batch size 2048 in epoch 3; expected at"),
         ({"torch.optim.lr_scheduler.StepLr": {}}, "did you mean 'StepLR'"),
@@ -270,6 +302,14 @@ def test_warm_up_counts_in_a_run_only_where_there_is_one():
         ({"torch.optim.lr_scheduler.ReduceLROnPlateau": {}}, "how training goes"),
         ({"torch.optim.lr_scheduler.OneCycleLR": {"max_lr": 0.1}}, "total_steps"),
         ({"torch.optim.lr_sched.StepLR": {}}, "No module named"),
+        (
+            {"torch.optim.lr_scheduler.OneCycleLR": ONE_CYCLE | {"learning_rate": [0.1, 0.2]}},
+            "learning_rate = 0.1: has no effect",
+        ),
+        (
+            {"torch.optim.lr_scheduler.CyclicLR": {"base_lr": 0.1, "max_lr": 0.2}},
+            "cycle_momentum = true: a schedule is of the learning rate alone",
+        ),
     ],
 )
 def test_a_schedule_that_cannot_be_had_is_refused(schedule, message):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sgdscope import models
-from sgdscope.errors import RequestError
-from sgdscope.settings import as_list, shown
+from sgdscope.errors import RequestError, reason
+from sgdscope.references import is_path
+from sgdscope.settings import Options, as_list, shown
 from sgdscope.study import growth, hypotheses
 
 if TYPE_CHECKING:
@@ -58,11 +60,12 @@ def check_effects(study: Study) -> None:
         RequestError: something cannot.
     """
     _check_momentum(study)
-    of_lines = {(run.data, run.batch_size, run.line): run for run in study.runs}
-    for run in of_lines.values():
-        _check_warmup(run)
-        _check_method(run)
     for part in study.part or [study]:
+        of_lines = {(run.data, run.batch_size, run.line): run for run in part.runs}
+        for run in of_lines.values():
+            _check_warmup(run)
+            _check_rates(run, part.schedule[run.schedule])
+            _check_method(run)
         for measure in part.measures.values():
             measure.check(batch_size=max(part.batch_size))
     of_each = [{"model": run.model, "data": run.data} | run.line.knobs for run in study.runs]
@@ -95,6 +98,41 @@ def _check_warmup(run: Run) -> None:
             f"schedule.{run.schedule}: its warm-up takes {updates} updates at batch size "
             f"{run.batch_size}; expected at most {stretch.total}, those of the training"
         )
+
+
+def _check_rates(run: Run, given: Options) -> None:
+    """Every epoch has a learning rate, and it follows from the options given."""
+    where, options = f"schedule.{run.schedule}", run.schedule_options
+    rates = _rates(run, where)
+    if not is_path(run.schedule):
+        return
+    if "learning_rate" in given:
+        smaller = {**options, "learning_rate": options["learning_rate"] / 2}
+        if _rates(run.model_copy(update={"schedule_options": smaller}), where) == rates:
+            raise RequestError(
+                f"{where}.learning_rate = {options['learning_rate']:g}: has no effect, since the "
+                "scheduler sets its own; expected its options alone"
+            )
+    if options.get("cycle_momentum"):
+        raise RequestError(
+            f"{where}.cycle_momentum = true: a schedule is of the learning rate alone, and "
+            "momentum stays as it is; expected false"
+        )
+
+
+def _rates(run: Run, where: str) -> list[float]:
+    """The learning rates of the first two epochs and the last."""
+    rates = []
+    for epoch in sorted({1, min(2, run.most_epochs), run.most_epochs}):
+        try:
+            rates.append(run.rate(epoch))
+        except Exception as error:  # whatever somebody else's code says
+            raise RequestError(f"{where}: in epoch {epoch}: {reason(error)}") from error
+        if not 0 <= rates[-1] < math.inf:
+            raise RequestError(
+                f"{where}: learning rate {rates[-1]:g} in epoch {epoch}; expected 0 or more"
+            )
+    return rates
 
 
 def _check_method(run: Run) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from sgdscope.settings import Options, as_list, checked, shown
 from sgdscope.study.code import code_of_run
 from sgdscope.study.imported_schedules import find as find_schedule
 from sgdscope.study.run import Run
-from sgdscope.study.schedules import Schedule
 
 if TYPE_CHECKING:
     from sgdscope.study.study import Study
@@ -81,23 +79,9 @@ def lines(study: Study) -> Iterator[Options]:
         for optimizer in _optimizers(study, name, [one["momentum"] for one in momenta]):
             for options in _combinations(axes, where=where):
                 schedule = checked(kind, options, where=where, also_allowed=["momentum"])
-                _check_to_the_end(study, schedule, where)
                 chosen = {"schedule": name, "schedule_options": schedule.options()}
                 for method in _methods(study):
                     yield chosen | optimizer | method
-
-
-def _check_to_the_end(study: Study, schedule: Schedule, where: str) -> None:
-    """Let a scheduler that ends before training fail now."""
-    for epoch in sorted({1, min(2, study.epochs or 1), study.epochs or 1}):
-        try:
-            rate = schedule.rate(batch_size=max(study.batch_size), epoch=epoch)
-        except ValueError as error:
-            raise ValueError(f"{where}: in epoch {epoch}: {error}") from error
-        if not 0 <= rate < math.inf:
-            raise ValueError(
-                f"{where}: learning rate {rate:g} in epoch {epoch}; expected 0 or more"
-            )
 
 
 def _optimizers(study: Study, schedule: str, momenta: Sequence[Any]) -> Iterator[Options]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from functools import cache
 from itertools import islice
-from typing import Self, cast
+from typing import ClassVar, Self, cast
 
 import torch
 from pydantic import create_model, model_validator
@@ -34,7 +34,13 @@ def find(name: str) -> type[Schedule]:
 class _Stepped(Schedule):
     """Learning rate of a torch scheduler that is stepped once per epoch."""
 
+    own: ClassVar[frozenset[str]] = frozenset()  # options of the scheduler itself
     learning_rate: Positive = 0.01  # what the scheduler starts from
+
+    @property
+    def linear_warmup(self) -> dict[str, float]:
+        """Those options that are not the scheduler's own, which has its own warm-up then."""
+        return {key: value for key, value in super().linear_warmup.items() if key not in self.own}
 
     def _scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler:
         raise NotImplementedError
@@ -98,4 +104,5 @@ def _imported(path: str, rule: type[LRScheduler]) -> type[Schedule]:
         __doc__=f"{rule.__name__} of torch.",
         **option_fields(rule, given=("optimizer", "last_epoch")),
     )
-    return cast(type[Schedule], type(rule.__name__, (made,), {"_scheduler": scheduler}))
+    namespace = {"_scheduler": scheduler, "own": frozenset(options)}
+    return cast(type[Schedule], type(rule.__name__, (made,), namespace))

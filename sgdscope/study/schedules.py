@@ -43,7 +43,7 @@ class Schedule(Settings, ABC):
 
     @model_validator(mode="after")
     def _one_warmup(self) -> Self:
-        if self.warmup_epochs and self.warmup_steps:
+        if all(self.linear_warmup.get(name) for name in ("warmup_epochs", "warmup_steps")):
             raise ValueError("expected exactly one of warmup_epochs and warmup_steps")
         return self
 
@@ -61,17 +61,24 @@ class Schedule(Settings, ABC):
 
     def options(self) -> dict[str, Any]:
         """Every option by name, warm-up only if there is one."""
-        absent = {name for name in ("warmup_epochs", "warmup_steps") if not getattr(self, name)}
+        absent = {name for name, value in self.linear_warmup.items() if not value}
         return self.model_dump(exclude=absent)
+
+    @property
+    def linear_warmup(self) -> dict[str, float]:
+        """The options of the linear warm-up."""
+        return {"warmup_epochs": self.warmup_epochs, "warmup_steps": self.warmup_steps}
 
     @property
     def stepped(self) -> bool:
         """Whether its rate changes within an epoch."""
-        return bool(self.warmup_epochs or self.warmup_steps)
+        return any(self.linear_warmup.values())
 
     def warmup(self, stretch: Stretch) -> int:
         """Updates of the warm-up."""
-        return self.warmup_steps or round(self.warmup_epochs * stretch.full)
+        chosen = self.linear_warmup
+        steps, epochs = (chosen.get(name, 0) for name in ("warmup_steps", "warmup_epochs"))
+        return int(steps) or round(epochs * stretch.full)
 
     def rates(self, *, batch_size: int, stretch: Stretch) -> list[float]:
         """The rate of each update of an epoch in turn; a single one if they are equal."""
