@@ -9,6 +9,7 @@ from known import made
 from typer.testing import CliRunner
 
 from sgdscope import claims, run
+from sgdscope.claims.verdicts import BENT, SMALL
 from sgdscope.cli import app
 from sgdscope.errors import RequestError
 from sgdscope.results.axis import geometric
@@ -61,6 +62,27 @@ def test_the_effect_of_a_knob_is_judged(curvature, settings, answer):
     assert verdict.line == "fixed, m = 0.9, wd = 0, 0.001, 0.01"
     assert verdict.statistic == "mean change from smallest to largest weight_decay"
     assert "added later" in verdict.statement
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("curvature", "course", "answer", "detail"),
+    [
+        (lambda decay: 16.0, "unmoved_by", "supported", ""),
+        (lambda decay: 32.0 if decay == 0.001 else 16, "unmoved_by", "contradicted", BENT),
+        (lambda decay: 17.5 if decay == 0.001 else 16, "unmoved_by", "supported", ""),
+        (lambda decay: 16.0, "falls_with", "inconclusive", SMALL),
+        (lambda decay: 32.0 if decay == 0.001 else 16, "falls_with", "inconclusive", BENT),
+        (lambda decay: 32.0 * (2 if decay == 0.001 else 1) / decay, "falls_with", "supported", ""),
+    ],
+)
+def test_a_knob_that_matters_between_its_ends_is_not_without_effect(
+    curvature, course, answer, detail, seeds
+):
+    found = results(curvature=curvature, decays=(0.0001, 0.001, 0.01), seeds=seeds)
+    (verdict,) = judged(found, **{course: "weight_decay"})
+    assert (verdict.verdict, verdict.detail) == (answer, detail)
+    assert ("but its means span 1 doublings" in verdict.reason) == (detail == BENT)
 
 
 def test_an_effect_is_the_change_from_the_smallest_to_the_largest_value():

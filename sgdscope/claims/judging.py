@@ -22,6 +22,7 @@ from sgdscope.claims.answers import (
 )
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.sample import EXACT, Sample
+from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
 
 ONE_SEED = "one seed cannot show how another would shift all batch sizes at once; needs two"
@@ -92,10 +93,7 @@ def _trend(sample: Sample, answer: Answer, detail: Detail, *, distance: float) -
     unit, margin = quantity.slope_unit, sample.margin
     reason = f"{course(found, margin)} with batch size: {interval(found, unit)}"
     if detail == BENT:
-        reason += (
-            f", but its means span {span.value:.3g} {quantity.unit} ({span.low:.3g} to "
-            f"{span.high:.3g}), against a margin of {sample.span_margin:.3g}"
-        )
+        reason += _spanning(span, quantity.unit, sample.span_margin)
     if detail == SMALL:
         reason += f"; {SMALL}, up or down"
     elif answer == "inconclusive":
@@ -199,31 +197,46 @@ def contrast(sample: Sample, other: Sample, expected: Direction) -> Finding:
 def _mean_effect(sample: Sample, expected: Direction | None) -> Finding:
     if (short := sample.enough(sizes=2, runs=4)) is not None:
         return short
-    effects = sample.effects
-    return _mean_of(effects, sample.quantity, expected, knob=sample.knob, what="change")
+    effects, span = sample.effects, sample.knob_span
+    if expected is not None and span is not None and span.low <= sample.quantity.difference_margin:
+        span = None  # nothing between the ends is certainly more than the margin
+    return _mean_of(effects, sample.quantity, expected, knob=sample.knob, what="change", span=span)
 
 
 def _mean_of(
-    effects: pd.DataFrame, quantity: Quantity, expected: Direction | None, *, knob: str, what: str
+    effects: pd.DataFrame,
+    quantity: Quantity,
+    expected: Direction | None,
+    *,
+    knob: str,
+    what: str,
+    span: Estimate | None = None,
 ) -> Finding:
-    """Whether the mean of effects has the expected sign, or is within the margin."""
+    """Whether the mean of effects has the expected sign, or is within the margin.
+
+    Sameness takes a span between any two values of the knob that is within the margin too.
+    """
     if len(effects) < 3:
         return lacking(f"{len(effects)} pairs of runs that differ only in {knob}; needs 3")
-    if effects["seed"].nunique() < 2:
-        mean, unit = effects["effect"].mean(), quantity.unit
+    seeds, unit = effects["seed"].nunique(), quantity.unit
+    if seeds < 2:
+        mean = effects["effect"].mean()
         return lacking(f"{mean:+.3g} {unit} with {knob} on average; {ONE_SEED}")
     found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
-    margin, unit = quantity.difference_margin, quantity.unit
-    same = equivalence(found, margin)
+    margin = quantity.difference_margin
+    same, detail = _within(found, span, margin)
     answer = same if expected is None else direction(found, expected)
     reason = f"{course(found, margin)} with {knob}: {interval(found, unit)} on average"
-    detail: Detail = ""
-    if answer == "inconclusive" and same == "supported":
+    if expected is not None and answer != "inconclusive":
+        detail = ""
+    if span is not None and detail == BENT:
+        reason += _spanning(span, unit, margin)
+    elif answer == "inconclusive" and same == "supported":
         detail = SMALL
         reason += f"; {SMALL}, up or down"
     elif answer == "inconclusive":
         distance = gap(found, margin) if expected is None else abs(found.value)
-        reason += seeds_wanted(found, distance, effects["seed"].nunique())
+        reason += seeds_wanted(found, distance, seeds)
     return Finding(
         answer,
         reason,
@@ -232,6 +245,22 @@ def _mean_of(
         estimate=found,
         margin=margin,
         detail=detail,
+    )
+
+
+def _within(found: Estimate, span: Estimate | None, margin: float) -> tuple[Answer, Detail]:
+    """Whether an effect, and a span where there is one, are certainly within the margin."""
+    straight = equivalence(found, margin)
+    if straight != "supported" or span is None:
+        return straight, ""
+    whole = equivalence(span, margin)
+    return whole, "" if whole == straight else BENT
+
+
+def _spanning(span: Estimate, unit: str, margin: float) -> str:
+    return (
+        f", but its means span {span.value:.3g} {unit} ({span.low:.3g} to {span.high:.3g}), "
+        f"against a margin of {margin:.3g}"
     )
 
 

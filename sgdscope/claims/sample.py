@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -82,6 +83,20 @@ class Sample:
                 effects |= dict(zip(cases, steepness * span, strict=True))
         found = [(*case, round(effects[case], EXACT)) for case in sorted(effects)]
         return pd.DataFrame(found, columns=["batch_size", "seed", "effect"])
+
+    @cached_property
+    def knob_span(self) -> Estimate | None:
+        """The greatest mean change between two values of a family's knob, if it has more than two.
+
+        Each pair of values is compared at the batch sizes and seeds that have both.
+        """
+        values = self.rows.pivot_table(index=["batch_size", "seed"], columns="knob", values="value")
+        if len(values.columns) < 3:
+            return None
+        pairs = [values[[*pair]].dropna() for pair in combinations(values.columns, 2)]
+        return statistics.greatest(
+            [((pair.iloc[:, 1] - pair.iloc[:, 0]).to_numpy(), _seeds(pair)) for pair in pairs]
+        )
 
     @property
     def _points(self) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -178,6 +193,10 @@ class Sample:
         if self.missing:
             return None
         return style.progress_figure("loss", " on ".join(self.panel))
+
+
+def _seeds(cases: pd.DataFrame) -> IntArray:
+    return np.asarray(cases.index.get_level_values("seed"))
 
 
 def _alike(rows: pd.DataFrame, knob: FloatArray) -> Iterator[tuple[FloatArray, IntArray]]:

@@ -101,10 +101,30 @@ def mean(values: FloatArray, seeds: IntArray) -> Estimate:
         values: (N,) one for each case and seed.
         seeds: (N,) which seed each belongs to.
     """
-    weights = _all_but_one(seeds)
-    value = float(values.mean())
-    half = _quantile(len(weights) - 1) * _jackknife(weights @ values / weights.sum(1), value)
+    value, half = float(values.mean()), _half(values, seeds)
     return Estimate(value, value - half, value + half)
+
+
+def greatest(differences: Sequence[tuple[FloatArray, IntArray]]) -> Estimate:
+    """The greatest of several mean differences, whatever their signs; its ends are as of ``span``.
+
+    Args:
+        differences: of each pair, (N,) one for each case and seed, and (N,) the seeds.
+    """
+    means = np.array([abs(values.mean()) if len(values) else 0.0 for values, _ in differences])
+    halves = np.array([_half(*each) for each in differences])
+    corrected = np.array([_half(*each, TAIL / len(differences)) for each in differences])
+    low, high = (means - corrected).max(), (means + halves).max()
+    return Estimate(float(means.max()), max(float(low), 0.0), float(high))
+
+
+def _half(values: FloatArray, seeds: IntArray, tail: float = TAIL) -> float:
+    """Half the interval of a mean; infinite where fewer than two seeds have values."""
+    weights = _all_but_one(seeds)
+    if len(weights) < 2:
+        return np.inf
+    error = _jackknife(weights @ values / weights.sum(1), float(values.mean()))
+    return _quantile(len(weights) - 1, tail) * error
 
 
 def share(cases: Sequence[FloatArray], above: float, below: float = np.inf) -> Estimate:
