@@ -9,7 +9,7 @@ from sgdscope.errors import RequestError
 from sgdscope.figures import batches, canvas, drawings
 from sgdscope.report import overview, terminal
 from sgdscope.report.cards import cards
-from sgdscope.results.axis import Axis, choices, default
+from sgdscope.results.axis import Axis, choices, chosen, default
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
 from sgdscope.study.hypotheses import check_knob, knobs_of
@@ -57,6 +57,23 @@ def test_a_line_whose_value_is_no_number_has_no_place_on_the_axis():
     assert view.runs["x"].isna().sum() == 2
     knobs = {**knobs_of([one.run for one in found]), **knobs_of([found[-1].run, found[0].run])}
     check_knob("eps", knobs, where="axis")
+
+
+def test_an_axis_that_no_run_has_a_number_of_yet_waits_for_one_that_has():
+    found = results(sizes=(64, 128))
+    assert chosen("weight_decay", found.lines, [64, 128]) == "weight_decay"
+    assert chosen("beta1", found.lines, [64, 128]) == "batch_size"  # AdamW's, which comes last
+    assert chosen("clip_norm", found.lines, [64]) == "weight_decay"  # there, but not set
+
+
+def test_a_switch_is_an_axis_from_0_to_1():
+    found = [
+        one.model_copy(update={"run": one.run.model_copy(update={"optimizer_options": options})})
+        for options in ({}, {"nesterov": True})
+        for one in made(lines=[("fixed", 0.9)], sizes=(64,))
+    ]
+    view = View(Results.collect(found), axis="nesterov")
+    assert (view.axis.values, view.axis.log, len(view.lines)) == ([0.0, 1.0], False, 1)
 
 
 def test_lines_leave_the_axis_out_and_have_the_batch_size_in_its_place():

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sgdscope.study.hypotheses import NUMBER
 from sgdscope.study.line import Choice, Line
 
 BATCH = "batch_size"
@@ -93,6 +94,14 @@ def _unevenness(values: npt.NDArray[np.float64]) -> float:
     return float(steps.std() / steps.mean())
 
 
+def chosen(asked: str | None, lines: Sequence[Line], sizes: Iterable[int]) -> str:
+    """The knob asked for, unless none of the lines that have run so far has it as a number."""
+    if asked is None:
+        return default(lines, sizes)
+    known = asked == BATCH or any(isinstance(line.knobs.get(asked), NUMBER) for line in lines)
+    return asked if known else default(lines, sizes)
+
+
 def default(lines: Sequence[Line], sizes: Iterable[int]) -> str:
     """Batch size if it varies; otherwise the knob with most values."""
     if len(set(sizes)) > 1:
@@ -148,7 +157,7 @@ def along(
         sizes = sorted(int(size) for size in runs[BATCH].unique())
         return Axis(knob, [*sizes], log=True), runs[BATCH], own
     given = [line.knobs.get(knob) for line in own]
-    found = [value if _is_number(value) else math.nan for value in given]
+    found = [value if isinstance(value, NUMBER) else math.nan for value in given]
     x = pd.Series(found, index=runs.index, dtype=float)
     values = sorted(float(value) for value in x.dropna().unique())
     several = runs[BATCH].nunique() > 1

@@ -14,7 +14,7 @@ from sgdscope.errors import RequestError
 from sgdscope.files import write_atomically
 from sgdscope.results import differing
 from sgdscope.results.axis import BATCH
-from sgdscope.results.axis import default as default_axis
+from sgdscope.results.axis import chosen as chosen_axis
 from sgdscope.results.files import Array, KeptFiles
 from sgdscope.results.folder import StudyFolder
 from sgdscope.results.folders import Folders
@@ -81,8 +81,8 @@ class Results:
         )
         lines = tuple(dict.fromkeys(of_run))
         stated = () if folder is None else folder.hypotheses()
-        axis = None if folder is None else folder.axis()
-        axis = axis or default_axis(lines, [result.run.batch_size for result in ordered])
+        asked = None if folder is None else folder.axis()
+        axis = chosen_axis(asked, lines, [result.run.batch_size for result in ordered])
         tables = _with_gaps(table), pd.DataFrame(runs), _history(ordered, settings)
         environments = {tuple(result.environment.items()): None for result in ordered}
         return cls(*tables, lines, axis, stated, tuple(map(dict, environments)), folder)
