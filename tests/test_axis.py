@@ -66,6 +66,23 @@ def test_an_axis_that_no_run_has_a_number_of_yet_waits_for_one_that_has():
     assert chosen("clip_norm", found.lines, [64]) == "weight_decay"  # there, but not set
 
 
+def test_a_knob_that_two_parts_have_is_that_of_the_part_before_its_name():
+    found = [
+        one.model_copy(update={"run": one.run.model_copy(update=settings)})
+        for options in ({}, {"factor": 4})  # ABSA's, which is 2 otherwise
+        for settings in [{"method": "absa", "method_options": options}]
+        for one in made(lines=[("step-decay", 0.9)], sizes=(64,))
+    ]
+    made_of = Results.collect(found)
+    assert made_of.axis == "method.factor"
+    view = View(made_of)
+    assert (view.axis.values, len(view.lines)) == ([2.0, 4.0], 1)
+    assert view.lines[0].line.knobs["factor"] == 0.5  # step-decay's
+    knobs = knobs_of([one.run for one in found])
+    with pytest.raises(RequestError, match="unknown knob 'factor'; did you mean"):
+        check_knob("factor", knobs, where="axis")
+
+
 def test_a_switch_is_an_axis_from_0_to_1():
     found = [
         one.model_copy(update={"run": one.run.model_copy(update={"optimizer_options": options})})

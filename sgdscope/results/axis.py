@@ -173,8 +173,8 @@ def _without(line: Line, knob: str, size: int | None) -> Line:
     choices = [
         replace(
             one,
-            options=tuple((key, value) for key, value in one.options if key != knob),
-            defaults={key: value for key, value in one.defaults.items() if key != knob},
+            options=tuple(own for own in one.options if line.knob(one, own[0]) != knob),
+            defaults={k: value for k, value in one.defaults.items() if line.knob(one, k) != knob},
         )
         for one in line.choices
     ]

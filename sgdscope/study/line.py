@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 
@@ -16,6 +18,11 @@ class Choice:
     options: tuple[tuple[str, Any], ...]
     symbols: tuple[tuple[str, str], ...] = ()  # of options, as labels write them
     defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of all options
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every option, those at their defaults included."""
+        return {**self.defaults, **dict(self.options)}
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.options)})"
@@ -43,11 +50,21 @@ class Line:
         chosen = {choice.kind: choice.name for choice in self.choices}
         return chosen | {key: value for one in self.choices for key, value in one.options}
 
-    @property
+    @cached_property
     def knobs(self) -> dict[str, Any]:
-        """The settings, and options at their defaults."""
-        options = {key: value for one in self.choices for key, value in one.defaults.items()}
-        return {"method": "plain"} | options | self.settings
+        """The settings, and options at their defaults, by the names of :meth:`knob`."""
+        chosen = {choice.kind: choice.name for choice in self.choices}
+        options = {self.knob(one, key): v for one in self.choices for key, v in one.values.items()}
+        return {"method": "plain"} | chosen | options
+
+    def knob(self, choice: Choice, option: str) -> str:
+        """The name of an option among all: with the kind of its part if another has one like it."""
+        return f"{choice.kind}.{option}" if option in self._ambiguous else option
+
+    @cached_property
+    def _ambiguous(self) -> set[str]:
+        counts = Counter(key for choice in self.choices for key in choice.values)
+        return {key for key, count in counts.items() if count > 1}
 
     def matches(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the line has these settings, among others."""
@@ -56,7 +73,11 @@ class Line:
     def without(self, knob: str) -> tuple[Any, ...]:
         """What lines that differ in this knob alone have in common."""
         return tuple(
-            (one.kind, one.name, tuple(option for option in one.options if option[0] != knob))
+            (
+                one.kind,
+                one.name,
+                tuple(own for own in one.options if self.knob(one, own[0]) != knob),
+            )
             for one in self.choices
         )
 
@@ -75,9 +96,9 @@ def _told(line: Line, lines: Sequence[Line]) -> list[str]:
             for one in other.choices
             if (one.kind, one.name) == (choice.kind, choice.name)
         ]
-        own = {**choice.defaults, **dict(choice.options)}
+        own = choice.values
         chosen = dict.fromkeys(key for one in (choice, *alike) for key, _ in one.options)
-        others = [{**one.defaults, **dict(one.options)} for one in alike]
+        others = [one.values for one in alike]
         varying = {
             key: own[key]
             for key in chosen
