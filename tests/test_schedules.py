@@ -267,7 +267,7 @@ def study(**tables):
     )  # fmt: skip
 
 
-ONE_CYCLE = {"max_lr": 0.1, "total_steps": 4, "cycle_momentum": False}
+ONE_CYCLE = {"max_lr": 0.1, "total_steps": 4}
 
 
 def test_a_scheduler_that_ends_before_training_is_refused_where_that_counts_steps():
@@ -307,7 +307,13 @@ def test_warm_up_counts_in_a_run_only_where_there_is_one():
             "learning_rate = 0.1: has no effect",
         ),
         (
-            {"torch.optim.lr_scheduler.CyclicLR": {"base_lr": 0.1, "max_lr": 0.2}},
+            {
+                "torch.optim.lr_scheduler.CyclicLR": {
+                    "base_lr": 0.1,
+                    "max_lr": 0.2,
+                    "cycle_momentum": True,
+                }
+            },
             "cycle_momentum = true: a schedule is of the learning rate alone",
         ),
     ],

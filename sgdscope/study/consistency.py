@@ -11,6 +11,7 @@ from sgdscope.errors import RequestError, reason
 from sgdscope.references import is_path
 from sgdscope.settings import Options, as_list, shown
 from sgdscope.study import growth, hypotheses
+from sgdscope.study.imported_schedules import CYCLES
 
 if TYPE_CHECKING:
     from sgdscope.study.hypotheses import Hypothesis
@@ -113,9 +114,9 @@ def _check_rates(run: Run, given: Options) -> None:
                 f"{where}.learning_rate = {options['learning_rate']:g}: has no effect, since the "
                 "scheduler sets its own; expected its options alone"
             )
-    if options.get("cycle_momentum"):
+    if options.get(CYCLES):
         raise RequestError(
-            f"{where}.cycle_momentum = true: a schedule is of the learning rate alone, and "
+            f"{where}.{CYCLES} = true: a schedule is of the learning rate alone, and "
             "momentum stays as it is; expected false"
         )
 

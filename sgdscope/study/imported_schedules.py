@@ -17,6 +17,7 @@ from sgdscope.settings import Positive
 from sgdscope.study.schedules import SCHEDULES, Schedule
 
 EXAMPLE = "torch.optim.lr_scheduler.ExponentialLR"
+CYCLES = "cycle_momentum"  # an option of some: off, since a schedule is of the learning rate alone
 
 
 def find(name: str) -> type[Schedule]:
@@ -98,11 +99,11 @@ def _imported(path: str, rule: type[LRScheduler]) -> type[Schedule]:
         chosen = self.model_fields_set & options.keys()
         return build(optimizer, **{name: getattr(self, name) for name in chosen})
 
+    fields = option_fields(rule, given=("optimizer", "last_epoch"))
+    if CYCLES in fields:
+        fields[CYCLES] = (fields[CYCLES][0], False)
     made = create_model(
-        rule.__name__,
-        __base__=_Stepped,
-        __doc__=f"{rule.__name__} of torch.",
-        **option_fields(rule, given=("optimizer", "last_epoch")),
+        rule.__name__, __base__=_Stepped, __doc__=f"{rule.__name__} of torch.", **fields
     )
     namespace = {"_scheduler": scheduler, "own": frozenset(options)}
     return cast(type[Schedule], type(rule.__name__, (made,), namespace))
