@@ -123,6 +123,21 @@ def test_bad_requests() -> None:
         Hessian(model.requires_grad_(False), inputs, labels)
 
 
+def test_complex_parameters_are_refused() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.turn = nn.Parameter(torch.ones(4, 3, dtype=torch.complex64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.to(torch.complex64) @ self.turn).real
+
+    given = Turned().eval(), torch.randn(6, 4), torch.randint(0, 3, (6,))
+    for measured in (Hessian, sam_sharpness):
+        with pytest.raises(RequestError, match="a parameter is .*complex64; expected real"):
+            measured(*given)
+
+
 def jacobian(model: nn.Module, inputs: Tensor) -> Tensor:
     """(N, outputs, parameters)."""
     parameters = list(model.parameters())

@@ -89,6 +89,10 @@ PLANTED = {
     "batch-dependent": (lambda net: Wrapped(net, after=of_batch), "rest of its batch"),
     "changing itself": (Counting, "changes its own"),
     "not finite": (lambda net: Wrapped(net, after=broken), "not finite"),
+    "another range": (
+        lambda net: Wrapped(net, lambda x: torch.where(x > 2, torch.nan, (x + 1) / 2)),
+        "with pixels in [-1, 1]",
+    ),
     "the answer alone": (lambda net: Wrapped(net, after=one_hot), "no gradient reaches"),
 }  # fmt: skip
 

@@ -277,6 +277,13 @@ def test_a_scheduler_that_ends_before_training_is_refused_where_that_counts_step
         study(**tables, epochs=None, steps=51)
 
 
+def test_a_list_among_the_options_of_a_line_is_matched():
+    stepped = {"torch.optim.lr_scheduler.MultiStepLR": {"milestones": [[1, 3]]}}
+    (run,) = study(schedule=stepped).runs
+    assert run.line.matches({"milestones": [1, 3]})
+    assert not run.line.matches({"milestones": [1, 2]})
+
+
 def test_warm_up_counts_in_a_run_only_where_there_is_one():
     plain, warmed = (
         study(schedule={"fixed": {"learning_rate": 0.1, "warmup_steps": w}}).runs[0] for w in (0, 5)

@@ -81,6 +81,21 @@ def test_what_is_set_is_what_runs_have(file):
     assert {run.rate(1) for run in fast.runs if run.schedule == "fixed"} == {0.3}
     steps = Study.load(file, overrides={"steps": 100})
     assert {(run.epochs, run.steps) for run in steps.runs} == {(None, 100)}
+    with pytest.raises(RequestError, match="epochs and steps: a training has one length"):
+        Study.load(file, overrides={"epochs": 2, "steps": 100})
+
+
+@pytest.mark.parametrize("value", ["5", "true", "[5]", "{a = 1}"])
+@pytest.mark.parametrize("key", ["model", "data"])
+def test_names_that_are_no_text_are_refused(tmp_path, key, value):
+    names = {"model": '"stdcnn"', "data": '"digits"'} | {key: value}
+    file = tmp_path / "study.toml"
+    file.write_text(
+        f"model = {names['model']}\ndata = {names['data']}\nbatch_size = 32\nepochs = 1\n"
+        'measure = ["test_accuracy"]\nschedule.fixed = {learning_rate = 0.1}\n'
+    )
+    with pytest.raises(RequestError, match=f"{key} = .*: expected text"):
+        Study.load(file)
 
 
 def test_epochs_that_no_run_arrives_at_are_named():

@@ -44,7 +44,7 @@ def network() -> nn.Module:
     )  # fmt: skip
 
 
-def fitted(small, folder, *callbacks, epochs, shuffle=False, accumulated=1):
+def fitted(small, folder, *callbacks, epochs, shuffle=False, accumulated=1, skipped=()):
     """A Lightning module after its training, with the loss of each batch."""
     lightning = pytest.importorskip("lightning.pytorch")
 
@@ -59,7 +59,7 @@ def fitted(small, folder, *callbacks, epochs, shuffle=False, accumulated=1):
         def training_step(self, batch, _):
             loss = F.cross_entropy(self(batch[0]), batch[1])
             self.losses.append(loss.item())
-            return loss
+            return None if len(self.losses) - 1 in skipped else loss
 
         def configure_optimizers(self):
             optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
@@ -101,6 +101,17 @@ def test_lightnings_training_loss_is_that_of_training_step(small, tmp_path, accu
     (epoch,) = watch.folder.results()[0].history
     assert epoch.train_loss == pytest.approx(sum(module.losses) / len(module.losses), rel=1e-6)
     assert epoch.steps == steps
+
+
+def test_batches_that_lightning_skips_are_left_out_of_the_loss(small, tmp_path, caplog):
+    pytest.importorskip("lightning.pytorch")
+    from sgdscope.watching.lightning import WatchCallback
+
+    watch = watching(small, tmp_path, measures={"test_accuracy": {}})
+    module = fitted(small, tmp_path, WatchCallback(watch), epochs=2, skipped=(0, 3, 4, 5))
+    (epoch,) = watch.folder.results()[0].history
+    assert epoch.train_loss == pytest.approx((module.losses[1] + module.losses[2]) / 2, rel=1e-6)
+    assert "epoch 2 is not measured: training_step returned no loss" in caplog.text
 
 
 def test_a_transformers_training_is_watched(small, tmp_path):

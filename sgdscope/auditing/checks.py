@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -54,7 +55,9 @@ def _of_scale(model: nn.Module, data: Dataset) -> Iterator[Finding]:
     yield from _of_saturation(scores, labels)
     loss, right = _losses(scores, labels), int((answers(scores) == labels).sum())
     tried = {way: _logits(model, change(inputs)) for way, change in _ways(data).items()}
-    way, theirs = min(tried.items(), key=lambda item: float(_losses(item[1], labels).mean()))
+    means = {way: _losses(each, labels).mean() for way, each in tried.items()}
+    way = min(means, key=lambda one: float(means[one].nan_to_num(math.inf)))
+    theirs = tried[way]
     lower, theirs_right = _losses(theirs, labels), int((answers(theirs) == labels).sum())
     if theirs_right < right or not lower.mean() < LOWER * loss.mean():
         return

@@ -258,7 +258,7 @@ def differentiated(model: nn.Module, looked: Preflight) -> list[nn.Parameter]:
     """The parameters in which curvature is taken, each once.
 
     Raises:
-        RequestError: there are none, or the outputs do not depend on them.
+        RequestError: there are none, one is complex, or the outputs do not depend on them.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -266,6 +266,9 @@ def differentiated(model: nn.Module, looked: Preflight) -> list[nn.Parameter]:
     for found in looked.findings:
         if found.name == "parameters":
             raise RequestError(str(found))
+    for parameter in parameters:
+        if parameter.is_complex():
+            raise RequestError(f"a parameter is {parameter.dtype}; expected real numbers")
     return parameters
 
 

@@ -43,6 +43,8 @@ def apply(settings: dict[str, Any], name: str | None, overrides: Mapping[str, An
     factor = cuts.pop("factor", 1)
     if not isinstance(factor, int) or factor < 1:
         raise RequestError(f"budget.{name}.factor = {factor!r}: expected a whole number from 1")
+    if {"epochs", "steps"} <= overrides.keys():
+        raise RequestError("epochs and steps: a training has one length; expected one of them")
     for key, value in {**cuts, **overrides}.items():
         studyfile.override(settings, key, value)
     if name is None:

@@ -34,7 +34,7 @@ def parts(settings: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
     }  # fmt: skip
     for key, registry in kinds.items():
         names = settings.get(key, [])
-        for name in [names] if isinstance(names, str) else names:
+        for name in names if isinstance(names, list | dict) else [names]:
             if name in list(registry):
                 yield registry, name
 

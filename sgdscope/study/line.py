@@ -68,7 +68,10 @@ class Line:
 
     def matches(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the line has these settings, among others."""
-        return all(self.settings.get(key) == value for key, value in wanted.items())
+        return all(
+            self.settings.get(key) == (tuple(value) if isinstance(value, list) else value)
+            for key, value in wanted.items()
+        )
 
     def without(self, knob: str) -> tuple[Any, ...]:
         """What lines that differ in this knob alone have in common."""

@@ -21,7 +21,7 @@ _PLACES: dict[str, set[str]] = {"model": {"transformers"}, "data": set(KINDS)}
 def references_of(settings: Mapping[str, Any], key: str) -> Iterator[str]:
     """The names under ``model`` or ``data`` that are no registered part's."""
     names = settings.get(key, [])
-    for name in [names] if isinstance(names, str) else names:
+    for name in names if isinstance(names, list) else [names]:
         if isinstance(name, str) and ":" in name and name not in _REGISTRIES[key]:
             yield name
 

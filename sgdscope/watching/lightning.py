@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,13 +12,15 @@ from torch import Tensor
 
 from sgdscope.watching.watch import Watch
 
+_log = logging.getLogger(__name__)
+
 
 class WatchCallback(Callback):  # type: ignore[misc]
     """Calls a :class:`Watch` after every training epoch, on the first process only.
 
     The network is the module itself, called with pixels in [0, 1]. The training loss is the mean
-    of what ``training_step`` returned, over batches; the learning rate is that at which the epoch
-    began.
+    of what ``training_step`` returned, over the batches with a loss; the learning rate is that at
+    which the epoch began. An epoch without a loss is not measured, which is logged.
 
     Args:
         watch: the one to call.
@@ -37,7 +41,7 @@ class WatchCallback(Callback):  # type: ignore[misc]
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *batch: Any
     ) -> None:
         """Remember the batch's loss."""
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
             # Lightning has divided it by the number of batches whose gradients make one update.
             self._losses.append(loss.detach() * trainer.accumulate_grad_batches)
@@ -45,7 +49,11 @@ class WatchCallback(Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure."""
         losses, self._losses = self._losses, []
-        if not trainer.is_global_zero or not losses:
+        if not trainer.is_global_zero:
+            return
+        if not losses:
+            epoch = trainer.current_epoch + 1
+            _log.warning("epoch %d is not measured: training_step returned no loss", epoch)
             return
         self.watch(
             pl_module,
