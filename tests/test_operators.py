@@ -134,7 +134,7 @@ def test_complex_parameters_are_refused() -> None:
 
     given = Turned().eval(), torch.randn(6, 4), torch.randint(0, 3, (6,))
     for measured in (Hessian, sam_sharpness):
-        with pytest.raises(RequestError, match="a parameter is .*complex64; expected real"):
+        with pytest.raises(RequestError, match=r"a parameter is .*complex64; expected real"):
             measured(*given)
 
 
