@@ -435,7 +435,8 @@ def test_the_command_measures_compares_gates_and_redraws(home, tmp_path):
     assert code("test_accuracy@0.1 >= 0.3")[0] == 2
     assert code("nothing >= 0.3")[0] == 2
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Before measuring" in page
+    assert "<h2>Checks</h2>" in page
+    assert "2 networks" in page
     (tmp_path / "out" / "report.html").unlink()
     (tmp_path / "out" / "results.csv").unlink()
     assert CliRunner().invoke(app, ["report", str(tmp_path / "out")]).exit_code == 0

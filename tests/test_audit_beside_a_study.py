@@ -12,7 +12,7 @@ from sgdscope.auditing import Audit
 from sgdscope.auditing.folder import AuditFolder
 from sgdscope.cli import app
 from sgdscope.findings import Judged
-from sgdscope.report import beside
+from sgdscope.report import audit_page, beside, picture
 from sgdscope.results.record import Audited, GivenNetwork, Measurement
 from sgdscope.results.tables import Results
 
@@ -124,3 +124,15 @@ def test_audits_alone_are_refused(tmp_path, invoke):
     told = invoke("report", "one", "other")
     assert told.exit_code == 2
     assert "only audits; expected a study among them" in " ".join(told.output.split())
+
+
+def test_the_page_of_one_network_counts_it_and_cuts_no_label(tmp_path):
+    audit = Audit.load(audited(tmp_path / "audit", eps=[4 / 255, 8 / 255]).path)
+    html = audit_page.write(audit).read_text()
+    assert "mnist · test images · 1 network<" in html
+    assert "&lt;mine&gt;. PGD accuracy, eps 4/255: 0.432; PGD accuracy, eps 8/255: 0.432." in html
+    (drawn,) = audit_page.by_eps(audit)
+    labels = re.findall(r'<text x="([\d.]+)" [^>]*"middle">(.*?)</text>', drawn)
+    assert [text for _, text in labels] == ["4/255", "8/255"]
+    widest = 6.6  # units of a digit at this size
+    assert all(float(x) + widest * len(text) / 2 <= picture.WIDTH for x, text in labels)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from sgdscope.auditing.comparison import _score, compare, interval, paired
+from sgdscope.auditing.comparison import _score, compare, incomparable, interval, paired
 from sgdscope.auditing.requirement import Requirement, exit_code
 from sgdscope.errors import RequestError
 from sgdscope.results.record import Audited, GivenNetwork, Measurement
@@ -100,8 +100,10 @@ def test_a_comparison_counts_the_points_that_only_one_survives():
     assert found.difference == pytest.approx(0.21)
     assert found.low < 0.21 < found.high
     assert found.p == pytest.approx(stats.binomtest(311, 412).pvalue)
-    assert found.sentence.startswith("B keeps 21.0 points more under PGD at eps 8/255 than A (+")
-    assert found.sentence.endswith("311 of 1,000 points are right only for B, 101 only for A")
+    assert found.sentence.startswith(
+        "PGD accuracy at eps 8/255 of B is 21.0 points higher than that of A (+"
+    )
+    assert found.sentence.endswith("of 1,000 points 311 are right only for B, 101 only for A")
 
 
 def test_what_was_measured_in_different_ways_is_not_compared():
@@ -217,3 +219,11 @@ def test_exit_codes_say_the_gravest_answer():
 def test_a_malformed_requirement_is_refused(text):
     with pytest.raises(RequestError):
         Requirement.parse(text)
+
+
+def test_curvature_is_mentioned_only_where_it_was_measured():
+    accuracies = [audited(name, reading("test_accuracy", 0.9)) for name in "AB"]
+    assert list(incomparable(accuracies)) == []
+    curved = [audited(name, reading("top_eigenvalue", 9.0)) for name in "AB"]
+    (said,) = incomparable(curved)
+    assert said.startswith("Rescaling the weights can change λ₁")

@@ -18,6 +18,7 @@ from sgdscope.settings import written
 LEVEL = 0.95
 PER_POINT = ("right", "robust")  # arrays that say which points were classified correctly
 Bools = npt.NDArray[np.bool_]
+SCALED = {"top_eigenvalue", "hessian_trace", "sam_sharpness"}  # by how the weights are scaled
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,20 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The result in words, with its interval and counts."""
-        where = "unperturbed"
+        what = style.label(self.measure)
         if self.eps is not None:
-            where = f"under {style.short(self.measure)} at eps {written(self.eps)}"
-        percent = f"{abs(100 * self.difference):.1f} points"
-        if not self.differs:
-            percent = f"{style.points(self.difference)} points"
+            what += f" at eps {written(self.eps)}"
         span = f"({style.points(self.low)} to {style.points(self.high)})"
         counts = (
-            f"{self.only_network:,} of {self.points:,} points are right only for {self.network}, "
+            f"of {self.points:,} points {self.only_network:,} are right only for {self.network}, "
             f"{self.only_other:,} only for {self.other}"
         )
         if not self.differs:
-            both = f"{self.network} and {self.other}"
-            return f"{both} cannot be told apart {where}: {percent} {span}; {counts}"
-        more = "more" if self.difference > 0 else "fewer"
-        verb = "has" if self.eps is None else "keeps"
-        return f"{self.network} {verb} {percent} {more} {where} than {self.other} {span}: {counts}"
+            unlike = f"{what} does not distinguish {self.network} from {self.other}"
+            return f"{unlike}: {style.points(self.difference)} points {span}; {counts}"
+        towards = "higher" if self.difference > 0 else "lower"
+        size = f"{abs(100 * self.difference):.1f} points {towards}"
+        return f"{what} of {self.network} is {size} than that of {self.other} {span}: {counts}"
 
 
 def compare(pairs: Sequence[tuple[Audited, Audited]], folder: AuditFolder) -> list[Comparison]:
@@ -154,6 +152,8 @@ def _score(mine: int, theirs: int, count: int, difference: float) -> float:
 def incomparable(networks: Sequence[Audited]) -> Iterator[str]:
     """Which measures of curvature cannot be compared across networks, and which can."""
     shapes = {one.network.architecture for one in networks}
+    if SCALED.isdisjoint(m.measure for one in networks for m in one.measurements):
+        return
     if len(shapes) > 1:
         yield (
             "λ₁, trace and SAM sharpness of networks with different layers cannot be compared: "
@@ -161,6 +161,6 @@ def incomparable(networks: Sequence[Audited]) -> Iterator[str]:
         )
     if len(networks) > 1:
         yield (
-            "λ₁, trace and SAM sharpness change when weights are rescaled so that the network "
-            "computes the same (Dinh et al. 2017); ASAM sharpness does not."
+            "Rescaling the weights can change λ₁, trace and SAM sharpness without changing any "
+            "prediction (Dinh et al. 2017); it does not change ASAM sharpness."
         )

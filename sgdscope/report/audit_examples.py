@@ -11,10 +11,11 @@ from PIL import Image
 
 from sgdscope.auditing import Audit
 from sgdscope.auditing.comparison import points
-from sgdscope.report.audit_terminal import label
 from sgdscope.report.gallery import answered
+from sgdscope.results import style
 from sgdscope.results.files import Array
 from sgdscope.results.record import Audited, Measurement, array_prefix
+from sgdscope.settings import written
 
 MOST = 6  # examples of a network
 SIDE = 96  # pixels that an image takes on the page
@@ -38,8 +39,9 @@ def examples(found: Audit) -> str:
         parts.append(f'<h3>{escape(one.network.name)}</h3><div class="pictures">{tiles}</div>')
     if not parts:
         return ""
-    several = ", first those that another network survives" if len(found.networks) > 1 else ""
-    lead = f"What {label(measure, eps)} found{several}: before and after."
+    several = "; those on which another network is still right come first"
+    name = f"{style.short(measure)} at eps {written(eps)}"
+    lead = f"Images before and after {name}{several * (len(found.networks) > 1)}."
     return f'<p class="lead">{escape(lead)}</p>' + "".join(parts)
 
 

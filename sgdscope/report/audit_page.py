@@ -58,12 +58,12 @@ def _file(name: str) -> str:
 
 def _sections(found: Audit) -> Iterator[Section]:
     yield Section("overview", "Audit", _overview(found))
-    yield Section("look", "Before measuring", _look(found))
+    yield Section("look", "Checks", _look(found))
     yield Section("numbers", "Numbers", _numbers(found))
     if found.comparisons:
-        yield Section("compared", "Compared", _compared(found))
+        yield Section("compared", "Comparison", _compared(found))
     if looked := examples(found):
-        yield Section("examples", "To look at", looked)
+        yield Section("examples", "Adversarial examples", looked)
     if doubts := "".join(map(_doubts, found.networks)):
         yield Section("attention", "Warnings", doubts)
     yield Section("networks", "Networks", "".join(map(_network, found.networks)))
@@ -72,7 +72,8 @@ def _sections(found: Audit) -> Iterator[Section]:
 def _overview(found: Audit) -> str:
     settings = found.folder.settings()
     names = [one.network.name for one in found.networks]
-    byline = f"{settings['data']} · {settings['split']} images · {len(names)} networks"
+    byline = f"{settings['data']} · {settings['split']} images · {len(names)} network"
+    byline += "s" * (len(names) > 1)
     over_seeds = sorted(found.over_seeds, key=lambda one: (not one.differs, one.flagged))
     told = [one.sentence for one in over_seeds]
     told += [one.sentence for one in _telling(found.comparisons)]
@@ -103,8 +104,8 @@ def _telling(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 def _short(one: Audited) -> str:
     readings = [m for m in one.measurements if style.is_accuracy(m.measure)]
-    said = [f"{label(m.measure, m.eps)} {number(m)}" for m in readings]
-    return f"{one.network.name}: " + (", ".join(said) or one.reason or one.status)
+    said = [f"{label(m.measure, m.eps)}: {number(m)}" for m in readings]
+    return f"{one.network.name}. " + ("; ".join(said) or one.reason or one.status)
 
 
 def by_eps(
@@ -207,7 +208,7 @@ def _compared(found: Audit) -> str:
         whom = f"the one of its seed of {name}"
     lead = (
         f"Each network against {whom} on the same points: differences in percentage points with "
-        "95 % intervals over points (Tango 1998), and how many points only one of the two gets "
+        "95% intervals over points (Tango 1998), and how many points only one of the two gets "
         "right."
     )
     body = "".join(
@@ -218,12 +219,12 @@ def _compared(found: Audit) -> str:
         f"<td>{one.p:.2g}</td></tr>"
         for one in found.comparisons
     )
-    heads = ("measure", "difference", "it alone", "other alone", "points", "p (McNemar)")
+    heads = ("measure", "difference", "only it right", "only other right", "points", "p (McNemar)")
     head = "".join(f"<th>{name}</th>" for name in heads)
     over_seeds = "".join(
         f"<li>{'<b>!</b> ' * one.flagged}{escape(one.sentence)}</li>" for one in found.over_seeds
     )
-    told = f"<p>Over seeds, with Welch’s 95 % interval:</p><ul>{over_seeds}</ul>"
+    told = f"<p>Over seeds, with Welch’s 95% interval:</p><ul>{over_seeds}</ul>"
     return (
         told * bool(over_seeds)
         + f'<p class="lead">{escape(lead)}</p>'

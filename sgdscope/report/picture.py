@@ -10,7 +10,7 @@ from html import escape
 from sgdscope.results.axis import Axis as Knob
 
 WIDTH, HEIGHT = 340, 190
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40  # around the frame
+LEFT, RIGHT, TOP, BOTTOM = 52, 20, 10, 40  # around the frame
 Point = tuple[float, float]
 Scale = Callable[[float], float]
 
