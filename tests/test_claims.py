@@ -208,14 +208,14 @@ def test_one_seed_decides_nothing_of_most_cases():
     for verdict in judged(found, "c-momentum-curvature"):
         assert verdict.verdict == "inconclusive"
         assert "in 6 of 6 cases" in verdict.reason or "in 12 of 12 cases" in verdict.reason
-        assert "needs two" in verdict.reason
+        assert "two are needed" in verdict.reason
 
 
 def test_one_seed_has_no_interval_for_the_effect_of_momentum_in_the_mean():
     found = results(lines=[RATIO, ("constant-ratio", 0.9)], seeds=1)
     (verdict,) = judged(found, "d-momentum-robustness", says="does not change PGD")
     assert (verdict.verdict, verdict.value) == ("inconclusive", None)
-    assert "one seed cannot show how another would shift" in verdict.reason
+    assert "one seed cannot show how far another would shift" in verdict.reason
 
 
 def test_a_schedule_that_lost_its_momenta_is_no_case():
@@ -310,13 +310,13 @@ def test_the_edge_of_stability_caps_curvature():
     far = results(lines=lines, curvature=lambda run, loss: 0.01, noise=0.05)
     for verdict in judged(far, "edge-of-stability", says="capped"):
         assert verdict.verdict == "inconclusive"
-        assert "too far from it" in verdict.reason
+        assert "too far from the limit" in verdict.reason
 
 
 @pytest.mark.parametrize(
     ("stopped", "verdict", "reason"),
     [
-        (64, "supported", "20 of 20 runs are within"),
+        (64, "supported", "20 of 20 runs are at 0.5"),
         (None, "inconclusive", "there is no such limit at a learning rate of 0"),
     ],
 )
@@ -342,7 +342,7 @@ def test_one_run_near_its_limit_does_not_show_a_cap():
     found = results(lines=[RATIO], curvature=mostly_far, noise=0.0)
     (verdict,) = judged(found, "edge-of-stability", says="capped")
     assert verdict.verdict == "inconclusive"
-    assert "1 of 12 runs are within 0.5 to 1.1 of it and 0 beyond" in verdict.reason
+    assert "1 of 12 runs are at 0.5 to 1.1 times the limit and 0 above" in verdict.reason
 
 
 # Traps

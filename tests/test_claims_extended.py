@@ -42,7 +42,7 @@ def test_f_holds_where_robustness_is_flat_at_every_ratio_and_at_one_that_is_not_
     flat = at_ratios(robust=lambda run, loss: 0.2 + 500 * ratio_of(run), noise=0.001)
     (verdict,) = judged(flat, "f-steady-robustness")
     assert verdict.verdict == "supported"
-    assert verdict.reason == "of 3 lines 3 supported"
+    assert verdict.reason == "of 3 lines: 3 supported"
     assert (verdict.model, verdict.data, verdict.runs) == ("stdcnn", "mnist", 3 * 6 * 3)
     steep = at_ratios(
         robust=lambda run, loss: 0.6 - 0.04 * doublings(run) * (ratio_of(run) == RATIOS[2]),
@@ -50,7 +50,7 @@ def test_f_holds_where_robustness_is_flat_at_every_ratio_and_at_one_that_is_not_
     )
     (verdict,) = judged(steep, "f-steady-robustness")
     assert verdict.verdict == "contradicted"
-    assert verdict.reason == "of 3 lines 2 supported, 1 contradicted"
+    assert verdict.reason == "of 3 lines: 2 supported, 1 contradicted"
     assert (verdict.low, verdict.high) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
 
 
@@ -58,7 +58,7 @@ def test_f_says_which_lines_carry_no_information():
     fallen = at_ratios(robust=lambda run, loss: 0.4 * (ratio_of(run) > RATIOS[0]), noise=0.001)
     (verdict,) = judged(fallen, "f-steady-robustness")
     assert verdict.verdict == "supported"
-    assert verdict.reason == "of 3 lines 2 supported, 1 without information"
+    assert verdict.reason == "of 3 lines: 2 supported, 1 without information"
 
 
 def gains(fixed: float, scaled: float):

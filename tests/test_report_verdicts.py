@@ -3,7 +3,7 @@ from dataclasses import replace
 from html import unescape
 
 from sgdscope.claims import Verdict
-from sgdscope.claims.answers import interval
+from sgdscope.claims.answers import interval, number
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import END, EQUAL
 from sgdscope.report.verdicts import verdicts
@@ -112,3 +112,31 @@ def test_too_small_to_count_is_a_word_of_its_own() -> None:
     assert '<span class="verdict inconclusive">1 too small to count</span>' in html
     assert '<b class="verdict inconclusive">too small to count</b>' in html
     assert replace(small, verdict="contradicted").word == "contradicted"
+
+
+def test_a_claim_of_ones_own_says_its_eps() -> None:
+    said = "accuracy under attack falls (stated before the first result): here"
+    several = [replace(ATTACKED, claim="mine", statement=said, eps=eps) for eps in (0.05, 0.1)]
+    moments = [replace(one, when=when) for one in several for when in (END, EQUAL)]
+    shown, folded = verdicts(moments, places=set()).split("<details")
+    assert "here, eps 0.1" in shown
+    assert "eps 0.05" not in shown
+    assert "here, eps 0.05" in folded
+    assert shown.count(END) == 1
+
+
+def test_shares_have_no_sign_and_small_numbers_no_exponent() -> None:
+    assert interval(Estimate(1.0, 0.0, 1.0), "share") == "share 1 (0 to 1)"
+    assert interval(Estimate(-0.356, -0.713, -8.38e-05), "x") == "−0.356 x (−0.713 to −0.0000838)"
+    shares = replace(FOUND, unit="share", value=0.5, low=0.25, high=1.0, reason="so it is")
+    assert "share 0.5 (0.25 to 1) So it is. 18 runs, 3 seeds." in text(
+        verdicts([shares], places=())
+    )
+    assert number(2e-17) == "0"
+
+
+def test_an_untested_verdict_counts_no_runs() -> None:
+    reason = "was measured only at the end of training"
+    none = replace(UNTESTED, runs=0, seeds=0, reason=reason)
+    assert "Measured only at the end of training. " in text(verdicts([FOUND, none], places=()))
+    assert "0 runs" not in text(verdicts([FOUND, none], places=()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Literal
 
 from sgdscope.claims import statistics
@@ -11,6 +12,8 @@ from sgdscope.claims.verdicts import Answer
 
 Direction = Literal["falls", "rises"]
 MANY = 100  # seeds that nobody will train
+SHARE = "share"  # a unit
+TINY = 1e-6  # a smaller number is printed as 0
 
 
 def direction(found: Estimate, expected: Direction) -> Answer:
@@ -41,7 +44,18 @@ def opposite(answer: Answer) -> Answer:
 
 def interval(found: Estimate, unit: str) -> str:
     """A number with its interval, in print."""
-    return f"{found.value:+.3g} {unit} ({found.low:+.3g} to {found.high:+.3g})".replace("  ", " ")
+    value, low, high = (number(one, unit) for one in (found.value, found.low, found.high))
+    said = f"{unit} {value}" if unit == SHARE else f"{value} {unit}".rstrip()
+    return f"{said} ({low} to {high})"
+
+
+def number(value: float, unit: str = "", *, digits: int = 3) -> str:
+    """A change with its sign, or a share without, to so many significant digits."""
+    if abs(value) < TINY:
+        return "0"
+    sign = "" if unit == SHARE else "+"
+    text = f"{value:{sign}.{digits}g}"
+    return (f"{Decimal(text):{sign}f}" if "e-" in text else text).replace("-", "−")
 
 
 def course(found: Estimate, margin: float) -> str:

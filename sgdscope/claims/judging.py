@@ -16,6 +16,7 @@ from sgdscope.claims.answers import (
     equivalence,
     gap,
     interval,
+    number,
     opposite,
     seeds_wanted,
     side,
@@ -25,7 +26,9 @@ from sgdscope.claims.sample import EXACT, Sample
 from sgdscope.claims.statistics import Estimate
 from sgdscope.claims.verdicts import BENT, SMALL, Answer, Detail, Finding, lacking
 
-ONE_SEED = "one seed cannot show how another would shift all batch sizes at once; needs two"
+ONE_SEED = (
+    "one seed cannot show how far another would shift all batch sizes at once; two are needed"
+)
 RANKED = 6  # runs; the interval of fewer hardly ever excludes zero
 
 
@@ -141,7 +144,7 @@ def majority(
     reason = (
         f"{word} with larger momentum, by more than {margin:g} {unit}, in "
         f"{round(found.value * len(cases))} of {len(cases)} cases (95% interval of the share "
-        f"{found.low:.2f} to {found.high:.2f}); median change {middle:+.2g} {unit}"
+        f"{found.low:.2g} to {found.high:.2g}); median change {number(middle, digits=2)} {unit}"
     )
     answer = side(found, 0.5)
     if answer == "contradicted" and side(statistics.share(cases, 0.0), 0.5) != answer:
@@ -221,7 +224,7 @@ def _mean_of(
     seeds, unit = effects["seed"].nunique(), quantity.unit
     if seeds < 2:
         mean = effects["effect"].mean()
-        return lacking(f"{mean:+.3g} {unit} with {knob} on average; {ONE_SEED}")
+        return lacking(f"{number(mean)} {unit} with {knob} on average; {ONE_SEED}")
     found = statistics.mean(effects["effect"].to_numpy(), effects["seed"].to_numpy())
     margin = quantity.difference_margin
     same, detail = _within(found, span, margin)

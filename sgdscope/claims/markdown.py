@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from sgdscope.claims.answers import number
 from sgdscope.claims.evidence import heading
 from sgdscope.claims.grid import Moments, grid
 from sgdscope.claims.in_short import in_short, parts
 from sgdscope.claims.record import telling
 from sgdscope.claims.verdicts import LEGEND, Verdict
+from sgdscope.settings import written
 
 READING = (
-    "In brackets: the 95 % interval, not corrected for the number of verdicts. A ? without a "
+    "In brackets: the 95% interval, not corrected for the number of verdicts. A ? without a "
     "number was not tested. Each attack is shown at the largest eps that distinguishes the runs; "
     "`claims.json` "
     "has every eps and reason."
@@ -65,7 +67,7 @@ def _table(statements: Sequence[Moments]) -> str:
 def _cell(moments: Moments) -> str:
     lines = [answer(verdict) for verdict in moments]
     if moments and moments[0].eps is not None:
-        lines.append(f"eps {moments[0].eps:g}")
+        lines.append(f"eps {written(moments[0].eps)}")
     return "<br>".join(lines)
 
 
@@ -73,5 +75,6 @@ def answer(verdict: Verdict) -> str:
     """A verdict's sign, number and marks, as in the legend."""
     if not verdict.informative or verdict.value is None:
         return verdict.sign
-    number = f"{verdict.value:+.2g} ({verdict.low:+.2g} to {verdict.high:+.2g})".replace("-", "−")
-    return f"{verdict.sign} {number} {verdict.marks}".rstrip()
+    values = (verdict.value, verdict.low, verdict.high)
+    value, low, high = (number(one or 0.0, verdict.unit, digits=2) for one in values)
+    return f"{verdict.sign} {value} ({low} to {high}) {verdict.marks}".rstrip()

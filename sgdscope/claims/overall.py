@@ -27,7 +27,8 @@ def existence(made: Sequence[Verdict]) -> Iterator[Verdict]:
             model=ALL,
             data=ALL,
             verdict=any_of([verdict.verdict for verdict in own]),
-            reason=f"so in {len(found)} of {len(own)} panels" + (f": {names}" if names else ""),
+            reason=f"supported in {len(found)} of {len(own)} panels"
+            + (f": {names}" if names else ""),
         )
 
 
@@ -40,7 +41,7 @@ def everywhere(made: Sequence[Verdict]) -> Iterator[Verdict]:
         telling = [verdict for verdict in own if verdict.informative]
         counts = Counter(verdict.verdict for verdict in telling)
         answers = ", ".join(f"{counts[answer]} {answer}" for answer in SIGNS if counts[answer])
-        reason = f"of {len(own)} lines {answers or 'none says anything'}"
+        reason = f"of {len(own)} lines: {answers or 'none informative'}"
         if answers and len(telling) < len(own):
             reason += f", {len(own) - len(telling)} without information"
         models, datas = ({getattr(one, key) for one in own} for key in ("model", "data"))
@@ -61,7 +62,7 @@ def _share(counts: Counter[Answer]) -> dict[str, Any]:
     if not (whole := counts.total()):
         return {}
     sure, most = counts["supported"] / whole, 1 - counts["contradicted"] / whole
-    statistic = "share of lines, surely so to perhaps so"
+    statistic = "share of lines: certainly so, to possibly so"
     return {"statistic": statistic, "unit": "share", "value": sure, "low": sure, "high": most}
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sgdscope.measuring import Card, card_of
 from sgdscope.results.view import View
+from sgdscope.settings import written
 
 FLOOR = 0.01  # of an accuracy at an eps, where its measure states none
 
@@ -41,7 +42,7 @@ class Quantity:
     def label(self) -> str:
         """In print."""
         name, *_ = self.card.label.split(",")
-        return name if self.eps is None else f"{name} at eps {self.eps:g}"
+        return name if self.eps is None else f"{name} at eps {written(self.eps)}"
 
     @property
     def unit(self) -> str:

@@ -10,6 +10,7 @@ from itertools import groupby
 from rich.markup import escape
 from rich.table import Table
 
+from sgdscope.claims.answers import number
 from sgdscope.claims.evidence import heading
 from sgdscope.claims.in_short import in_short, parts
 from sgdscope.claims.verdicts import END, EQUAL, Verdict
@@ -49,7 +50,7 @@ def table(verdicts: Sequence[Verdict]) -> Table:
             if not (end.tested or (equal is not None and equal.tested)):
                 untested.append(end)
                 continue
-            statement = f"  {escape(end.statement)}"
+            statement = f"  {escape(end.statement_at_eps)}"
             if end.verdict == "inconclusive":
                 statement += f"\n  [dim]{escape(end.reason)}[/]"
             grid.add_row(statement, _number(end), _answer(end), _answer(equal))
@@ -82,8 +83,10 @@ def _pair(group: list[Verdict]) -> tuple[Verdict, Verdict | None]:
 def _number(verdict: Verdict) -> str:
     if verdict.value is None:
         return "–"
+    values = (verdict.value, verdict.low, verdict.high)
+    value, low, high = (number(one or 0.0, verdict.unit, digits=2) for one in values)
     unit = UNITS.get(verdict.unit, verdict.unit)
-    return f"{verdict.value:.2g} {unit}\n[dim]{verdict.low:.2g} to {verdict.high:.2g}[/]"
+    return f"{value} {unit}\n[dim]{low} to {high}[/]"
 
 
 def _answer(verdict: Verdict | None) -> str:

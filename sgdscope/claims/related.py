@@ -92,11 +92,11 @@ def _capped(sample: Sample) -> Finding:
     ratios = 2.0 ** rows["value"] / rows["limit"]
     near, beyond = ratios.between(FAR, NEAR).sum(), (ratios > NEAR).sum()
     reason = (
-        f"{near} of {len(ratios)} runs are within {FAR:g} to {NEAR:g} of it and {beyond} beyond; "
-        f"the highest is {ratios.max():.2g} of it"
+        f"{near} of {len(ratios)} runs are at {FAR:g} to {NEAR:g} times the limit and {beyond} "
+        f"above; the highest is at {ratios.max():.2g} times"
     )
     if ratios.max() < FAR:
-        return lacking(f"{reason}, too far from it to be affected")
+        return lacking(f"{reason}, too far from the limit to be affected")
     cases = [np.log2(one.to_numpy()) for _, one in ratios.groupby(rows["batch_size"])]
     found = statistics.share(cases, math.log2(FAR), math.log2(NEAR))
     answer = answers.side(found, 0.5)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from sgdscope.claims.quantities import Quantity
 from sgdscope.claims.statistics import Estimate
+from sgdscope.settings import written
 
 Answer = Literal["supported", "contradicted", "inconclusive"]
 Detail = Literal["", "too small to count", "not along a line"]
@@ -17,12 +18,12 @@ SIGNS: dict[Answer, str] = {"supported": "✓", "contradicted": "✗", "inconclu
 SMALL: Detail = "too small to count"
 BENT: Detail = "not along a line"
 MARKS = (
-    "! most of its readings are flagged; * runs are left out, which failed, never reach that loss "
-    "or have no finite value; ~ the range of its means decides, not the slope; ¹ one seed."
+    "! most readings are flagged; * some runs are left out: they failed, never reach that loss or "
+    "have no finite value; ~ decided by the range of the means, not by the slope; ¹ one seed."
 )
 LEGEND = (
     "✓ supported, ✗ contradicted, ≈ too small to count (up or down), ? inconclusive, – no "
-    f"information. Above at the end of training, below at equal training loss. {MARKS}"
+    f"information. Upper: at the end of training; lower: at equal training loss. {MARKS}"
 )
 
 
@@ -73,6 +74,12 @@ class Verdict:
         """The statement without its measure and place."""
         statement, *_ = self.statement.split(":")
         return statement.replace(Quantity(self.measure, self.eps).label, "…")
+
+    @property
+    def statement_at_eps(self) -> str:
+        """The statement, with its eps if its own words do not say it."""
+        at = "" if self.eps is None else f"eps {written(self.eps)}"
+        return self.statement if at in self.statement else f"{self.statement}, {at}"
 
     @property
     def sign(self) -> str:

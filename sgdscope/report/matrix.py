@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterable
 from html import escape
 
 from sgdscope.claims import Verdict
+from sgdscope.claims.answers import number
 from sgdscope.claims.grid import Moments, grid
 from sgdscope.claims.verdicts import LEGEND
 from sgdscope.report import markup
+from sgdscope.settings import written
 
 
 def matrix(statements: Iterable[Moments], *, places: Collection[str]) -> str:
@@ -42,13 +44,13 @@ def _row(head: str, cells: Iterable[str]) -> str:
 def _cell(moments: Moments, places: Collection[str]) -> str:
     chips = "".join(_chip(verdict, places) for verdict in moments)
     eps = moments[0].eps if moments else None
-    return chips if eps is None else f"{chips}<small>eps {eps:g}</small>"
+    return chips if eps is None else f"{chips}<small>eps {written(eps)}</small>"
 
 
 def _chip(verdict: Verdict, places: Collection[str]) -> str:
     text = verdict.sign
     if verdict.value is not None and verdict.informative:
-        text += f" {verdict.value:+.2g} {verdict.marks}".replace("-", "−").rstrip()
+        text += f" {number(verdict.value, verdict.unit, digits=2)} {verdict.marks}".rstrip()
     title = escape(f"{verdict.when}: {verdict.word}; {verdict.reason}")
     kind = verdict.verdict if verdict.tested else "untold"
     tag, link = "span", ""

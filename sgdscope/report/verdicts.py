@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 
 from sgdscope.claims import Verdict
-from sgdscope.claims.answers import interval
+from sgdscope.claims.answers import SHARE, interval
 from sgdscope.claims.evidence import heading
 from sgdscope.claims.in_short import Pair, in_short, parts
 from sgdscope.claims.record import telling
@@ -17,7 +17,7 @@ from sgdscope.report import markup
 from sgdscope.report.matrix import matrix
 
 SHORT = 4  # statements of a claim that are spelt out; more are first shown as a matrix
-Statements = dict[str, list[Verdict]]  # each with its verdicts at both moments
+Statements = dict[str, list[Verdict]]  # each at its eps, with its verdicts at both moments
 
 
 def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
@@ -30,19 +30,20 @@ def verdicts(found: Sequence[Verdict], *, places: Collection[str]) -> str:
     pairs: dict[str, list[Pair]] = {}
     for pair in telling(found):
         pairs.setdefault(pair[0].claim, []).append(pair)
-    shown = {verdict.statement for own in pairs.values() for verdict, _ in own}
+    shown = {verdict.statement_at_eps for own in pairs.values() for verdict, _ in own}
     claims: dict[str, Statements] = {}
     for verdict in found:
-        claims.setdefault(verdict.claim, {}).setdefault(verdict.statement, []).append(verdict)
+        own = claims.setdefault(verdict.claim, {})
+        own.setdefault(verdict.statement_at_eps, []).append(verdict)
     cards, untold = [], []
-    for claim, own in claims.items():
+    for claim, statements in claims.items():
         first = {
             said: some
-            for said, some in own.items()
+            for said, some in statements.items()
             if said in shown and any(one.tested for one in some)
         }
-        rest = {said: some for said, some in own.items() if said not in first}
-        named = heading(next(iter(own.values()))[0])
+        rest = {said: some for said, some in statements.items() if said not in first}
+        named = heading(next(iter(statements.values()))[0])
         if first:
             cards.append(_claim(named, _answer(pairs[claim]), first, rest, places))
         else:
@@ -103,13 +104,14 @@ def _moment(verdict: Verdict, places: Collection[str]) -> str:
     link = f' <a href="#{escape(place)}">figure</a>' if place else ""
     word = verdict.word
     kind = verdict.verdict if verdict.tested else "untold"
-    counted = f"{verdict.runs} run{'s' * (verdict.runs != 1)}"
+    counted = ""
     if verdict.runs:
-        counted += f", {verdict.seeds} seed{'s' * (verdict.seeds != 1)}"
+        counted = f" {verdict.runs} run{'s' * (verdict.runs != 1)}"
+        counted += f", {verdict.seeds} seed{'s' * (verdict.seeds != 1)}."
     if verdict.informative and verdict.doubtful:
         word += " !"
     number, reason = _value_and_reason(verdict)
-    said = f"{_sentence(reason)}. {counted}."
+    said = f"{_sentence(reason.removeprefix('was '))}.{counted}"
     return (
         f'<div class="moment {kind}"><span>{escape(verdict.when)}{link}</span>'
         f'<b class="verdict {kind}">{escape(word)}</b>'
@@ -122,9 +124,10 @@ def _value_and_reason(verdict: Verdict) -> tuple[str, str]:
     if verdict.value is None or verdict.low is None or verdict.high is None:
         return "", verdict.reason
     text = interval(Estimate(verdict.value, verdict.low, verdict.high), verdict.unit)
-    margin = "" if verdict.margin is None else f"; margin {verdict.margin:g}"
-    title = escape(f"{verdict.statistic}, 95 % interval")
-    number = f'<span title="{title}">{escape(text.replace("-", "−") + margin)}</span>'
+    known = verdict.margin is not None and verdict.unit != SHARE  # the reason says that of a share
+    margin = f"; margin {verdict.margin:g}" if known else ""
+    title = escape(f"{verdict.statistic}, 95% interval")
+    number = f'<span title="{title}">{escape(text + margin)}</span>'
     return number, verdict.reason.replace(f": {text}", "")
 
 
