@@ -25,7 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def test_every_figure(results: Results) -> None:
     wanted = ["test_accuracy", "top_eigenvalue", "learning-stdcnn-mnist"]
     wanted += ["top_eigenvalue-by-epoch-stdcnn-mnist"]
-    wanted += [f"progress-by-{what}-stdcnn-mnist" for what in ("training_loss", "lr-updates")]
+    wanted += [f"progress-by-{what}-stdcnn-mnist" for what in ("training_loss", "lr-steps")]
     wanted.append("why-stdcnn-mnist")
     for attack in ("fgsm_accuracy", "pgd_accuracy"):
         wanted.append(f"{attack}-by-eps-stdcnn-mnist")

@@ -12,9 +12,9 @@ from known import doublings, results
 from scipy import stats
 
 from sgdscope import claims
-from sgdscope.claims.quantities import TEST_ACCURACY, Quantity
+from sgdscope.claims.quantities import CURVATURE, TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
-from sgdscope.findings import find
+from sgdscope.findings import Judged, find
 from sgdscope.findings.finding import Trend
 from sgdscope.findings.pooled import pooled
 from sgdscope.report import first_screen
@@ -153,8 +153,13 @@ def test_a_study_of_which_nothing_is_measured_has_none(tmp_path):
 def test_what_was_not_tracked_is_said_in_a_sentence(tmp_path):
     folder = synthetic.study(tmp_path, mishaps=False)
     found = find(claims.moments(Results.load(folder.path)))
-    told = [one.numbers for one in found if "not testable" in one.numbers]
-    assert any("not testable: it was measured only at the end of training." in one for one in told)
+    told = [one.numbers for one in found if "Not testable" in one.numbers]
+    assert any("Not testable at equal training loss: measured only at" in one for one in told)
+    open_ones = [one for one in found if one.kind == "open"]
+    assert all(
+        one.headline.endswith("at equal training loss it is not testable.") for one in open_ones
+    )
+    assert open_ones
     assert not any("told: was" in one for one in told)
 
 
@@ -173,9 +178,9 @@ def test_the_first_picture_shows_shares_of_zero(measure):
 @pytest.mark.parametrize(("settings", "measure", "said"), [
     ({"status": lambda run: "collapsed"}, "pgd_accuracy", "No run trained: all diverged"),
     ({}, "own_width", "Findings are about main measures and those of robustness"),
-    ({"sizes": [64, 128]}, "pgd_accuracy", "Trends need three batch sizes or more"),
-    ({"sizes": [64, 128, 256], "seeds": 1}, "pgd_accuracy", "There are too few runs for a trend"),
-    ({"robust": lambda run, loss: 0.0}, "pgd_accuracy", "The values measured tell of no trend"),
+    ({"sizes": [64, 128]}, "pgd_accuracy", "A trend needs runs that trained at three batch sizes"),
+    ({"sizes": [64, 128, 256], "seeds": 1}, "pgd_accuracy", "A trend needs five runs of one line"),
+    ({"robust": lambda run, loss: 0.0}, "pgd_accuracy", "No trend can be seen in the values"),
 ])  # fmt: skip
 def test_the_title_says_why_there_is_no_trend(settings, measure, said):
     found = results(lines=[("fixed", 0.0)], **settings)
@@ -189,3 +194,14 @@ def test_powers_are_raised_on_the_page():
     html = first_screen._emphasised("λ₁ ∝ B^−0.41 (−0.68 to −0.14); ∝ B^0.44.")
     assert "B<sup>−0.41</sup> <span" in html
     assert html.endswith("B<sup>0.44</sup>.")
+
+
+def test_the_first_picture_compares_lines_of_one_method():
+    judged = Judged.open(RESULTS / "remedies-digits")
+    top = next(one for one in judged.findings if one.trends)
+    html = first_screen._by_size(judged.view, top.trends[0], CURVATURE, "λ₁")
+    labels = re.findall(r"</i>(.*?)</span>", html)
+    method = next(one.line.knobs["method"] for one in judged.view.lines if one.label == labels[0])
+    assert len(labels) == 3
+    assert all(label.endswith(f", {method}") for label in labels)
+    assert "line: runs that differ only in batch size and seed" in first_screen._glossary([top])

@@ -26,7 +26,7 @@ from sgdscope.data import Dataset
 from sgdscope.errors import RequestError
 from sgdscope.findings import Judged
 from sgdscope.findings import judged as judged_of
-from sgdscope.report import attention, overview
+from sgdscope.report import attention, markup, overview
 from sgdscope.report.cards import cards
 from sgdscope.report.tables import plain
 from sgdscope.results.folder import StudyFolder
@@ -354,7 +354,7 @@ def test_losses_below_zero_rank_no_progress(tmp_path: Path, by: float, compared:
     judged = Judged.open(tmp_path)
     assert not len(attention.risen(judged.view))
     numbers = judged.findings[0].numbers
-    said = "At equal training loss it is not testable: the training loss of 9 of 9 runs falls below"
+    said = "Not testable at equal training loss: the training loss of 9 of 9 runs falls below"
     assert (said in numbers) is not compared
     html = write(folder).read_text(encoding="utf-8")
     assert ("<b>At equal training loss</b>" in html) is compared
@@ -362,7 +362,7 @@ def test_losses_below_zero_rank_no_progress(tmp_path: Path, by: float, compared:
     assert ("training loss" in card["controls"]["against"]["choices"]) is compared
     names = {name for name, _ in figures.drawings(judged.results)}
     assert ("progress-by-training_loss-stdcnn-mnist" in names) is compared
-    assert "progress-by-lr-updates-stdcnn-mnist" in names
+    assert "progress-by-lr-steps-stdcnn-mnist" in names
 
 
 def test_same_page_twice(folder: StudyFolder, html: str) -> None:
@@ -489,3 +489,34 @@ def test_a_learning_rate_of_zero_has_tables_claims_and_a_page(
     assert limits
     assert {len(one["y"]) for one in limits} == {before}
     json.loads((out / "claims.json").read_text(), parse_constant=no_json)
+
+
+def test_an_axis_of_few_epochs_has_whole_epochs_alone(payload: dict[str, Any]) -> None:
+    axes = [plot["layout"]["xaxis"] for card in payload["cards"] for plot in card["plots"]]
+    along = [axis for axis in axes if axis["title"]["text"] == "epoch"]
+    assert along
+    assert {axis["dtick"] for axis in along} == {1}
+
+
+def test_options_of_measures_are_said_in_words() -> None:
+    options = {"eps": [0.1, 8 / 255], "at": [1, 3], "examples": 2000, "along_examples": 500}
+    said = overview._measure("pgd_accuracy", options)
+    assert said.endswith("at epochs 1, 3; 2000 examples; 500 examples during training)")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.99, "0.990"), (130.2, "130"), (26.0, "26.0"), (0.0, "0"), (1234.5, "1,234")],
+)
+def test_numbers_have_three_digits(value: float, said: str) -> None:
+    assert markup.number(value) == said
+
+
+def test_an_eps_of_whole_levels_is_a_quotient(tmp_path: Path) -> None:
+    folder = synthetic.study(tmp_path / "made", lines=[("fixed", 0.0)], mishaps=False)
+    results = Results.load(folder.path)
+    table = results.table.replace({"eps": {0.1: 8 / 255}})
+    view = View(replace(results, table=table, folder=None))
+    shown = [card for card in cards(view) if "eps" in card.controls]
+    assert shown
+    assert all("8/255" in card.controls["eps"].choices for card in shown)

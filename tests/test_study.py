@@ -550,9 +550,7 @@ def test_a_study_file_may_begin_with_a_byte_order_mark(file):
 def test_a_description_says_what_was_replaced(file):
     file.write_text(f'description = "Three seeds."\n{GRID}')
     replaced = Study.load(file, overrides={"seed": [0], "measure": ["train_loss"]})
-    assert replaced.description == (
-        "With seed = [0], measure = ['train_loss']. Without these: Three seeds."
-    )
+    assert replaced.description == ("Three seeds. Changed: seed = [0], measure = ['train_loss'].")
     assert Study.load(file).description == "Three seeds."
 
 

@@ -13,6 +13,7 @@ from sgdscope.results import intervals, style
 from sgdscope.results.axis import Axis
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.view import View, good
+from sgdscope.settings import written
 
 PLACES = ["panel", "line", "x"]
 EMPTY: Mapping[str, list[Curve]] = MappingProxyType({})
@@ -157,7 +158,7 @@ def at_equal_progress(
             x=Scale(style.PROGRESS[against], log=True, falling=against == "loss"),
             measure=measure,
             log=log,
-            title=panel if eps is None else f"{panel}, eps {eps:g}",
+            title=panel if eps is None else f"{panel}, eps {written(eps)}",
             chance=chance(view, panel, measure),
             line=line.key,
             curves=curves,

@@ -14,12 +14,13 @@ from sgdscope.figures import canvas
 from sgdscope.figures.drawing import draw
 from sgdscope.results import covariates, intervals, style
 from sgdscope.results.view import View
+from sgdscope.settings import written
 
 
 def measure(view: View, name: str, *, eps: float | None = None) -> Figure:
     """One measure at the end of training, at one eps if it has several."""
     drawn = list(charts.along_axis(view, view.at_end(name, eps=eps), name))
-    title = style.label(name) if eps is None else f"{style.label(name)}, eps = {eps:g}"
+    title = style.label(name) if eps is None else f"{style.label(name)}, eps = {written(eps)}"
     figure = _sheet(view, drawn, title, stretched=True)
     middle = "geometric mean" if drawn and drawn[0].log else "mean"
     handles = canvas.keys(view.lines, drawn) + canvas.extras(drawn)
@@ -31,7 +32,7 @@ def attack(view: View, name: str, *, eps: float) -> Figure:
     """Accuracy under an attack, with the test accuracy beside it, dashed."""
     rows, clean = view.at_end(name, eps=eps), view.at_end("test_accuracy")
     drawn = list(charts.along_axis(view, rows, name, beside=charts.beside(view, clean)))
-    figure = _sheet(view, drawn, f"{style.label(name)}, eps = {eps:g}", stretched=False)
+    figure = _sheet(view, drawn, f"{style.label(name)}, eps = {written(eps)}", stretched=False)
     handles = canvas.keys(view.lines, drawn)
     if not clean.empty:
         looks: dict[str, Any] = {"color": canvas.FAINT, "lw": 0.8, "ls": "--"}

@@ -15,6 +15,7 @@ from sgdscope.figures import canvas
 from sgdscope.figures.drawing import draw
 from sgdscope.results import intervals, style
 from sgdscope.results.view import View
+from sgdscope.settings import written
 
 WIDEST = 8  # lines beside each other
 LEARNING = {"train_loss": "loss while training", "validation_accuracy": "validation accuracy"}
@@ -68,7 +69,7 @@ def progress(view: View, panel: str, against: str) -> Figure:
         found = charts.at_equal_progress(view, panel, name, against, eps=eps)
         drawn.append({chart.line: chart for chart in found})
         label = textwrap.fill(style.label(name).split(",")[0], 16)
-        names.append(label if eps is None else f"{label},\neps {eps:g}")
+        names.append(label if eps is None else f"{label},\neps {written(eps)}")
     title = f"At equal progress, {panel}"
     figure = _grid(view, drawn, names, title, xlabel=style.PROGRESS[against], height=1.2)
     taken = pd.concat([view.trajectory(name, eps=eps) for name, eps in followed.items()])

@@ -13,6 +13,7 @@ from sgdscope.figures.drawing import area, draw
 from sgdscope.results import style
 from sgdscope.results.axis import Axis
 from sgdscope.results.view import View
+from sgdscope.settings import written
 
 
 def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
@@ -20,7 +21,7 @@ def to_curvature(view: View, attack: str, *, eps: float) -> Figure:
     drawn = list(charts.against_curvature(view, attack, eps=eps))
     figure, axes = canvas.sheet(
         [chart.panel for chart in drawn],
-        f"{style.label(attack)}, eps = {eps:g}, against λ₁",
+        f"{style.label(attack)}, eps = {written(eps)}, against λ₁",
         xlabel=style.label("top_eigenvalue"),
     )
     for ax, chart in zip(axes, drawn, strict=True):

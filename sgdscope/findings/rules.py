@@ -166,7 +166,7 @@ def _headline(kind: Kind, course: Course, first: Trend, cases: str) -> str:
         "fades": f"{course} with batch size{cases}, mostly because large batches trained less",
         "kept": f"{course} with batch size{cases}, at equal training loss too",
         "reversed": f"{course} with batch size{cases}, and goes the other way at equal loss",
-        "open": f"{course} with batch size{cases}; at equal training loss it is undecided",
+        "open": f"{course} with batch size{cases}{_open(first)}",
         "flat": f"barely varies with batch size{cases}",
     }
     if kind == "unclear":
@@ -182,13 +182,17 @@ def _along_another(kind: Kind, course: Course, first: Trend, start: str, cases: 
         "fades": "; at equal training loss little of it remains",
         "kept": ", at equal training loss too",
         "reversed": ", and goes the other way at equal training loss",
-        "open": "; at equal training loss it is undecided",
+        "open": _open(first),
     }
     if kind == "unclear":
         return f"{start}: it is undecided whether it varies with {label}{cases}."
     if kind == "flat":
         return f"{start} barely varies with {label}{cases}."
     return f"{start} {course} with {label}{cases}{endings[kind]}."
+
+
+def _open(first: Trend) -> str:
+    return f"; at equal training loss it is {'undecided' if first.equal else 'not testable'}"
 
 
 def _subject(quantity: Quantity) -> str:
@@ -238,9 +242,8 @@ def _both_moments(trend: Trend, what: str) -> str:
         return f"{said}; at equal training loss {equal}."
     if not trend.why_not:
         return f"{said}."
-    why_not = trend.why_not.split(";")[0]
-    subject = "it " if why_not.startswith("was ") else ""
-    return f"{said}. At equal training loss it is not testable: {subject}{why_not}."
+    why_not = trend.why_not.split(";")[0].removeprefix("was ")
+    return f"{said}. Not testable at equal training loss: {why_not}."
 
 
 def _estimate(found: Estimate, quantity: Quantity, axis: Axis, *, short: bool = False) -> str:
@@ -278,14 +281,16 @@ def _lost(evidence: Evidence) -> Iterator[Finding]:
         return
     if len(told) == 1:
         (label, counts), *_ = told
-        headline = f"Under {label} most runs do not train here."
+        headline = f"Under {label}, at least half of the runs did not train."
     else:
-        headline = f"On {len(told)} of {len(view.lines)} lines most runs do not train here."
+        headline = (
+            f"In {len(told)} of {len(view.lines)} lines at least half of the runs did not train."
+        )
         counts = "; ".join(f"{label}: {found}" for label, found in told)
     yield Finding(
         kind="lost",
         headline=headline,
-        numbers=f"{counts}; their numbers mean nothing.",
+        numbers=f"{counts}; the numbers of these runs mean nothing.",
         weight=3.0 * share / len(told),
         anchor="attention",
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from sgdscope.report import explained, markup
 from sgdscope.results import style
 from sgdscope.results.view import View, unconverged
+from sgdscope.settings import written
 
 MEANING = {
     "failed": "stopped with an error; not in any figure",
@@ -141,7 +142,7 @@ def _list(items: Sequence[str]) -> str:
 def _names(rows: pd.DataFrame) -> list[str]:
     return [
         f"{row['panel']}, {row['label']}, batch size {row['batch_size']}, seed {row['seed']}"
-        + (f", eps {row['eps']:g}" if "eps" in row and row["eps"] == row["eps"] else "")
+        + (f", eps {written(row['eps'])}" if "eps" in row and row["eps"] == row["eps"] else "")
         + f" ({row['run']})"
         for row in rows.to_dict("records")
     ]

@@ -51,4 +51,6 @@ def means(view: View, *, log: bool | None = None) -> str:
     middle = (
         "mean (geometric on a log axis)" if log is None else "geometric mean" if log else "mean"
     )
+    if len(view.seeds) and view.seeds.max() == 1:
+        return "One seed."
     return f"Line: {middle} over seeds; {intervals.describe(view.seeds)}."

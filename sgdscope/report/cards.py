@@ -15,6 +15,7 @@ from sgdscope.report.plots import plot
 from sgdscope.results import style
 from sgdscope.results.spectra import Spectrum, described, spectra
 from sgdscope.results.view import View, good, most_informative_eps
+from sgdscope.settings import written
 
 ALONG = "along"  # the control that chooses the knob of the x axis
 LEARNING = {
@@ -75,7 +76,7 @@ def _axes(views: Sequence[View]) -> dict[str, Control]:
 
 
 def _attack(views: Sequence[View], name: str, radii: list[float]) -> Card:
-    view, named = views[0], {f"{eps:g}": eps for eps in radii}
+    view, named = views[0], {written(eps): eps for eps in radii}
     return Card(
         id=name,
         section="batch",
@@ -83,7 +84,7 @@ def _attack(views: Sequence[View], name: str, radii: list[float]) -> Card:
         note=f"{means(view, log=False)} Dashed: test accuracy without attack. Dotted: chance."
         + _remarks(name),
         controls=_axes(views)
-        | {"eps": Control([*named], f"{most_informative_eps(view.at_end(name)):g}")},
+        | {"eps": Control([*named], written(most_informative_eps(view.at_end(name))))},
         axis="accuracy",
         scale="0 to 1",
         plots=[
@@ -97,8 +98,12 @@ def _attack(views: Sequence[View], name: str, radii: list[float]) -> Card:
 def _measure(views: Sequence[View], name: str) -> Card:
     view = views[0]
     axis, scale = _axis(name, view.at_end(name))
-    radii = {f"{eps:g}": eps for eps in view.radii.get(name, [])}
-    at = {"eps": Control([*radii], f"{most_informative_eps(view.at_end(name)):g}")} if radii else {}
+    radii = {written(eps): eps for eps in view.radii.get(name, [])}
+    at = (
+        {"eps": Control([*radii], written(most_informative_eps(view.at_end(name))))}
+        if radii
+        else {}
+    )
     return Card(
         id=name,
         section="batch",
@@ -135,7 +140,7 @@ def _others(views: Sequence[View], names: list[str]) -> Iterator[Card]:
     for kind, title in (("accuracy", "Other accuracies"), ("positive", "Other measures")):
         axes = {name: _axis(name, view.at_end(name)) for name in names}
         own = {
-            style.label(name) + ("" if eps is None else f", eps {eps:g}"): (name, eps)
+            style.label(name) + ("" if eps is None else f", eps {written(eps)}"): (name, eps)
             for name in names
             if axes[name][0] == kind
             for eps in view.radii.get(name, [None])

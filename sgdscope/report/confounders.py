@@ -9,6 +9,7 @@ from sgdscope.report.card import Card, Control, means
 from sgdscope.report.plots import plot
 from sgdscope.results import covariates, style
 from sgdscope.results.view import View, most_informative_eps
+from sgdscope.settings import written
 
 
 def progress(view: View) -> Iterator[Card]:
@@ -32,14 +33,13 @@ def progress(view: View) -> Iterator[Card]:
     yield Card(
         id="progress",
         section="progress",
-        title="At equal progress" if len(named) > 1 else next(iter(named)),
+        title="Measures against progress" if len(named) > 1 else next(iter(named)),
         controls={
             "measure": Control([*named], first["measure"]),
             "against": Control([*style.PROGRESS.values()], first["against"]),
             "show": Control(lines, first["show"]),
         },
-        note="One curve per run, with a point for each measurement. Of an accuracy, dotted: "
-        "chance.",
+        note="One curve per run, a point per measurement. Dotted: chance, for an accuracy.",
         scale="as drawn",
         plots=drawn,
     )
@@ -75,20 +75,20 @@ def relation(view: View) -> Card:
     return Card(
         id="relation",
         section="relation",
-        title="λ₁ against robustness",
+        title="Accuracy under attack against λ₁",
         note=view.axis.reworded(
             "One point per run; larger points are larger batches. Dotted: chance."
         ),
         controls={
             "attack": Control([*named], style.label(name)),
             "eps": Control(
-                [f"{e:g}" for e in radii], f"{most_informative_eps(view.at_end(name)):g}"
+                [*map(written, radii)], written(most_informative_eps(view.at_end(name)))
             ),
         },
         axis="accuracy",
         scale="0 to 1",
         plots=[
-            plot(chart, {"attack": said, "eps": f"{eps:g}"})
+            plot(chart, {"attack": said, "eps": written(eps)})
             for said, name in named.items()
             for eps in view.attacks[name]
             for chart in charts.against_curvature(view, name, eps=eps)

@@ -48,11 +48,11 @@ def _nothing(view: View) -> str:
     elif not view.main and all(card_of(name).trust is None for name in view.measures):
         said = "Findings are about main measures and those of robustness; this study has neither."
     elif done["x"].nunique() < 3:
-        said = "Trends need three batch sizes or more; this study has fewer that trained."
+        said = "A trend needs runs that trained at three batch sizes or more; this study has fewer."
     elif not ((lines.count() >= 5) & (lines.nunique() >= 3)).any():
-        said = "There are too few runs for a trend, which takes five runs at three batch sizes."
+        said = "A trend needs five runs of one line at three batch sizes; this study has fewer."
     else:
-        said = "The values measured tell of no trend: they are not finite, or at a floor."
+        said = "No trend can be seen in the values: they are at a floor or not finite."
     return view.axis.reworded(said)
 
 
@@ -64,6 +64,9 @@ def _glossary(findings: Sequence[Finding]) -> str:
     meant = [f"{name[0]}: {name[1]}" for name in names if len(name) == 2 and name[0] in said]
     if "∝ B" in said:
         meant.append("B: batch size")
+    if " lines" in said:
+        along = next(trend.sample.axis.label for one in findings for trend in one.trends)
+        meant.append(f"line: runs that differ only in {along} and seed")
     return f'<span class="interval">{escape("; ".join(meant))}.</span>' if meant else ""
 
 
@@ -105,7 +108,9 @@ def _by_size(view: View, trend: Trend, quantity: Quantity, title: str) -> str:
         rows = rows[rows["value"] > 0]
     spread = intervals.over_seeds(rows, ["line", "x"], log=log)
     parts = list(view.by_line(spread))
-    parts.sort(key=lambda part: part[0].key != trend.line)  # the finding's own first
+    method = next((one.line.knobs["method"] for one, _ in parts if one.key == trend.line), "")
+    # The finding's own first, then those that share its method: only they differ in one thing.
+    parts.sort(key=lambda part: (part[0].key != trend.line, part[0].line.knobs["method"] != method))
     schedules: dict[str, None] = {}
     curves: list[Curve] = []
     for line, own in parts:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sgdscope.results import style
 from sgdscope.results.files import Array
 from sgdscope.results.view import View, most_informative_eps
+from sgdscope.settings import written
 
 BUDGET = 200_000  # characters that perturbations may take; each original is there once, on top
 MOST = 4  # examples of a run
@@ -38,7 +39,7 @@ def gallery(view: View) -> dict[str, Any]:
                 share = BUDGET // (len(ranked) * len(view.panels))
                 made = _choice(kept, images, share)
                 spent += sum(len(one["change"]) for run in made["runs"] for one in run["examples"])
-                name = f"{style.short(attack)}, eps {eps:g}"
+                name = f"{style.short(attack)}, eps {written(eps)}"
                 panels.setdefault(panel, []).append({"name": name, "eps": eps, **made})
     return {"panels": panels, "images": list(images)} if panels else {}
 

@@ -87,9 +87,9 @@ def sparkline(values: Sequence[float], *, width: int = 72, height: int = 20) -> 
 
 
 def number(value: float) -> str:
-    """A number in as few characters as it needs."""
+    """A number to three significant digits."""
     if value != value:
         return "–"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:#.3g}".rstrip(".") if value else "0"

@@ -15,7 +15,14 @@ from sgdscope.results.folders import Folders
 from sgdscope.results.style import DrawnLine
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View, good
+from sgdscope.settings import written
 
+OPTIONS = {
+    "at": "at epochs {}",
+    "every": "every {} epochs",
+    "examples": "{} examples",
+    "along_examples": "{} examples during training",
+}
 LENGTHS = {"epochs": "epochs", "steps": "steps", "until_train_loss": "until training loss"}
 
 
@@ -87,7 +94,7 @@ def _tiles(judged: Judged) -> list[str]:
     if runs.empty:
         return tiles
     spent = style.duration(runs["seconds"].sum())
-    tiles.append(markup.tile(spent, "of computing", "summed over runs"))
+    tiles.append(markup.tile(spent, "of compute", "summed over runs"))
     panels = view.panels
     for measure, eps, rows in view.headline(panels[0]) if len(panels) == 1 else []:
         rows = rows[(rows["status"] == "done") & rows["value"].notna()]
@@ -105,7 +112,12 @@ def _tiles(judged: Judged) -> list[str]:
 
 def _short(measure: str, eps: float | None) -> str:
     name = style.label(measure).replace("Test", "test")
-    return name if eps is None else f"{name}, eps {eps:g}"
+    return name if eps is None else f"{name}, eps {written(eps)}"
+
+
+def _brief(measure: str, eps: float | None) -> str:
+    """As narrow as a column can be."""
+    return _short(measure, eps) if style.is_accuracy(measure) else style.short(measure)
 
 
 def _mishaps(statuses: Sequence[str]) -> str:
@@ -139,11 +151,11 @@ def _schedules(settings: dict[str, Any], view: View) -> str:
     parts = []
     for name, options in _tables(settings["schedule"]).items():
         own = [drawn for drawn in lines if drawn.line.settings["schedule"] == name]
-        said = [f"{key} {_format(value)}" for key, value in options.items() if key != "momentum"]
+        said = [_option(*item) for item in options.items() if item[0] != "momentum"]
         said.append(f"momentum {_format(options.get('momentum', shared))}")
-        paper = f" <em>the paper’s {style.PAPER[name]}</em>" if name in style.PAPER else ""
+        paper = f" <em>called {style.PAPER[name]} in the paper</em>" if name in style.PAPER else ""
         swatches = "".join(map(markup.swatch, own))
-        details = escape(", ".join(said).replace("_", " "))
+        details = escape(", ".join(said))
         parts.append(
             f'<div class="schedule">{swatches}<b>{escape(name)}</b>{paper} '
             f"<span>{details}</span></div>"
@@ -156,8 +168,13 @@ def _format(value: Any) -> str:
 
 
 def _measure(name: str, options: dict[str, Any]) -> str:
-    said = "; ".join(f"{key.replace('_', ' ')} {_format(value)}" for key, value in options.items())
+    said = "; ".join(_option(*item) for item in options.items())
     return style.label(name) + (f" ({said})" if said else "")
+
+
+def _option(key: str, value: Any) -> str:
+    """An option in words."""
+    return OPTIONS.get(key, f"{key.replace('_', ' ')} {{}}").format(_format(value))
 
 
 def _machine(results: Results) -> list[tuple[str, str]]:
@@ -200,7 +217,7 @@ def _followed(line: DrawnLine, columns: Sequence[pd.DataFrame], places: Sequence
 
 def _columns(view: View, panel: str) -> dict[str, pd.DataFrame]:
     """The measures to show along the axis, attacks at the panel's own eps."""
-    columns = {_short(measure, eps): rows for measure, eps, rows in view.headline(panel)}
+    columns = {_brief(measure, eps): rows for measure, eps, rows in view.headline(panel)}
     runs = view.runs[view.runs["panel"] == panel]
     columns["loss while training"] = runs.assign(value=runs["final_train_loss"])
     columns["lr · steps"] = runs.assign(value=runs["lr_steps"])

@@ -9,6 +9,7 @@ from sgdscope.charts import Chart
 from sgdscope.report import traces
 from sgdscope.results import style
 
+FEW_EPOCHS = 10
 INK, FAINT, RULE = traces.INK, "#7A808A", "#E7E9ED"
 DARK = {INK: "#E8E9EC", FAINT: "#9AA1AC", RULE: "#2C3038", "#FFFFFF": "#22252B"}
 _FONT = "system-ui, -apple-system, Segoe UI, sans-serif"
@@ -75,6 +76,9 @@ def _x(chart: Chart) -> dict[str, Any]:
         axis["autorange"] = "reversed"
     if scale.ends is not None:
         axis["range"] = list(scale.ends)
+    last = max((curve.points["at"].max() for curve in chart.curves), default=0)
+    if scale.label == "epoch" and last < FEW_EPOCHS:
+        axis["dtick"] = 1  # there is no epoch 1.5
     return axis
 
 

@@ -30,7 +30,7 @@ PLOTTED = {
     ),
     "why": (
         "Confounders",
-        "What else changes with batch size: progress (training loss, updates), noise and stability "
+        "What else changes with batch size: progress (training loss, steps), noise and stability "
         "of SGD, confidence. Any of these may explain a difference in robustness.",
     ),
     "relation": ("λ₁ and robustness", "Does λ₁ predict how robust a network is?"),
@@ -42,7 +42,7 @@ PLOTTED = {
     ),
     "examples": (
         "Adversarial examples",
-        "What the attacks found, for each line at its smallest and its largest batch size.",
+        "Images that fooled the networks, for each line at its smallest and largest batch size.",
     ),
     "learning": (
         "Learning curves",
@@ -111,8 +111,9 @@ _SHORT = (
 
 _CLAIMS = (
     "Published claims about SGD’s knobs, tested on these runs: at the end of training, and at "
-    "equal training loss. Every value has its 95 % interval; differences within the margin count "
-    "as none."
+    "equal training loss. LR stands for a fixed learning rate, LR/BS for a constant ratio of "
+    "learning rate to batch size. Every value has its 95% interval; the margin is the largest "
+    "change that still counts as none."
 )
 
 
@@ -141,7 +142,10 @@ def _files(judged: Judged, plates: Sequence[Numbered], home: Path | None) -> str
         settings = markup.chip(str(folder.study_file))
     rows = [
         ("data", _link("results.csv") + settings),
-        ("figures for print", "<code>sgdscope figures</code> with this folder, as SVG and PDF"),
+        (
+            "figures for print",
+            "<code>sgdscope figures</code> writes those of this folder as SVG and PDF",
+        ),
     ]
     if plates:
         rows.append(("the paper’s figures", _plates(plates)))

@@ -15,6 +15,7 @@ from sgdscope.results import intervals, style
 from sgdscope.results.axis import BATCH
 from sgdscope.results.tables import Results
 from sgdscope.results.view import View
+from sgdscope.settings import written
 from sgdscope.study.line import labels
 
 LOSS = "loss"
@@ -122,12 +123,12 @@ def _numeric(x: float) -> float:
 
 def _eps(columns: dict[str, Column], name: str) -> str:
     eps = columns[name][0] if name in columns else None
-    return "" if eps is None else f"{eps:g}"
+    return "" if eps is None else written(eps)
 
 
 def _cell(name: str, middle: float, half: float) -> str:
     if name == LOSS:
-        return f"{middle:.2g}"
+        return f"{middle:#.2g}".rstrip(".")
     digits = 3 if card_of(name).in_points else max(0, 1 - _magnitude(middle))
     return f"{middle:.{digits}f}" + (f"±{half:.{digits}f}" if half > 0 else "")
 

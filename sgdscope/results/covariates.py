@@ -10,8 +10,8 @@ from sgdscope.results.view import View
 # Progress, noise and confidence: columns of the covariates.
 LABELS = {
     "final_train_loss": "Loss while training, last epoch",
-    "steps": "Updates",
-    "lr_steps": "lr · updates",
+    "steps": "Steps",
+    "lr_steps": "lr · steps",
     "noise_scale": "Noise scale, lr·N/(B(1 − m))",
     "stability": "Stability ratio, λ₁·lr/(2(1 + m))",
     "confidence": "Mean test confidence",

@@ -12,7 +12,7 @@ import pandas as pd
 from sgdscope.measuring import card_of
 from sgdscope.study.line import Choice, Line, labels
 
-PROGRESS = {"loss": "training loss", "gradient_time": "lr · updates"}  # how far training got
+PROGRESS = {"loss": "training loss", "gradient_time": "lr · steps"}  # how far training got
 PAPER = {"fixed": "LR", "constant-ratio": "LR/BS", "step-decay": "Benchmark"}
 
 # The colours of each schedule's first and last line, on a light ground and on a dark one; those

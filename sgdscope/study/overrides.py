@@ -68,9 +68,8 @@ def _value(text: str) -> Any:
 
 
 def describe(settings: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Say before a description which keys were replaced, since it does not mention them."""
+    """Say after a description which keys were replaced, since it does not mention them."""
     replaced = [f"{k} = {v}" for k, v in overrides.items() if k not in ("name", "plugins")]
     if replaced and settings.get("description"):
-        settings["description"] = (
-            f"With {', '.join(replaced)}. Without these: {settings['description']}"
-        )
+        said = settings["description"].rstrip(" .")
+        settings["description"] = f"{said}. Changed: {', '.join(replaced)}."

@@ -103,7 +103,7 @@ def _as_study(name: str, results: Sequence[Result]) -> dict[str, Any]:
     measures: dict[str, Any] = {name: {} for result in results for name in result.measured}
     return {
         "name": name,
-        "description": "Trainings watched while something else carried them out.",
+        "description": "Trainings watched by sgdscope.Watch.",
         "watched": len(runs),
         **axes,
         "schedule": schedules,

@@ -1,6 +1,6 @@
 // ---- adversarial examples
 
-const share = (value) => `${(100 * value).toFixed(value > 0.99 && value < 0.99995 ? 2 : 0)} %`;
+const share = (value) => `${(100 * value).toFixed(value > 0.99 && value < 0.99995 ? 2 : 0)}%`;
 const brighter = [221, 107, 32];
 const darker = [46, 121, 214];
 

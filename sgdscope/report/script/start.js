@@ -47,6 +47,18 @@ const short = (value) => {
   return Number(value.toPrecision(4)).toString();
 };
 
+// Values in a column have the same digits.
+const aligned = (value) => {
+  const fits = typeof value === "number" && !Number.isInteger(value) && Math.abs(value) >= 1e-4 && Math.abs(value) < 1000;
+  return fits ? value.toPrecision(4) : short(value);
+};
+
+// As Python's settings.written: a quotient of 255 if it is a whole number of levels.
+const radius = (eps) => {
+  const levels = Math.round(255 * eps);
+  return Math.abs(255 * eps - levels) < 1e-3 && String(eps).length > 4 ? `${levels}/255` : String(eps);
+};
+
 const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)).join(",");
 const recolouring = Object.entries(dark).map(([light, other]) => [`"${light}"`, `"${other}"`]);
 
@@ -80,7 +92,7 @@ const described = (place) => {
   if (reading) {
     const [, which, eps, value, flags, ...evidence] = reading;
     const measure = tables.measures[which];
-    const at = eps === null ? "" : ` at eps ${short(eps)}`;
+    const at = eps === null ? "" : ` at eps ${radius(eps)}`;
     parts.push(`${escaped(measure.label)}${at}: <b>${short(value)}</b>`);
     const found = measure.evidence
       .map((name, i) => [name, evidence[i]])

@@ -17,7 +17,7 @@ const cells = () => {
     const converged = reading[5 + measure.evidence.indexOf("converged")];
     const name = measure.name + (eps === null ? "" : `@${eps}`);
     if (!measured.has(name)) {
-      measured.set(name, { which, eps, name: measure.short + (eps === null ? "" : ` ${eps}`), values: [], doubts: [] });
+      measured.set(name, { which, eps, name: measure.short + (eps === null ? "" : ` ${radius(eps)}`), values: [], doubts: [] });
     }
     const into = measured.get(name);
     into.values[run] = value;
@@ -65,7 +65,7 @@ const runTable = (hole) => {
     const doubt = one.doubt?.(i);
     const classes = [numeric[at] && "number", doubt && "doubt"].filter(Boolean).join(" ");
     const why = doubt?.split(" | ").flatMap((flag) => [flag, meaning(flag)]).filter(Boolean).join("\n");
-    return make("td", { class: classes, title: why ?? null }, short(value));
+    return make("td", { class: classes, title: why ?? null }, one.doubt ? aligned(value) : short(value));
   };
   const fill = () => {
     const shown = columns.map((one, at) => [one, at]).filter(([one]) => state.all || !one.extra);
