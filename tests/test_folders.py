@@ -97,7 +97,7 @@ def test_values_that_differ_are_those_of_the_first_folder_and_said(
     assert folders.results() == sorted(first.results(), key=lambda r: r.id)
     (note,) = folders.notes
     assert note.startswith("12 runs are in more than one folder, counted once: in 12 of them")
-    assert "by 0.99 % at most" in note
+    assert "by at most 0.99%" in note
     report.write(Judged.open(first.path, other.path), tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert note in unescape(page.split('<section id="attention">')[1].split("</section>")[0])

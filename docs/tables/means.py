@@ -66,7 +66,7 @@ class Means:
         self, source: Kept, name: str, settings: Mapping[str, Any], *, beside: Kept | None
     ) -> Rows:
         sizes = self._found(source, settings, *self.rows[0]).index
-        heads = ["per doubling, 95 %"] if beside is None else ["all runs", self.beside]
+        heads = ["per doubling, 95%"] if beside is None else ["all runs", self.beside]
         yield [name, *(f"B = {size * self.factor}" for size in sizes), *heads]
         counts = self._counts(source, settings)
         sources = [source] if beside is None else [source, beside]

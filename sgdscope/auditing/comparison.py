@@ -31,7 +31,7 @@ class Comparison:
     eps: float | None
     points: int
     difference: float  # of the two accuracies
-    low: float  # its 95 % interval, over points
+    low: float  # its 95% interval, over points
     high: float
     only_network: int  # points that it alone classifies correctly
     only_other: int
@@ -116,7 +116,7 @@ def paired(
 
 
 def interval(mine: int, theirs: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a difference of paired shares, by Tango's score test (1998).
+    """The 95% interval of a difference of paired shares, by Tango's score test (1998).
 
     Args:
         mine: points that only the first gets right.

@@ -29,7 +29,7 @@ class SeedComparison:
     eps: float | None
     kind: Kind  # accuracies: the difference of means; other measures: the ratio of geometric means
     value: float
-    low: float | None  # its 95 % interval over seeds (Welch 1947); None where neither network
+    low: float | None  # its 95% interval over seeds (Welch 1947); None where neither network
     high: float | None  # differs between its seeds: how far others would differ is not known
     seeds: int
     other_seeds: int

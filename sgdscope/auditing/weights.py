@@ -67,8 +67,8 @@ def _fill_tied(file: Path, weights: dict[str, Tensor], own: Mapping[str, Tensor]
         for name in there[1:]:
             if not torch.equal(weights[name], weights[there[0]]):
                 raise RequestError(
-                    f"{file}: {there[0]!r} and {name!r} differ, which are one and the same in the "
-                    "network; expected its own weights"
+                    f"{file}: {there[0]!r} and {name!r} differ, but are one tensor in the network; "
+                    "expected its own weights"
                 )
         weights.update({name: weights[there[0]] for name in alike if there})
 

@@ -14,7 +14,7 @@ from sgdscope.claims.verdicts import Verdict, all_of
 
 @CLAIMS.add("a-ratio")
 def ratio(evidence: Evidence) -> Iterator[Verdict]:
-    """Under LR/BS accuracy, robustness and λ₁ barely vary with batch size; else robustness falls.
+    """Under LR/BS, accuracy, robustness and λ₁ barely vary with batch size; else robustness falls.
 
     The paper's (a), sections 1 to 3; "else" is its LR without momentum and its Benchmark, where
     test accuracy falls too.

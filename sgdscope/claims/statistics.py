@@ -1,4 +1,4 @@
-"""The statistics behind claims: each an estimate with a 95 % interval.
+"""The statistics behind claims: each an estimate with a 95% interval.
 
 Seeds are the unit. From two on, nothing is assumed about what a seed does to its runs: a statistic
 is computed without each seed in turn, and Student's t has one degree of freedom fewer than there

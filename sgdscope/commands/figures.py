@@ -42,7 +42,7 @@ def figures(
         int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
     ] = None,
 ) -> None:
-    """Draw the figures for print as SVG and PDF; the paper's are numbered as there (fig09)."""
+    """Draw the figures for print as SVG and PDF; those of the paper keep its numbers (fig09)."""
     from sgdscope import figures as drawing
     from sgdscope.findings import Judged
     from sgdscope.results.folder import StudyFolder

@@ -203,7 +203,7 @@ def _root_reason(error: BaseException) -> str:
 
 @DATA.add("digits")
 class Digits:
-    """scikit-learn's digits, embedded: 1,297 training images, enlarged from 8×8 to 28×28 grey."""
+    """scikit-learn's digits, embedded: 1,297 training images, enlarged from 8×8 to 28×28, grey."""
 
     train_size = 1_297
 
@@ -222,7 +222,7 @@ class Digits:
 
 @DATA.add("mnist")
 class Mnist(HubImages):
-    """MNIST: 55,000 training images of handwritten digits, 28×28 grey."""
+    """MNIST: 55,000 training images of handwritten digits, 28×28, in grey."""
 
     name, repository = "mnist", "ylecun/mnist"
     shape = (1, 28, 28)
@@ -231,7 +231,7 @@ class Mnist(HubImages):
 
 @DATA.add("fashion_mnist")
 class FashionMnist(HubImages):
-    """Fashion-MNIST: 55,000 training images of clothing, 28×28 grey."""
+    """Fashion-MNIST: 55,000 training images of clothing, 28×28, in grey."""
 
     name, repository = "fashion_mnist", "zalando-datasets/fashion_mnist"
     shape = (1, 28, 28)

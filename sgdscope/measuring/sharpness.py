@@ -114,7 +114,7 @@ class BatchSharpness(OnTrainingImages):
 
 @MEASURES.add("input_gradient_norm")
 class InputGradientNorm(OnTrainingImages):
-    """Mean over images of the ℓ2 norm of their loss's gradient in their pixels."""
+    """Mean over images of the ℓ2 norm of the loss's gradient with respect to the pixels."""
 
     def read(self, subject: Subject) -> list[Reading]:
         """One reading, with its standard error over images."""

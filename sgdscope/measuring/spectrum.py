@@ -36,7 +36,7 @@ class _Eigenvalue(OnTrainingImages):
 
 @MEASURES.add("top_eigenvalue")
 class TopEigenvalue(_Eigenvalue):
-    """λ₁: the largest eigenvalue of the training loss's Hessian in the parameters."""
+    """λ₁: the largest eigenvalue of the training loss's Hessian with respect to the parameters."""
 
     card = Card(label="λ₁, top Hessian eigenvalue", short="λ₁", log=True, order=50)
 
@@ -76,7 +76,7 @@ class BottomEigenvalue(_Eigenvalue):
 
 @MEASURES.add("input_top_eigenvalue")
 class InputTopEigenvalue(_Eigenvalue):
-    """Mean over images of the largest eigenvalue of their loss's Hessian in their pixels."""
+    """Mean over images of the largest eigenvalue of the loss's Hessian in the pixels."""
 
     card = Card(label="λ₁ with respect to the input")
 

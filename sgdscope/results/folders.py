@@ -163,7 +163,7 @@ class Folders:
             return [f"{said}: their values are equal."]
         distance, mine, theirs = max(apart.values(), key=lambda found: found[0])
         return [
-            f"{said}: in {len(apart)} of them values differ, by {100 * distance:.2g} % at most "
+            f"{said}: in {len(apart)} of them values differ, by at most {100 * distance:.2g}% "
             f"({card_of(mine.measure).label} {mine.value:.4g} and {theirs.value:.4g}); of each "
             "the result with more measurements counts, or else the one in the folder named first."
         ]

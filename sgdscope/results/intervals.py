@@ -12,7 +12,7 @@ FEW = 5  # with fewer seeds a t-interval says more about its formula than about 
 def over_seeds(rows: pd.DataFrame, by: list[str], *, log: bool = False) -> pd.DataFrame:
     """Mean and band of ``value`` over the successful runs of each group.
 
-    The band is a 95 % t-interval of the mean if some group has at least ``FEW`` seeds, and
+    The band is a 95% t-interval of the mean if some group has at least ``FEW`` seeds, and
     otherwise from smallest to largest value; a single seed has none (low = high = middle).
 
     Args:
