@@ -103,7 +103,7 @@ def test_a_comparison_counts_the_points_that_only_one_survives():
     assert found.sentence.startswith(
         "PGD accuracy at eps 8/255 of B is 21.0 points higher than that of A (+"
     )
-    assert found.sentence.endswith("of 1,000 points 311 are right only for B, 101 only for A")
+    assert found.sentence.endswith("only B is right on 311 of 1,000 points, only A on 101")
 
 
 def test_what_was_measured_in_different_ways_is_not_compared():

@@ -55,8 +55,8 @@ class Comparison:
             what += f" at eps {written(self.eps)}"
         span = f"({style.points(self.low)} to {style.points(self.high)})"
         counts = (
-            f"of {self.points:,} points {self.only_network:,} are right only for {self.network}, "
-            f"{self.only_other:,} only for {self.other}"
+            f"only {self.network} is right on {self.only_network:,} of {self.points:,} points, "
+            f"only {self.other} on {self.only_other:,}"
         )
         if not self.differs:
             unlike = f"{what} does not distinguish {self.network} from {self.other}"
