@@ -58,7 +58,7 @@ def _told(networks: Sequence[Sequence[Verdict]]) -> str:
         together = " over all networks together" * (networks[0][0].model == ALL)
         return f"{first}{together}" + (f" ({counted})" if counted else "")
     if not others:
-        return f"{first} in {_all(len(networks))} networks"
+        return f"{first} in {all_of(len(networks))} networks"
     return ", ".join(
         [f"{first} in {words[first]} of {len(networks)} networks"]
         + [f"{word} in {words[word]}" for word in others]
@@ -90,12 +90,13 @@ def _counted(verdicts: Sequence[Verdict]) -> str:
     if whole < 2:
         return ""
     if len(told) == 1:
-        return f"{_all(whole)} statements {told[0]}"
+        return f"{all_of(whole)} statements {told[0]}"
     first, *others = [f"{answers[answer]} {answer}" for answer in told]
     return ", ".join([first.replace(" ", f" of {whole} statements "), *others])
 
 
-def _all(count: int) -> str:
+def all_of(count: int) -> str:
+    """That many, when they are all there are: "both" or "all 3"."""
     return "both" if count == 2 else f"all {count}"
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sgdscope.claims import judging
 from sgdscope.claims.evidence import Evidence
+from sgdscope.claims.in_short import all_of
 from sgdscope.claims.quantities import TEST_ACCURACY, Quantity
 from sgdscope.claims.statistics import Estimate
 from sgdscope.findings.finding import Course, Finding, Kind, Trend
@@ -209,16 +210,21 @@ def _cases(agreeing: Sequence[Trend], trends: Sequence[Trend]) -> str:
     """In how many networks, or in how many of their lines."""
     if len(trends) == 1:
         return ""
-    return f" in {_some(len(agreeing), trends)}"
+    negative = agreeing[0].kind == "unclear"  # it shows no trend in either
+    return f" in {_some(len(agreeing), trends, negative=negative)}"
 
 
-def _some(count: int, trends: Sequence[Trend]) -> str:
+def _some(count: int, trends: Sequence[Trend], *, negative: bool = False) -> str:
     """So many of the trends, which differ in their network, their line or both."""
     networks = len({trend.panel for trend in trends})
     units = "lines" if networks == 1 else "networks"
     if 1 < networks < len(trends):
         units = f"lines of {networks} networks"
-    return f"{f'all {count}' if count == len(trends) else f'{count} of {len(trends)}'} {units}"
+    if count < len(trends):
+        return f"{count} of {len(trends)} {units}"
+    if negative:
+        return f"either {units[:-1]}" if count == 2 else f"any of {count} {units}"
+    return f"{all_of(count)} {units}"
 
 
 def _numbers(trend: Trend, *, several: bool) -> str:
