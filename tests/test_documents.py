@@ -250,4 +250,10 @@ def test_kept_runs_are_the_finished_ones_and_give_the_same_verdicts(tmp_path):
     assert keep(made.path, tmp_path / "kept") == len(finished)
     again = Results.load(tmp_path / "kept")
     assert len(again.runs) == len(finished)
-    assert claims.judge(again) == claims.judge(Results.collect(finished))
+    judged, before = claims.judge(again), claims.judge(Results.collect(finished))
+    assert [(v.statement, v.when, v.verdict) for v in judged] == [
+        (v.statement, v.when, v.verdict) for v in before
+    ]
+    for one, other in zip(judged, before, strict=True):
+        for now, then in ((one.value, other.value), (one.low, other.low), (one.high, other.high)):
+            assert now == (None if then is None else pytest.approx(then, rel=1e-5, abs=1e-7))

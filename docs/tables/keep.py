@@ -13,12 +13,14 @@ from sgdscope.results.folder import StudyFolder
 from sgdscope.results.folders import TRAINED
 
 DIGITS = 4  # of evidence and of accuracies while training; verdicts rest on neither
+LOSS_DIGITS = 9  # of losses while training, which are float32
 
 
 def compact(result: dict[str, Any]) -> dict[str, Any]:
-    """The result without digits and fields that say nothing; values and losses keep all digits."""
+    """The result without digits and fields that say nothing; values keep all their digits."""
     for epoch in result["history"]:
         epoch["seconds"] = round(epoch["seconds"], 2)
+        epoch["train_loss"] = _rounded(epoch["train_loss"], LOSS_DIGITS)
         epoch["train_accuracy"] = _rounded(epoch["train_accuracy"])
     result["seconds"] = {name: round(taken, 2) for name, taken in result["seconds"].items()}
     result["measurements"] = [_compact(measurement) for measurement in result["measurements"]]
@@ -31,8 +33,8 @@ def _compact(measurement: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value not in (None, {}, [])}
 
 
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+def _rounded(value: Any, digits: int = DIGITS) -> Any:
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def keep(source: Path, target: Path) -> int:
