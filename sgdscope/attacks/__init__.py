@@ -21,7 +21,7 @@ Anything else found about the model, such as random answers, is in ``Attacked.fl
 from sgdscope.attacks.apgd import apgd, apgd_targeted
 from sgdscope.attacks.curve import SmallestEps, area, smallest_eps
 from sgdscope.attacks.descent import bim, fgsm, pgd
-from sgdscope.attacks.evidence import COMPARED, Evidence, gather
+from sgdscope.attacks.evidence import Evidence, gather
 from sgdscope.attacks.points import Attacked
 from sgdscope.attacks.square import square
 from sgdscope.attacks.strong import strong
@@ -30,7 +30,6 @@ ATTACKS = (fgsm, bim, pgd, apgd, apgd_targeted, square, strong)
 
 __all__ = [
     "ATTACKS",
-    "COMPARED",
     "Attacked",
     "Evidence",
     "SmallestEps",

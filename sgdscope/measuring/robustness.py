@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sgdscope import attacks
 from sgdscope.attacks import Attacked, Evidence
+from sgdscope.attacks.evidence import COMPARED
 from sgdscope.attacks.losses import Loss
 from sgdscope.attacks.points import Norm
 from sgdscope.data import Dataset, Images
@@ -270,7 +271,7 @@ class MedianEps(_OnTest):
             )
         if found.median > 0:
             eps = found.median if math.isfinite(found.median) else found.median_holds
-            beside = self._beside(subject, images[: attacks.COMPARED], eps)
+            beside = self._beside(subject, images[:COMPARED], eps)
             evidence |= beside.scalars()
             flags += [flag for flag in beside.flags() if flag not in flags]
         return [Reading("median_eps", found.median, evidence=evidence, flags=flags)]
