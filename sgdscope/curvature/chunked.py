@@ -77,6 +77,8 @@ class Chunked(ABC):
         chunk: int | None = None,
         looked: Preflight | None = None,
     ) -> None:
+        memory = None if memory is None else whole("memory", memory, lowest=0)
+        chunk = None if chunk is None else whole("chunk", chunk)
         self.loss = ExampleLoss(loss)
         examples = Examples(model, inputs, labels, ignored=self.loss.ignored, looked=looked)
         self.parameters = differentiated(model, examples.looked)
@@ -88,18 +90,14 @@ class Chunked(ABC):
         self._coupled: Coupled | None = None
         self._sample: Any = None  # the graph of a few examples, until symmetry has been looked at
         self._graphs: dict[int, Any] = {}  # by the chunk's first example
-        self.memory = default_memory(self.device)
-        if memory is not None:
-            self.memory = whole("memory", memory, lowest=0)
+        self.memory = default_memory(self.device) if memory is None else memory
         sample = self._outputs(slice(SAMPLE))
         self._is_mean = self.loss.is_mean(sample, self.labels)
         if self._is_mean and not self.residual:
             self.loss.refuse_direct(sample, self.labels[:SAMPLE], self.parameters)
         per_example = self._bytes_per_example()
         largest = LARGEST_CHUNK if self.device.type == "cpu" else self.examples
-        most = min(max(1, self.memory // CHUNKS // per_example), largest)
-        if chunk is not None:
-            most = whole("chunk", chunk)
+        most = chunk or min(max(1, self.memory // CHUNKS // per_example), largest)
         self.chunk = math.ceil(self.examples / math.ceil(self.examples / most))  # all of a size
         per_graph = self.chunk * per_example + self.size * self.dtype.itemsize
         self._room = self.memory // per_graph  # how many graphs are kept

@@ -79,13 +79,15 @@ def spectral_density(
     whole("steps", steps)
     whole("points", points, lowest=2)
     positive("tolerance", tolerance)
+    if width is not None:
+        width = positive("width", width)
     before = operator.products
     steps = min(steps, operator.size)
     spaces = [
         _space(operator, steps, streams.key(seed, "density", probe)) for probe in range(probes)
     ]
     quadrature = _Quadrature.of(spaces)
-    width = quadrature.default_width if width is None else positive("width", width)
+    width = quadrature.default_width if width is None else width
     grid = quadrature.grid(points, margin=5 * width)
     each = quadrature.smoothed(grid, width)
     density, resolution = each.mean(1), float(steps == 1 < operator.size)

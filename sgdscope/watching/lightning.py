@@ -49,15 +49,15 @@ class WatchCallback(Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure."""
         losses, self._losses = self._losses, []
+        epoch = trainer.current_epoch + 1
         if not trainer.is_global_zero:
             return
         if not losses:
-            epoch = trainer.current_epoch + 1
             _log.warning("epoch %d is not measured: training_step returned no loss", epoch)
             return
         self.watch(
             pl_module,
-            epoch=trainer.current_epoch + 1,
+            epoch=epoch,
             train_loss=torch.stack(losses).mean().item(),
             steps=trainer.global_step,
             learning_rate=self._rate,
